@@ -1,0 +1,304 @@
+//! The numbers that a node runs by, and what it is told at its start.
+//!
+//! Every field states its unit, its default, and what raising and lowering it costs.
+//! [`Settings::validate`] refuses values that cannot work together.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::discovery::Query;
+use crate::name::{Basename, Description, Label, NodeName};
+use crate::secure::Security;
+
+/// Everything a node is told before it starts.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// The cluster; links stand only between nodes of one cluster name.
+    pub cluster: Label,
+    /// The node's own name.
+    pub name: NodeName,
+    /// What the node says of itself at the start.
+    pub description: Description,
+    /// Names to resolve; empty: no discovery by DNS.
+    pub queries: Vec<Query>,
+    /// Names to dial besides what discovery finds.
+    pub peers: Vec<NodeName>,
+    /// How many nodes the operator expects, self included; at least 1.
+    pub expected_nodes: u32,
+    /// Cookies, or no security at all in a simulation.
+    pub security: Arc<Security>,
+    /// Intervals, time-outs and bounds.
+    pub settings: Settings,
+}
+
+impl NodeConfig {
+    /// A node of the cluster `lasso` with default settings, that knows nobody.
+    pub fn new(name: NodeName, security: Security) -> Self {
+        NodeConfig {
+            cluster: Label::new("cluster name", "lasso").expect("a constant that is a label"),
+            description: Description::of(&name),
+            name,
+            queries: Vec::new(),
+            peers: Vec::new(),
+            expected_nodes: 1,
+            security: Arc::new(security),
+            settings: Settings::default(),
+        }
+    }
+
+    /// True when the node looks for others: it has a query or a static peer.
+    pub fn is_clustered(&self) -> bool {
+        !self.queries.is_empty() || !self.peers.is_empty()
+    }
+
+    /// The basenames whose nodes this one links up with: its own, and those that its queries and
+    /// static peers name.
+    pub fn basenames(&self) -> BTreeSet<Basename> {
+        let mut names = BTreeSet::from([self.name.basename().clone()]);
+        names.extend(self.queries.iter().filter_map(|query| query.basename.clone()));
+        names.extend(self.peers.iter().map(|peer| peer.basename().clone()));
+        names
+    }
+}
+
+/// Two settings that cannot work together, or one out of its range. The caller's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field} is {value:?}: {why}")]
+pub struct SettingsError {
+    /// The field, by its path: `link.tick_time`.
+    pub field: &'static str,
+    /// Its value.
+    pub value: Duration,
+    /// What would be accepted.
+    pub why: &'static str,
+}
+
+/// Intervals, time-outs and bounds, by the part that uses them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// One connection: handshake, heartbeats, lanes.
+    pub link: LinkSettings,
+    /// Whom to dial when.
+    pub dial: DialSettings,
+    /// Who might be there.
+    pub discovery: DiscoverySettings,
+    /// Who is there.
+    pub topology: TopologySettings,
+}
+
+/// Settings of one connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkSettings {
+    /// Tick time T, 60 s; 1 s to 600 s. A silent peer is declared down between 0.75 T and 1.25 T
+    /// after its last byte. Higher: slower to notice a frozen peer. Lower: more heartbeats (one per
+    /// T/4 and link) and more false alarms on a network that stalls.
+    pub tick_time: Duration,
+    /// A handshake that is not finished after this is dropped, 3 s. Higher: strangers hold
+    /// memory for longer. Lower: a slow network cannot link up.
+    pub handshake_timeout: Duration,
+    /// Most handshakes open at a time, 256; the oldest gives way. Higher: more memory that
+    /// strangers may hold (4 KiB each). Lower: a mass restart takes longer.
+    pub handshakes_max: usize,
+    /// Most handshakes open at a time from one address, 64.
+    pub handshakes_per_address: usize,
+    /// How long a standing link has to answer when a newcomer bears its peer's name, 2 s.
+    pub ask_timeout: Duration,
+    /// Bytes that may wait in the control lane, 1 MiB; more closes the link. Higher: a slow peer
+    /// costs more memory. Lower: a burst of control frames costs the link.
+    pub control_lane_bytes: usize,
+    /// Largest message, 16 MiB.
+    pub message_bytes_max: usize,
+    /// Bytes handed to the network and not yet taken by it, at most, 64 KiB: what waits beyond that
+    /// waits in a lane, where its order can still change.
+    pub window_bytes: usize,
+}
+
+impl Default for LinkSettings {
+    fn default() -> Self {
+        LinkSettings {
+            tick_time: Duration::from_secs(60),
+            handshake_timeout: Duration::from_secs(3),
+            handshakes_max: 256,
+            handshakes_per_address: 64,
+            ask_timeout: Duration::from_secs(2),
+            control_lane_bytes: 1 << 20,
+            message_bytes_max: 16 << 20,
+            window_bytes: 64 << 10,
+        }
+    }
+}
+
+/// Settings of dialling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DialSettings {
+    /// How long a connect may take, 3 s.
+    pub connect_timeout: Duration,
+    /// Delay before the second try, 500 ms; it doubles with each failure.
+    pub backoff_min: Duration,
+    /// Longest delay, 5 s. Higher: slower to be whole after a heal. Lower: more dials in vain.
+    pub backoff_max: Duration,
+    /// Longest delay once a peer has not been reached for `stale_after`, 30 s.
+    pub backoff_max_stale: Duration,
+    /// See `backoff_max_stale`, 10 min.
+    pub stale_after: Duration,
+    /// Jitter on every delay, in percent either way, 20.
+    pub jitter_percent: u32,
+    /// Shortest delay after a refused secret, 30 s.
+    pub refused_secret: Duration,
+    /// Most dials under way at a time, 64. Higher: faster to form a large cluster, more sockets at
+    /// once. Lower: the reverse.
+    pub concurrent_max: usize,
+}
+
+impl Default for DialSettings {
+    fn default() -> Self {
+        DialSettings {
+            connect_timeout: Duration::from_secs(3),
+            backoff_min: Duration::from_millis(500),
+            backoff_max: Duration::from_secs(5),
+            backoff_max_stale: Duration::from_secs(30),
+            stale_after: Duration::from_secs(600),
+            jitter_percent: 20,
+            refused_secret: Duration::from_secs(30),
+            concurrent_max: 64,
+        }
+    }
+}
+
+/// Settings of discovery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiscoverySettings {
+    /// How often each query is asked, 5 s. Higher: late nodes join later. Lower: more load on DNS.
+    pub poll_interval: Duration,
+    /// A candidate that good answers have not named for this long, and that has no link, is
+    /// forgotten, 60 s.
+    pub forget_after: Duration,
+    /// Most addresses taken from one answer, 256.
+    pub addresses_max: usize,
+    /// A query that is not answered after this has failed, 5 s.
+    pub lookup_timeout: Duration,
+}
+
+impl Default for DiscoverySettings {
+    fn default() -> Self {
+        DiscoverySettings {
+            poll_interval: Duration::from_secs(5),
+            forget_after: Duration::from_secs(60),
+            addresses_max: 256,
+            lookup_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Settings of the topology.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopologySettings {
+    /// How long a peer has to describe itself, 2 s.
+    pub describe_timeout: Duration,
+    /// Tries before a description is given up for a while, 5.
+    pub describe_tries: u32,
+    /// Delay before the second try, 200 ms, doubling.
+    pub describe_backoff_min: Duration,
+    /// Longest delay between tries, 2 s.
+    pub describe_backoff_max: Duration,
+    /// When a description that was given up is asked for again, 60 s.
+    pub describe_again: Duration,
+    /// From the end of one round of health checks to the start of the next, 15 s. Higher: an
+    /// unresponsive peer shows later. Lower: more traffic.
+    pub health_interval: Duration,
+    /// How long a peer has to answer a health check, 5 s.
+    pub health_timeout: Duration,
+    /// How often a peer that failed a check is checked until it passes or is unresponsive, 5 s.
+    pub health_suspect_interval: Duration,
+    /// Failed checks in a row that make a peer unresponsive, 3.
+    pub unresponsive_after: u32,
+    /// How often the topology is compared with the links that stand, 30 s.
+    pub reconcile_interval: Duration,
+    /// How long a disconnected node is remembered, 24 h.
+    pub disconnected_keep: Duration,
+    /// How many disconnected nodes are remembered, 1,024; the longest gone is forgotten first.
+    pub disconnected_max: usize,
+    /// More down/up cycles than this within `flap_window` are flapping, 5.
+    pub flap_cycles: u32,
+    /// See `flap_cycles`, 10 min.
+    pub flap_window: Duration,
+    /// Close links until every island is fully connected; false: partitions are only reported.
+    pub prevent_overlapping_partitions: bool,
+}
+
+impl Default for TopologySettings {
+    fn default() -> Self {
+        TopologySettings {
+            describe_timeout: Duration::from_secs(2),
+            describe_tries: 5,
+            describe_backoff_min: Duration::from_millis(200),
+            describe_backoff_max: Duration::from_secs(2),
+            describe_again: Duration::from_secs(60),
+            health_interval: Duration::from_secs(15),
+            health_timeout: Duration::from_secs(5),
+            health_suspect_interval: Duration::from_secs(5),
+            unresponsive_after: 3,
+            reconcile_interval: Duration::from_secs(30),
+            disconnected_keep: Duration::from_secs(24 * 3600),
+            disconnected_max: 1024,
+            flap_cycles: 5,
+            flap_window: Duration::from_secs(600),
+            prevent_overlapping_partitions: false,
+        }
+    }
+}
+
+impl Settings {
+    /// Checks ranges and the relations between fields.
+    ///
+    /// # Errors
+    /// The first field that is out of range or contradicts another.
+    pub fn validate(&self) -> Result<(), SettingsError> {
+        let check = |ok: bool, field, value, why| {
+            if ok { Ok(()) } else { Err(SettingsError { field, value, why }) }
+        };
+        let tick = self.link.tick_time;
+        check(
+            (Duration::from_secs(1)..=Duration::from_secs(600)).contains(&tick),
+            "link.tick_time",
+            tick,
+            "1s to 600s is accepted",
+        )?;
+        for (field, value) in [
+            ("link.handshake_timeout", self.link.handshake_timeout),
+            ("link.ask_timeout", self.link.ask_timeout),
+            ("dial.connect_timeout", self.dial.connect_timeout),
+            ("dial.backoff_min", self.dial.backoff_min),
+            ("discovery.poll_interval", self.discovery.poll_interval),
+            ("discovery.lookup_timeout", self.discovery.lookup_timeout),
+            ("topology.describe_timeout", self.topology.describe_timeout),
+            ("topology.describe_backoff_min", self.topology.describe_backoff_min),
+            ("topology.describe_again", self.topology.describe_again),
+            ("topology.health_interval", self.topology.health_interval),
+            ("topology.health_timeout", self.topology.health_timeout),
+            ("topology.health_suspect_interval", self.topology.health_suspect_interval),
+            ("topology.reconcile_interval", self.topology.reconcile_interval),
+        ] {
+            check(value >= Duration::from_millis(1), field, value, "at least 1ms is accepted")?;
+        }
+        check(
+            self.dial.backoff_max >= self.dial.backoff_min,
+            "dial.backoff_max",
+            self.dial.backoff_max,
+            "it must not be below dial.backoff_min",
+        )?;
+        check(
+            self.dial.backoff_max_stale >= self.dial.backoff_max,
+            "dial.backoff_max_stale",
+            self.dial.backoff_max_stale,
+            "it must not be below dial.backoff_max",
+        )?;
+        check(
+            self.topology.describe_backoff_max >= self.topology.describe_backoff_min,
+            "topology.describe_backoff_max",
+            self.topology.describe_backoff_max,
+            "it must not be below topology.describe_backoff_min",
+        )
+    }
+}

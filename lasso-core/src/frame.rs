@@ -1,0 +1,102 @@
+//! The frames that two nodes exchange once a connection is sealed.
+//!
+//! What a frame means is here; how it becomes bytes is in [`crate::codec`]. Wire types are not
+//! recursive, and unknown fields and kinds are skipped, so that neighbouring releases live together.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::CloseReason;
+use crate::name::{Description, Identity, NodeName};
+
+/// Lowest protocol version that this release speaks.
+pub const VERSION_MIN: u16 = 1;
+/// Highest protocol version that this release speaks.
+pub const VERSION_MAX: u16 = 1;
+
+/// One frame.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Frame {
+    /// The first frame of each side.
+    Hello(Hello),
+    /// From the node with the larger name: this connection may be the link, for my part.
+    Offer,
+    /// From the node with the smaller name, which decides: this connection is the link, from now on.
+    Adopt,
+    /// The last frame: why this side closes.
+    Close(CloseReason),
+    /// Nothing to say, still here.
+    Heartbeat,
+    /// Answer with [`Frame::Pong`] at once.
+    Ping(u64),
+    /// The answer to [`Frame::Ping`], with its number.
+    Pong(u64),
+    /// What concerns the topology.
+    Topology(TopologyFrame),
+}
+
+/// Who I am and what I speak: the first frame of each side.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The sender.
+    pub identity: Identity,
+    /// Lowest protocol version it speaks.
+    pub version_min: u16,
+    /// Highest protocol version it speaks.
+    pub version_max: u16,
+    /// Optional parts of the protocol that it speaks, by name.
+    pub features: BTreeSet<String>,
+    /// Its tick time, in milliseconds.
+    pub tick_ms: u64,
+    /// True when this connection tests a link that has been silent, to take its place.
+    pub probe: bool,
+}
+
+impl Hello {
+    /// The tick time.
+    pub fn tick_time(&self) -> Duration {
+        Duration::from_millis(self.tick_ms)
+    }
+}
+
+/// Frames between the topologies of two linked nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TopologyFrame {
+    /// Describe yourself.
+    Describe {
+        /// Comes back in the answer.
+        id: u64,
+    },
+    /// What the sender says of itself: an answer, or, with id 0, news.
+    Description {
+        /// The request's number; 0 when nobody asked.
+        id: u64,
+        /// What the sender says of itself.
+        description: Description,
+        /// Whether its application is ready.
+        ready: bool,
+    },
+    /// The sender's application is ready, or no longer.
+    Ready(bool),
+    /// Are you well?
+    Check {
+        /// Comes back in the answer.
+        id: u64,
+        /// Hashes of views that the asker knows; `None`: send no view.
+        known: Option<Vec<u64>>,
+    },
+    /// The answer to a check.
+    Health {
+        /// The check's number.
+        id: u64,
+        /// Whether the sender's application is ready.
+        ready: bool,
+        /// Hash of the sender's view.
+        view_hash: u64,
+        /// The view itself, where the asker wants views and does not know it: every node the sender
+        /// is linked to, and the sender.
+        view: Option<Vec<NodeName>>,
+    },
+}

@@ -1,0 +1,93 @@
+//! Time as the machines see it: an input, never a clock.
+//!
+//! An [`Instant`] counts nanoseconds since the machine that holds it was made. Whoever drives the
+//! machine says what time it is; nothing in this crate can find out by itself.
+
+use core::fmt;
+use core::ops::{Add, AddAssign, Sub};
+use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// A moment, in nanoseconds since the start of the machine.
+///
+/// 64 bits hold 584 years; arithmetic saturates at both ends instead of wrapping.
+///
+/// ```
+/// use core::time::Duration;
+/// use lasso_core::time::Instant;
+///
+/// let later = Instant::ZERO + Duration::from_secs(5);
+/// assert_eq!(later - Instant::ZERO, Duration::from_secs(5));
+/// assert_eq!(Instant::ZERO - later, Duration::ZERO);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The start of the machine.
+    pub const ZERO: Instant = Instant(0);
+    /// A moment that never comes.
+    pub const FAR_FUTURE: Instant = Instant(u64::MAX);
+
+    /// The moment `nanos` nanoseconds after the start.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Instant(nanos)
+    }
+
+    /// Nanoseconds since the start.
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// Time since the start.
+    pub const fn since_start(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Instant;
+
+    fn add(self, rhs: Duration) -> Instant {
+        let nanos = u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX);
+        Instant(self.0.saturating_add(nanos))
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, rhs: Duration) {
+        *self = *self + rhs;
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+
+    /// The time from `rhs` to `self`; zero when `rhs` is the later one.
+    fn sub(self, rhs: Instant) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(rhs.0))
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Instant {
+    /// Seconds with nine decimals, so that no two different moments print alike.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{:09}s", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
+    }
+}
+
+/// The earlier of two deadlines, where `None` never comes.
+pub fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

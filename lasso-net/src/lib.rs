@@ -1,0 +1,3 @@
+//! Runs lasso's machines over tokio: TCP, DNS, wall clock, HTTP.
+
+pub mod seam;

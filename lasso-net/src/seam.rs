@@ -1,0 +1,64 @@
+//! The seams: network, DNS, wall clock and tasks, each a trait that tokio, hickory and the system
+//! fill in a real node, and a simulation fills with its own.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+
+use lasso_core::discovery::Family;
+use lasso_core::node::DnsAnswer;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// What a node needs from where it runs.
+///
+/// Cloned into every task of the node. Time comes from tokio's clock, which a simulation pauses.
+pub trait Platform: Clone + Send + Sync + 'static {
+    /// A byte stream to one peer.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// Accepts streams.
+    type Listener: Listener<Stream = Self::Stream>;
+
+    /// Listens on `address`.
+    ///
+    /// # Errors
+    /// What the system says: the address is taken, or not of this machine.
+    fn bind(
+        &self,
+        address: SocketAddr,
+    ) -> impl Future<Output = io::Result<Self::Listener>> + Send;
+
+    /// Connects to `to`; waits for as long as the system does.
+    ///
+    /// # Errors
+    /// `ConnectionRefused` when nobody listens there, or what else the system says.
+    fn connect(&self, to: SocketAddr) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// Resolves a name for one family of records. An error is an answer too.
+    fn resolve(&self, name: String, family: Family) -> impl Future<Output = DnsAnswer> + Send;
+
+    /// Milliseconds since 1970, UTC.
+    fn unix_ms(&self) -> u64;
+
+    /// Starts a task that ends with its host.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
+}
+
+/// Accepts streams.
+pub trait Listener: Send + 'static {
+    /// What it accepts.
+    type Stream;
+
+    /// The next stream, and where it comes from. Dropping the future loses no stream.
+    ///
+    /// # Errors
+    /// What the system says; accepting may go on afterwards.
+    fn accept(
+        &mut self,
+    ) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+
+    /// The address that is listened on.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+}
