@@ -122,7 +122,8 @@ pub enum Cut {
 /// How DNS answers a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DnsMode {
-    /// The addresses of the nodes of that name that run now, frozen ones included.
+    /// The hosts of the nodes whose [`NodeSpec::dns_name`] this is and that run now, frozen ones
+    /// included.
     Truth,
     /// An error, at once.
     Fails,

@@ -7,7 +7,7 @@ use core::fmt;
 use core::ops::Range;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -95,8 +95,11 @@ pub struct NodeSpec {
     pub loc: Loc,
     /// Basename: the application that it belongs to.
     pub basename: Basename,
-    /// Its address.
+    /// The address that it tells others: part of its name.
     pub address: SocketAddr,
+    /// Where its machine is: it listens there, on the port of `address`, and dials from there. The
+    /// same as in `address`, unless the node is wrong about itself. DNS answers this one.
+    pub host: IpAddr,
     /// The cluster that it wants to be of.
     pub cluster: Label,
     /// What it says of itself.
