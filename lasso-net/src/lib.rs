@@ -1,3 +1,4 @@
 //! Runs lasso's machines over tokio: TCP, DNS, wall clock, HTTP.
 
+pub mod config;
 pub mod seam;

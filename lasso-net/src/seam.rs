@@ -22,10 +22,7 @@ pub trait Platform: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// What the system says: the address is taken, or not of this machine.
-    fn bind(
-        &self,
-        address: SocketAddr,
-    ) -> impl Future<Output = io::Result<Self::Listener>> + Send;
+    fn bind(&self, address: SocketAddr) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
     /// Connects to `to`; waits for as long as the system does.
     ///
@@ -52,9 +49,7 @@ pub trait Listener: Send + 'static {
     ///
     /// # Errors
     /// What the system says; accepting may go on afterwards.
-    fn accept(
-        &mut self,
-    ) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
+    fn accept(&mut self) -> impl Future<Output = io::Result<(Self::Stream, SocketAddr)>> + Send;
 
     /// The address that is listened on.
     ///

@@ -1,0 +1,185 @@
+//! Configuration: what a node is told before it starts.
+//!
+//! [`Config`] is plain data. A program fills it by [`Cluster::builder`](crate::Cluster::builder); a
+//! [`Loader`] fills it from flags, environment, a TOML file and defaults, in that order, by the
+//! table [`VARIABLES`]. Either way every error comes at once, and no secret is ever printed.
+//!
+//! ```
+//! use lasso_net::config::Loader;
+//!
+//! let loaded = Loader::new()
+//!     .environment([("CLUSTER_PEERS", "lasso@10.0.0.6"), ("CLUSTER_NODE_BASENAME", "lasso")])
+//!     .load();
+//! // The address and the secret are missing: both are said.
+//! assert_eq!(loaded.unwrap_err().0.len(), 2);
+//! ```
+
+mod error;
+mod load;
+mod parse;
+mod relations;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use lasso_core::config::{NodeConfig, Settings};
+use lasso_core::discovery::Query;
+use lasso_core::name::{Basename, DEFAULT_PORT, Description, Label, NodeName};
+use lasso_core::secure::{Cookie, Security};
+
+pub use error::{ConfigError, ConfigErrors, ConfigWarning, EXIT_CONFIG, Origin};
+pub use load::{Loaded, Loader, Row};
+pub use parse::{duration, show_duration};
+pub use table::{VARIABLES, Variable};
+
+/// Fewest bytes of a cookie outside of development.
+pub const COOKIE_MIN: usize = 16;
+/// A cookie of fewer bytes than this is worth a warning.
+pub const COOKIE_ADVISED: usize = 32;
+
+/// The effective configuration of a node. Each field is the variable of behaviour's table.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `CLUSTER_DNS_QUERY`: names to resolve.
+    pub queries: Vec<Query>,
+    /// `CLUSTER_PEERS`: names to dial.
+    pub peers: Vec<NodeName>,
+    /// `CLUSTER_NAME`.
+    pub cluster: Label,
+    /// `CLUSTER_NODE_BASENAME`.
+    pub basename: Option<Basename>,
+    /// `CLUSTER_NODE_IP`.
+    pub ip: Option<IpAddr>,
+    /// `CLUSTER_PORT`.
+    pub port: u16,
+    /// `CLUSTER_BIND`.
+    pub bind: Option<IpAddr>,
+    /// `CLUSTER_DNS_SERVER`.
+    pub dns_server: Option<SocketAddr>,
+    /// `CLUSTER_REGION`.
+    pub region: Label,
+    /// `CLUSTER_NODE_ID`.
+    pub node_id: Option<Label>,
+    /// `APP_ROLE`.
+    pub roles: BTreeSet<Label>,
+    /// Version of the application; no variable, since the program knows it.
+    pub version: Label,
+    /// `EXPECTED_NODE_COUNT`.
+    pub expected_nodes: u32,
+    /// `RELEASE_COOKIE`.
+    pub cookie: Option<Cookie>,
+    /// `RELEASE_COOKIE_PREVIOUS`.
+    pub cookie_previous: Option<Cookie>,
+    /// `CLUSTER_METRICS_ENABLED`.
+    pub metrics_enabled: bool,
+    /// `HTTP_PORT`.
+    pub http_port: u16,
+    /// `HTTP_BIND`.
+    pub http_bind: IpAddr,
+    /// `LASSO_DATA_DIR`.
+    pub data_dir: Option<PathBuf>,
+    /// Development: a short cookie is accepted.
+    pub dev: bool,
+    /// Intervals, time-outs and bounds; `CLUSTER_TICK_TIME` is among them.
+    pub settings: Settings,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            queries: Vec::new(),
+            peers: Vec::new(),
+            cluster: Label::new("cluster name", "lasso").expect("a constant that is a label"),
+            basename: None,
+            ip: None,
+            port: DEFAULT_PORT,
+            bind: None,
+            dns_server: None,
+            region: Label::unknown(),
+            node_id: None,
+            roles: BTreeSet::new(),
+            version: Label::new("version", "0.0.0").expect("a constant that is a label"),
+            expected_nodes: 1,
+            cookie: None,
+            cookie_previous: None,
+            metrics_enabled: true,
+            http_port: 4000,
+            http_bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            data_dir: None,
+            dev: false,
+            settings: Settings::default(),
+        }
+    }
+}
+
+impl Config {
+    /// True when the node looks for others: it has a query or a static peer.
+    pub fn is_clustered(&self) -> bool {
+        !self.queries.is_empty() || !self.peers.is_empty()
+    }
+
+    /// The address to listen on, or `None` for a node that runs alone.
+    pub fn listen_on(&self) -> Option<SocketAddr> {
+        let ip = self.bind.or(self.ip)?;
+        self.is_clustered()
+            .then_some(SocketAddr::new(ip, self.port))
+    }
+
+    /// The node's name. One that runs alone and was told none is `lasso@127.0.0.1`.
+    pub fn node_name(&self) -> NodeName {
+        let basename = self
+            .basename
+            .clone()
+            .unwrap_or_else(|| Basename::new("lasso").expect("a constant that is a basename"));
+        let ip = self.ip.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        NodeName::new(basename, SocketAddr::new(ip, self.port))
+    }
+
+    /// Checks the relations between fields, for a configuration that a program filled.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn validate(&self) -> Result<Vec<ConfigWarning>, ConfigErrors> {
+        let broken = BTreeSet::new();
+        relations::check(self, &broken, &|_| Origin::Program)
+    }
+
+    /// What the core's node is told. A node without a cookie takes no links, and gets `fallback`.
+    pub(crate) fn node_config(&self, fallback: Cookie) -> NodeConfig {
+        let name = self.node_name();
+        let security = Security::Cookie {
+            current: self.cookie.clone().unwrap_or(fallback),
+            previous: self.cookie_previous.clone(),
+        };
+        let mut config = NodeConfig::new(name.clone(), security);
+        config.cluster = self.cluster.clone();
+        config.description = Description {
+            region: self.region.clone(),
+            roles: self.roles.clone(),
+            version: self.version.clone(),
+            ..Description::of(&name)
+        };
+        if let Some(id) = &self.node_id {
+            config.description.id = id.clone();
+        }
+        config.queries = self.queries.clone();
+        config.peers = self.peers.clone();
+        config.expected_nodes = self.expected_nodes;
+        config.settings = self.settings.clone();
+        config
+    }
+}
+
+/// A new secret: 32 random bytes from the system, as 64 hexadecimal digits.
+///
+/// # Errors
+/// The system has no randomness to give.
+pub fn keygen() -> std::io::Result<String> {
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

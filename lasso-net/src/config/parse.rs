@@ -1,0 +1,153 @@
+//! Texts into values. Each parser says what is wrong; the table says what would be accepted.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use lasso_core::discovery::Query;
+use lasso_core::name::{Basename, NodeName};
+
+/// Longest DNS name, in bytes.
+const DNS_NAME_MAX: usize = 253;
+
+/// Reads `500ms`, `8s`, `2m` or `1h`.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    if number.is_empty() {
+        return Err("it does not start with a number".into());
+    }
+    let number: u64 = number.parse().map_err(|_| "the number is too large")?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "" => return Err("the unit is missing".into()),
+        _ => return Err(format!("`{}` is no unit", super::error::shown(unit))),
+    };
+    number
+        .checked_mul(millis)
+        .map(Duration::from_millis)
+        .ok_or("the number is too large".into())
+}
+
+/// Writes what [`duration`] reads.
+pub fn show_duration(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    match millis {
+        0 => "0s".into(),
+        _ if millis % 60_000 == 0 && millis > 60_000 => format!("{}m", millis / 60_000),
+        _ if millis % 1_000 == 0 => format!("{}s", millis / 1_000),
+        _ => format!("{millis}ms"),
+    }
+}
+
+/// Reads a comma-separated list; blanks around the parts and empty parts are dropped.
+pub(super) fn list<T>(
+    text: &str,
+    part: impl Fn(&str) -> Result<T, String>,
+) -> Result<Vec<T>, String> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|one| !one.is_empty())
+        .map(part)
+        .collect()
+}
+
+/// Reads one query: `name`, `srv:name`, `name=basename`.
+pub(super) fn query(text: &str) -> Result<Query, String> {
+    let (name, basename) = match text.split_once('=') {
+        Some((name, basename)) => (name.trim(), Some(basename.trim())),
+        None => (text, None),
+    };
+    let (name, srv) = match name.strip_prefix("srv:") {
+        Some(name) => (name, true),
+        None => (name, false),
+    };
+    let basename = basename
+        .map(Basename::new)
+        .transpose()
+        .map_err(|e| e.to_string())?;
+    dns_name(name)?;
+    Ok(Query {
+        name: name.to_owned(),
+        srv,
+        basename,
+    })
+}
+
+fn dns_name(name: &str) -> Result<(), String> {
+    let bare = name.strip_suffix('.').unwrap_or(name);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    };
+    if bare.parse::<IpAddr>().is_ok() {
+        return Err(format!(
+            "`{name}` is an address, not a name; CLUSTER_PEERS takes addresses"
+        ));
+    }
+    if bare.len() > DNS_NAME_MAX || !bare.split('.').all(label) {
+        return Err(format!("`{}` is not a DNS name", super::error::shown(name)));
+    }
+    Ok(())
+}
+
+/// Reads a node name.
+pub(super) fn node_name(text: &str) -> Result<NodeName, String> {
+    let name: NodeName = text
+        .parse()
+        .map_err(|e: lasso_core::name::NameError| e.to_string())?;
+    reachable(name.address().ip())?;
+    Ok(name)
+}
+
+/// Reads an address, also in brackets.
+pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
+    let bare = text
+        .strip_prefix('[')
+        .and_then(|t| t.strip_suffix(']'))
+        .unwrap_or(text);
+    bare.parse().map_err(|_| "it is not an IP address".into())
+}
+
+/// Refuses addresses that nobody can dial.
+pub(super) fn reachable(ip: IpAddr) -> Result<IpAddr, String> {
+    if ip.is_unspecified() || ip.is_multicast() {
+        return Err(format!("peers cannot reach {ip}"));
+    }
+    Ok(ip)
+}
+
+/// Reads `ip:port`, or an address alone for port 53.
+pub(super) fn dns_server(text: &str) -> Result<SocketAddr, String> {
+    if let Ok(ip) = ip(text) {
+        return Ok(SocketAddr::new(ip, 53));
+    }
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() != 0 => Ok(address),
+        _ => Err("it is not an address with a port".into()),
+    }
+}
+
+/// Reads a port.
+pub(super) fn port(text: &str) -> Result<u16, String> {
+    match text.parse::<u16>() {
+        Ok(port) if port != 0 => Ok(port),
+        _ => Err("it is not a port".into()),
+    }
+}
+
+/// Reads a truth value.
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" => Ok(false),
+        _ => Err("it is neither true nor false".into()),
+    }
+}
