@@ -56,7 +56,11 @@ impl NodeConfig {
     /// static peers name.
     pub fn basenames(&self) -> BTreeSet<Basename> {
         let mut names = BTreeSet::from([self.name.basename().clone()]);
-        names.extend(self.queries.iter().filter_map(|query| query.basename.clone()));
+        names.extend(
+            self.queries
+                .iter()
+                .filter_map(|query| query.basename.clone()),
+        );
         names.extend(self.peers.iter().map(|peer| peer.basename().clone()));
         names
     }
@@ -146,6 +150,10 @@ pub struct DialSettings {
     pub jitter_percent: u32,
     /// Shortest delay after a refused secret, 30 s.
     pub refused_secret: Duration,
+    /// Of each pair one side dials at once and the other after this, 100 ms, so that most pairs make
+    /// one connection and not two. Higher: later links where only the second side knows the first.
+    /// Lower: more connections that are made to be refused as duplicates.
+    pub second_delay: Duration,
     /// Most dials under way at a time, 64. Higher: faster to form a large cluster, more sockets at
     /// once. Lower: the reverse.
     pub concurrent_max: usize,
@@ -161,6 +169,7 @@ impl Default for DialSettings {
             stale_after: Duration::from_secs(600),
             jitter_percent: 20,
             refused_secret: Duration::from_secs(30),
+            second_delay: Duration::from_millis(100),
             concurrent_max: 64,
         }
     }
@@ -256,7 +265,11 @@ impl Settings {
     /// The first field that is out of range or contradicts another.
     pub fn validate(&self) -> Result<(), SettingsError> {
         let check = |ok: bool, field, value, why| {
-            if ok { Ok(()) } else { Err(SettingsError { field, value, why }) }
+            if ok {
+                Ok(())
+            } else {
+                Err(SettingsError { field, value, why })
+            }
         };
         let tick = self.link.tick_time;
         check(
@@ -273,14 +286,28 @@ impl Settings {
             ("discovery.poll_interval", self.discovery.poll_interval),
             ("discovery.lookup_timeout", self.discovery.lookup_timeout),
             ("topology.describe_timeout", self.topology.describe_timeout),
-            ("topology.describe_backoff_min", self.topology.describe_backoff_min),
+            (
+                "topology.describe_backoff_min",
+                self.topology.describe_backoff_min,
+            ),
             ("topology.describe_again", self.topology.describe_again),
             ("topology.health_interval", self.topology.health_interval),
             ("topology.health_timeout", self.topology.health_timeout),
-            ("topology.health_suspect_interval", self.topology.health_suspect_interval),
-            ("topology.reconcile_interval", self.topology.reconcile_interval),
+            (
+                "topology.health_suspect_interval",
+                self.topology.health_suspect_interval,
+            ),
+            (
+                "topology.reconcile_interval",
+                self.topology.reconcile_interval,
+            ),
         ] {
-            check(value >= Duration::from_millis(1), field, value, "at least 1ms is accepted")?;
+            check(
+                value >= Duration::from_millis(1),
+                field,
+                value,
+                "at least 1ms is accepted",
+            )?;
         }
         check(
             self.dial.backoff_max >= self.dial.backoff_min,

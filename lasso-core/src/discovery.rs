@@ -1,12 +1,40 @@
-//! Who might be there: candidates from DNS answers and static peers.
+//! Who might be there: candidates from DNS answers, static peers and nodes that dialled us.
+//!
+//! Each query is asked for each family on its own schedule, so that one that fails or is slow holds
+//! up no other. An answer is good, or it says nothing: only good answers can make a candidate
+//! absent, and only absence for a while, without a link, makes it forgotten.
+//!
+//! 1. An answer that fails, is empty or is cut short removes nobody.
+//! 2. A static peer is never forgotten.
+//! 3. A linked node is never forgotten.
+//! 4. Own addresses are never candidates.
+//!
+//! It does not resolve, and it does not know how to dial: see [`crate::mesh`].
 
 use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::Basename;
+use crate::config::{DiscoverySettings, NodeConfig};
+use crate::event::Notice;
+use crate::name::{Basename, NameError, NodeName};
+use crate::node::DnsAnswer;
+use crate::time::{Instant, earliest};
 
 /// One name to resolve, and the basename that its addresses bear.
+///
+/// Written `name`, `name=basename`, `srv:name` or `srv:name=basename`.
+///
+/// ```
+/// use lasso_core::discovery::Query;
+///
+/// let query: Query = "other-app.internal=phoenix".parse()?;
+/// assert_eq!(query.basename.unwrap().as_str(), "phoenix");
+/// # Ok::<(), lasso_core::discovery::QueryError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Query {
     /// The DNS name.
@@ -17,17 +45,58 @@ pub struct Query {
     pub basename: Option<Basename>,
 }
 
+/// Why a text is not a query. The caller's fault.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum QueryError {
+    /// The DNS name is empty, too long, or has a character that no host name has.
+    #[error("`{0}` is not a DNS name of 1 to 253 letters, digits, `-`, `_` and `.`")]
+    Name(String),
+    /// What follows the `=` is not a basename.
+    #[error(transparent)]
+    Basename(#[from] NameError),
+}
+
+impl core::str::FromStr for Query {
+    type Err = QueryError;
+
+    fn from_str(text: &str) -> Result<Self, QueryError> {
+        let (name, basename) = match text.split_once('=') {
+            Some((name, basename)) => (name, Some(Basename::new(basename.trim())?)),
+            None => (text, None),
+        };
+        let name = name.trim();
+        let (name, srv) = match name.strip_prefix("srv:") {
+            Some(name) => (name, true),
+            None => (name, false),
+        };
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        if name.is_empty() || name.len() > 253 || !name.bytes().all(allowed) {
+            return Err(QueryError::Name(name.chars().take(253).collect()));
+        }
+        Ok(Query {
+            name: name.to_owned(),
+            srv,
+            basename,
+        })
+    }
+}
+
+impl fmt::Display for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", if self.srv { "srv:" } else { "" }, self.name)?;
+        self.basename
+            .iter()
+            .try_for_each(|basename| write!(f, "={basename}"))
+    }
+}
+
 /// The position of a query in the node's configuration.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct QueryId(pub u32);
 
 /// Which records a query asks for.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
     /// IPv4 addresses.
@@ -38,19 +107,19 @@ pub enum Family {
     Srv,
 }
 
-/// How a query is doing, over both its families.
+/// How a query is doing, over all its families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QueryState {
     /// Not answered yet.
     Pending,
-    /// The last answers had addresses.
+    /// An address came with the last answers, whole.
     Ok,
     /// The last answers had none.
     Empty,
-    /// The last answer was cut short.
+    /// One of the last answers was cut short.
     Truncated,
-    /// The last tries failed.
+    /// The last tries failed, or one failed and the other had nothing.
     Failed,
 }
 
@@ -73,8 +142,475 @@ pub struct QueryStatus {
     pub query: String,
     /// How it is doing.
     pub state: QueryState,
-    /// Addresses in the last good answers, both families together.
+    /// Nodes in the last good answers, both families together.
     pub addresses: usize,
     /// Seconds since the last good answer.
     pub age_seconds: Option<u64>,
 }
+
+/// What there is to do after an input.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Names to ask for now.
+    pub lookups: Vec<Lookup>,
+    /// New candidates.
+    pub added: Vec<NodeName>,
+    /// Candidates that are no more.
+    pub forgotten: Vec<NodeName>,
+    /// Changes of state, for the operator.
+    pub notices: Vec<Notice>,
+}
+
+/// One question to DNS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lookup {
+    /// Which query.
+    pub query: QueryId,
+    /// Its name.
+    pub name: String,
+    /// Which records.
+    pub family: Family,
+}
+
+/// Counters of discovery; they only grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DiscoveryCounters {
+    /// Questions asked.
+    pub lookups: u64,
+    /// Answers that failed or did not come in time.
+    pub failures: u64,
+    /// Answers that were cut short, by the resolver or by the bound on addresses.
+    pub truncated: u64,
+    /// Candidates forgotten.
+    pub forgotten: u64,
+    /// Nodes that dialled us and were not taken as candidates, since too many are remembered.
+    pub learned_shed: u64,
+}
+
+/// One query and family: a schedule, and what its last good answer named.
+struct Source {
+    query: QueryId,
+    family: Family,
+    next_poll: Instant,
+    /// When the question that is not answered yet was asked.
+    asked_at: Option<Instant>,
+    state: QueryState,
+    named: BTreeSet<NodeName>,
+    last_good: Option<Instant>,
+}
+
+/// One node that might be there.
+struct Candidate {
+    /// From the configuration: never forgotten.
+    fixed: bool,
+    /// The sources, by position, whose last good answer named it.
+    named_by: BTreeSet<usize>,
+    /// Since when good answers have not named it; `None` while one does, or none was good since.
+    absent_since: Option<Instant>,
+    /// The identity that answered at this candidate's address, where it is another one.
+    alias_of: Option<NodeName>,
+}
+
+/// The machine. See the module's text.
+pub struct Discovery {
+    settings: DiscoverySettings,
+    me: NodeName,
+    queries: Vec<Query>,
+    /// State per query as last told to the operator.
+    told: Vec<QueryState>,
+    sources: Vec<Source>,
+    candidates: BTreeMap<NodeName, Candidate>,
+    /// Names that turned out to be this node itself.
+    own: BTreeSet<NodeName>,
+    /// Candidates that no source names and the configuration does not either.
+    unnamed: BTreeSet<NodeName>,
+    /// What [`Discovery::take_named`] has not told yet.
+    named_changed: bool,
+    counters: DiscoveryCounters,
+}
+
+impl Discovery {
+    /// Starts with the static peers as candidates and every query due at once.
+    pub fn new(config: &NodeConfig) -> Self {
+        let mut sources = Vec::new();
+        for (position, query) in config.queries.iter().enumerate() {
+            let families: &[Family] = if query.srv {
+                &[Family::Srv]
+            } else {
+                &[Family::A, Family::Aaaa]
+            };
+            sources.extend(families.iter().map(|&family| Source {
+                query: QueryId(position as u32),
+                family,
+                next_poll: Instant::ZERO,
+                asked_at: None,
+                state: QueryState::Pending,
+                named: BTreeSet::new(),
+                last_good: None,
+            }));
+        }
+        let fixed = |peer: &NodeName| (peer.clone(), Candidate::new(true));
+        Discovery {
+            settings: config.settings.discovery.clone(),
+            me: config.name.clone(),
+            told: vec![QueryState::Pending; config.queries.len()],
+            queries: config.queries.clone(),
+            sources,
+            candidates: config
+                .peers
+                .iter()
+                .filter(|&peer| *peer != config.name)
+                .map(fixed)
+                .collect(),
+            own: BTreeSet::from([config.name.clone()]),
+            unnamed: BTreeSet::new(),
+            named_changed: true,
+            counters: DiscoveryCounters::default(),
+        }
+    }
+
+    /// Asks what is due, gives up what was not answered in time, forgets who was absent for long.
+    pub fn tick(&mut self, now: Instant, is_linked: impl Fn(&NodeName) -> bool) -> Found {
+        let mut found = Found::default();
+        for position in 0..self.sources.len() {
+            let source = &mut self.sources[position];
+            if source
+                .asked_at
+                .is_some_and(|at| now >= at + self.settings.lookup_timeout)
+            {
+                source.asked_at = None;
+                source.state = QueryState::Failed;
+                self.counters.failures += 1;
+                self.tell(position, &mut found);
+            }
+            let source = &mut self.sources[position];
+            if now >= source.next_poll && source.asked_at.is_none() {
+                source.asked_at = Some(now);
+                source.next_poll = now + self.settings.poll_interval;
+                self.counters.lookups += 1;
+                found.lookups.push(Lookup {
+                    query: source.query,
+                    name: self.queries[source.query.0 as usize].name.clone(),
+                    family: source.family,
+                });
+            }
+        }
+        self.forget(now, is_linked, &mut found);
+        found
+    }
+
+    /// Takes an answer. One that nobody asked for is taken like any other; one for a query that is
+    /// not configured is ignored.
+    pub fn answered(
+        &mut self,
+        now: Instant,
+        query: QueryId,
+        family: Family,
+        answer: DnsAnswer,
+    ) -> Found {
+        let mut found = Found::default();
+        let this = |s: &Source| s.query == query && s.family == family;
+        let Some(position) = self.sources.iter().position(this) else {
+            return found;
+        };
+        self.sources[position].asked_at = None;
+        self.sources[position].state = match answer {
+            DnsAnswer::Failed(_) => {
+                self.counters.failures += 1;
+                QueryState::Failed
+            }
+            DnsAnswer::Empty => QueryState::Empty,
+            DnsAnswer::Addresses { addresses, .. } if addresses.is_empty() => QueryState::Empty,
+            DnsAnswer::Addresses {
+                addresses,
+                truncated,
+            } => {
+                let cut = truncated || addresses.len() > self.settings.addresses_max;
+                let names = self.names(query, &addresses);
+                self.named(now, position, names, cut, &mut found);
+                if cut {
+                    QueryState::Truncated
+                } else {
+                    QueryState::Ok
+                }
+            }
+        };
+        self.tell(position, &mut found);
+        found
+    }
+
+    /// A node dialled us, or answered at another one's address: a candidate of its own.
+    pub fn met(&mut self, name: &NodeName) -> bool {
+        if self.own.contains(name) || self.candidates.contains_key(name) {
+            return false;
+        }
+        if self.unnamed.len() >= LEARNED_MAX {
+            self.counters.learned_shed += 1;
+            return false;
+        }
+        self.candidates.insert(name.clone(), Candidate::new(false));
+        self.unnamed.insert(name.clone());
+        true
+    }
+
+    /// The link with a node is gone. One that nobody names has from now on as long as any other; one
+    /// that said goodbye, and that nobody names, is forgotten at once, and `true` is returned.
+    pub fn lost(&mut self, now: Instant, name: &NodeName, left: bool) -> bool {
+        if !self.unnamed.contains(name) {
+            return false;
+        }
+        if left {
+            self.candidates.remove(name);
+            self.unnamed.remove(name);
+            self.counters.forgotten += 1;
+            return true;
+        }
+        if let Some(candidate) = self.candidates.get_mut(name)
+            && candidate.absent_since.is_some()
+        {
+            candidate.absent_since = Some(now);
+        }
+        false
+    }
+
+    /// The address of `candidate` is answered by `identity`. Both count as one node.
+    pub fn answers_as(&mut self, candidate: &NodeName, identity: &NodeName) {
+        if let Some(entry) = self.candidates.get_mut(candidate) {
+            let alias_of = (candidate != identity).then(|| identity.clone());
+            self.named_changed |= entry.alias_of != alias_of;
+            entry.alias_of = alias_of;
+        }
+    }
+
+    /// The address of `candidate` is this node's own: never a candidate again.
+    pub fn is_own(&mut self, candidate: &NodeName) {
+        self.candidates.remove(candidate);
+        self.unnamed.remove(candidate);
+        self.named_changed = true;
+        if self.own.len() < LEARNED_MAX {
+            self.own.insert(candidate.clone());
+        }
+    }
+
+    /// When there is next something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        let of_source = |s: &Source| match s.asked_at {
+            Some(at) => at + self.settings.lookup_timeout,
+            None => s.next_poll,
+        };
+        let polls = self.sources.iter().map(of_source).min();
+        let absent = |name: &NodeName| self.candidates.get(name).and_then(|c| c.absent_since);
+        // Whoever is absent, but linked, is looked at again and again: once per interval.
+        let forget = self.unnamed.iter().filter_map(absent).min();
+        earliest(polls, forget.map(|since| self.next_forget(since)))
+    }
+
+    /// How many distinct nodes discovery names: static peers, everyone in the last good answers,
+    /// and this node. Several addresses of one identity count once.
+    pub fn nodes_named(&self) -> usize {
+        let named = self
+            .candidates
+            .iter()
+            .filter(|(_, c)| c.fixed || !c.named_by.is_empty())
+            .map(|(name, c)| c.alias_of.as_ref().unwrap_or(name))
+            .filter(|name| !self.own.contains(*name));
+        named.collect::<BTreeSet<_>>().len() + 1
+    }
+
+    /// [`Discovery::nodes_named`], if it may have changed since this was last called.
+    pub fn take_named(&mut self) -> Option<usize> {
+        core::mem::take(&mut self.named_changed).then(|| self.nodes_named())
+    }
+
+    /// True when the node is one that might be there.
+    pub fn is_candidate(&self, name: &NodeName) -> bool {
+        self.candidates.contains_key(name)
+    }
+
+    /// The identity that answered at the candidate's address, where it is another one.
+    pub fn alias_of(&self, candidate: &NodeName) -> Option<&NodeName> {
+        self.candidates.get(candidate)?.alias_of.as_ref()
+    }
+
+    /// Everyone who might be there, in the order of their names.
+    pub fn candidates(&self) -> impl Iterator<Item = &NodeName> {
+        self.candidates.keys()
+    }
+
+    /// The queries as the health answer shows them, in the order of the configuration.
+    pub fn status(&self, now: Instant) -> Vec<QueryStatus> {
+        let of_query = |(position, query): (usize, &Query)| {
+            let mine = || {
+                self.sources
+                    .iter()
+                    .filter(move |s| s.query.0 as usize == position)
+            };
+            let last_good = mine().filter_map(|s| s.last_good).max();
+            QueryStatus {
+                query: query.to_string(),
+                state: self.query_state(QueryId(position as u32)),
+                addresses: mine().map(|s| s.named.len()).sum(),
+                age_seconds: last_good.map(|at| (now - at).as_secs()),
+            }
+        };
+        self.queries.iter().enumerate().map(of_query).collect()
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> DiscoveryCounters {
+        self.counters
+    }
+
+    fn names(&self, query: QueryId, addresses: &[(IpAddr, Option<u16>)]) -> BTreeSet<NodeName> {
+        let query = &self.queries[query.0 as usize];
+        let basename = query.basename.as_ref().unwrap_or(self.me.basename());
+        let usable = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_multicast();
+        addresses
+            .iter()
+            .take(self.settings.addresses_max)
+            .filter(|(ip, _)| usable(ip))
+            .map(|&(ip, port)| {
+                let port = port.unwrap_or(crate::name::DEFAULT_PORT);
+                NodeName::new(basename.clone(), SocketAddr::new(ip, port))
+            })
+            .filter(|name| !self.own.contains(name))
+            .collect()
+    }
+
+    fn named(
+        &mut self,
+        now: Instant,
+        position: usize,
+        names: BTreeSet<NodeName>,
+        cut: bool,
+        found: &mut Found,
+    ) {
+        self.counters.truncated += u64::from(cut);
+        if !cut && self.sources[position].named == names {
+            // The usual case: nothing changed.
+            self.sources[position].last_good = Some(now);
+            self.mark_absent(now);
+            return;
+        }
+        self.named_changed = true;
+        for name in &names {
+            let candidate = self.candidates.entry(name.clone()).or_insert_with(|| {
+                found.added.push(name.clone());
+                Candidate::new(false)
+            });
+            candidate.named_by.insert(position);
+            candidate.absent_since = None;
+            self.unnamed.remove(name);
+        }
+        let source = &mut self.sources[position];
+        if cut {
+            source.named.extend(names);
+            return;
+        }
+        source.last_good = Some(now);
+        let before = core::mem::replace(&mut source.named, names);
+        for name in before.difference(&self.sources[position].named) {
+            let Some(candidate) = self.candidates.get_mut(name) else {
+                continue;
+            };
+            candidate.named_by.remove(&position);
+            if candidate.named_by.is_empty() && !candidate.fixed {
+                self.unnamed.insert(name.clone());
+            }
+        }
+        self.mark_absent(now);
+    }
+
+    /// After a good answer: whoever nobody names is absent from now on.
+    fn mark_absent(&mut self, now: Instant) {
+        for name in &self.unnamed {
+            if let Some(candidate) = self.candidates.get_mut(name) {
+                candidate.absent_since.get_or_insert(now);
+            }
+        }
+    }
+
+    fn next_forget(&self, since: Instant) -> Instant {
+        since + self.settings.forget_after
+    }
+
+    fn forget(&mut self, now: Instant, is_linked: impl Fn(&NodeName) -> bool, found: &mut Found) {
+        let mut gone = Vec::new();
+        for name in &self.unnamed {
+            let Some(candidate) = self.candidates.get_mut(name) else {
+                continue;
+            };
+            let Some(since) = candidate.absent_since else {
+                continue;
+            };
+            if now < since + self.settings.forget_after {
+                continue;
+            }
+            if is_linked(name) {
+                candidate.absent_since = Some(now);
+            } else {
+                gone.push(name.clone());
+            }
+        }
+        for name in gone {
+            self.candidates.remove(&name);
+            self.unnamed.remove(&name);
+            self.counters.forgotten += 1;
+            found.forgotten.push(name);
+        }
+    }
+
+    fn query_state(&self, query: QueryId) -> QueryState {
+        let states = || {
+            self.sources
+                .iter()
+                .filter(|s| s.query == query)
+                .map(|s| s.state)
+        };
+        let precedence = [
+            QueryState::Truncated,
+            QueryState::Ok,
+            QueryState::Failed,
+            QueryState::Pending,
+        ];
+        let strongest = precedence.into_iter().find(|p| states().any(|s| s == *p));
+        strongest.unwrap_or(QueryState::Empty)
+    }
+
+    fn tell(&mut self, position: usize, found: &mut Found) {
+        let query = self.sources[position].query;
+        let state = self.query_state(query);
+        let told = &mut self.told[query.0 as usize];
+        if *told != state && state != QueryState::Pending {
+            *told = state;
+            let query = self.queries[query.0 as usize].to_string();
+            found.notices.push(Notice::Discovery { query, state });
+        }
+    }
+}
+
+impl Candidate {
+    fn new(fixed: bool) -> Self {
+        Candidate {
+            fixed,
+            named_by: BTreeSet::new(),
+            absent_since: None,
+            alias_of: None,
+        }
+    }
+}
+
+impl fmt::Debug for Discovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Discovery")
+            .field("candidates", &self.candidates.len())
+            .field("unnamed", &self.unnamed.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Most candidates that only dialled us; as many as disconnected nodes are remembered.
+const LEARNED_MAX: usize = 1024;
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ pub mod config;
 pub mod discovery;
 pub mod event;
 pub mod frame;
+pub mod mesh;
 pub mod name;
 pub mod node;
 pub mod secure;

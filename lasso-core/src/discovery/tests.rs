@@ -1,0 +1,237 @@
+use super::*;
+use crate::secure::{Cookie, Security};
+
+fn at(seconds: u64) -> Instant {
+    Instant::from_nanos(seconds * 1_000_000_000)
+}
+
+fn name(text: &str) -> NodeName {
+    text.parse().expect("a name")
+}
+
+fn discovery(queries: &[&str], peers: &[&str]) -> Discovery {
+    let security = Security::Cookie {
+        current: Cookie::new("sixteen bytes or more"),
+        previous: None,
+    };
+    let mut config = NodeConfig::new(name("lasso@10.0.0.1"), security);
+    config.queries = queries
+        .iter()
+        .map(|query| query.parse().expect("a query"))
+        .collect();
+    config.peers = peers.iter().map(|peer| name(peer)).collect();
+    Discovery::new(&config)
+}
+
+fn addresses(ips: &[&str]) -> DnsAnswer {
+    let ips = ips
+        .iter()
+        .map(|ip| (ip.parse().expect("an address"), None))
+        .collect();
+    DnsAnswer::Addresses {
+        addresses: ips,
+        truncated: false,
+    }
+}
+
+fn answer(d: &mut Discovery, seconds: u64, answer: DnsAnswer) -> Found {
+    d.answered(at(seconds), QueryId(0), Family::A, answer)
+}
+
+#[test]
+fn a_good_answer_makes_candidates_and_drops_the_nodes_own_address() {
+    let mut d = discovery(&["lasso.internal"], &[]);
+    let found = answer(&mut d, 1, addresses(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]));
+    assert_eq!(
+        found.added,
+        [name("lasso@10.0.0.2"), name("lasso@10.0.0.3")]
+    );
+    assert_eq!(d.nodes_named(), 3);
+}
+
+#[test]
+fn a_query_may_name_its_own_basename_and_srv_names_ports() {
+    let mut d = discovery(&["srv:_lasso._tcp.other=phoenix"], &[]);
+    let found = d.tick(at(0), |_| false);
+    assert_eq!(found.lookups.len(), 1);
+    assert_eq!(found.lookups[0].family, Family::Srv);
+    assert_eq!(found.lookups[0].name, "_lasso._tcp.other");
+    let one = vec![("10.0.0.9".parse().expect("an address"), Some(7000))];
+    let found = d.answered(
+        at(1),
+        QueryId(0),
+        Family::Srv,
+        DnsAnswer::Addresses {
+            addresses: one,
+            truncated: false,
+        },
+    );
+    assert_eq!(found.added, [name("phoenix@10.0.0.9:7000")]);
+}
+
+#[test]
+fn both_families_are_asked_every_five_seconds_each_on_its_own() {
+    let mut d = discovery(&["lasso.internal"], &[]);
+    assert_eq!(d.tick(at(0), |_| false).lookups.len(), 2);
+    answer(&mut d, 1, addresses(&["10.0.0.2"]));
+    // The other family does not answer; the first one is asked again on time.
+    assert_eq!(d.deadline(), Some(at(5)));
+    let families: Vec<Family> = d
+        .tick(at(5), |_| false)
+        .lookups
+        .iter()
+        .map(|lookup| lookup.family)
+        .collect();
+    assert_eq!(families, [Family::A, Family::Aaaa]);
+    assert_eq!(d.counters().failures, 1);
+}
+
+#[test]
+fn only_good_answers_make_a_candidate_absent() {
+    for bad in [
+        DnsAnswer::Failed("timed out".into()),
+        DnsAnswer::Empty,
+        addresses(&[]),
+        DnsAnswer::Addresses {
+            addresses: vec![("10.0.0.3".parse().expect("an address"), None)],
+            truncated: true,
+        },
+    ] {
+        let mut d = discovery(&["lasso.internal"], &[]);
+        answer(&mut d, 0, addresses(&["10.0.0.2"]));
+        for seconds in 1..1000 {
+            answer(&mut d, seconds, bad.clone());
+            assert_eq!(d.tick(at(seconds), |_| false).forgotten, [], "{bad:?}");
+        }
+        assert!(d.is_candidate(&name("lasso@10.0.0.2")), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_candidate_is_forgotten_after_sixty_seconds_of_absence_unless_it_is_linked() {
+    let mut d = discovery(&["lasso.internal"], &[]);
+    answer(&mut d, 0, addresses(&["10.0.0.2", "10.0.0.3"]));
+    answer(&mut d, 10, addresses(&["10.0.0.3"]));
+    assert_eq!(d.nodes_named(), 2);
+    let linked = |n: &NodeName| *n == name("lasso@10.0.0.2");
+    assert_eq!(d.tick(at(69), |_| false).forgotten, []);
+    assert_eq!(d.tick(at(70), linked).forgotten, []);
+    assert!(d.is_candidate(&name("lasso@10.0.0.2")));
+    assert!(!d.lost(at(100), &name("lasso@10.0.0.2"), false));
+    assert_eq!(d.tick(at(159), |_| false).forgotten, []);
+    assert_eq!(
+        d.tick(at(160), |_| false).forgotten,
+        [name("lasso@10.0.0.2")]
+    );
+}
+
+#[test]
+fn a_candidate_named_again_starts_anew() {
+    let mut d = discovery(&["lasso.internal"], &[]);
+    answer(&mut d, 0, addresses(&["10.0.0.2"]));
+    answer(&mut d, 10, addresses(&["10.0.0.3"]));
+    answer(&mut d, 50, addresses(&["10.0.0.2", "10.0.0.3"]));
+    assert_eq!(d.tick(at(500), |_| false).forgotten, []);
+}
+
+#[test]
+fn one_family_that_names_a_candidate_is_enough() {
+    let mut d = discovery(&["a.internal", "b.internal"], &[]);
+    answer(&mut d, 0, addresses(&["10.0.0.2"]));
+    d.answered(at(0), QueryId(1), Family::A, addresses(&["10.0.0.2"]));
+    for seconds in 1..100 {
+        answer(&mut d, seconds, addresses(&["10.0.0.3"]));
+    }
+    assert_eq!(d.tick(at(100), |_| false).forgotten, []);
+    assert_eq!(d.nodes_named(), 3);
+}
+
+#[test]
+fn static_peers_are_candidates_for_ever() {
+    let mut d = discovery(&["lasso.internal"], &["lasso@10.0.0.7", "lasso@10.0.0.1"]);
+    assert_eq!(
+        d.candidates().collect::<Vec<_>>(),
+        [&name("lasso@10.0.0.7")]
+    );
+    for seconds in 0..200 {
+        answer(&mut d, seconds, addresses(&["10.0.0.2"]));
+        assert_eq!(d.tick(at(seconds), |_| false).forgotten, []);
+    }
+    assert_eq!(d.nodes_named(), 3);
+}
+
+#[test]
+fn several_addresses_of_one_identity_and_own_ones_count_once() {
+    let mut d = discovery(&["lasso.internal"], &[]);
+    answer(&mut d, 0, addresses(&["10.0.0.2", "10.1.0.2", "10.1.0.1"]));
+    assert_eq!(d.nodes_named(), 4);
+    d.answers_as(&name("lasso@10.1.0.2"), &name("lasso@10.0.0.2"));
+    assert_eq!(d.nodes_named(), 3);
+    d.is_own(&name("lasso@10.1.0.1"));
+    assert_eq!(d.nodes_named(), 2);
+    let found = answer(&mut d, 5, addresses(&["10.0.0.2", "10.1.0.2", "10.1.0.1"]));
+    assert_eq!(found.added, []);
+}
+
+#[test]
+fn whoever_dialled_us_and_said_goodbye_is_forgotten_at_once() {
+    let mut d = discovery(&[], &[]);
+    assert!(d.met(&name("lasso@10.0.0.2")));
+    assert!(!d.met(&name("lasso@10.0.0.2")));
+    assert!(!d.lost(at(1), &name("lasso@10.0.0.2"), false));
+    assert!(d.is_candidate(&name("lasso@10.0.0.2")));
+    assert!(d.lost(at(1), &name("lasso@10.0.0.2"), true));
+    assert!(!d.is_candidate(&name("lasso@10.0.0.2")));
+}
+
+#[test]
+fn at_most_256_addresses_are_taken_and_the_rest_removes_nobody() {
+    let mut d = discovery(&["lasso.internal"], &[]);
+    answer(&mut d, 0, addresses(&["10.9.9.9"]));
+    let many: Vec<String> = (0..300)
+        .map(|n| format!("10.1.{}.{}", n / 200, n % 200))
+        .collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let found = answer(&mut d, 1, addresses(&many));
+    assert_eq!(found.added.len(), 256);
+    assert_eq!(d.status(at(1))[0].state, QueryState::Truncated);
+    assert_eq!(d.tick(at(1000), |_| false).forgotten, []);
+    assert_eq!(d.counters().truncated, 1);
+}
+
+#[test]
+fn the_operator_hears_of_changes_of_state_only() {
+    let mut d = discovery(&["lasso.internal"], &[]);
+    let mut notices = Vec::new();
+    for seconds in 0..10 {
+        notices.extend(answer(&mut d, seconds, addresses(&["10.0.0.2"])).notices);
+        notices.extend(
+            d.answered(at(seconds), QueryId(0), Family::Aaaa, DnsAnswer::Empty)
+                .notices,
+        );
+    }
+    assert_eq!(notices.len(), 1);
+    for seconds in 10..20 {
+        notices.extend(answer(&mut d, seconds, DnsAnswer::Failed("refused".into())).notices);
+    }
+    let state = QueryState::Failed;
+    assert_eq!(
+        notices[1..],
+        [Notice::Discovery {
+            query: "lasso.internal".into(),
+            state
+        }]
+    );
+    let status = &d.status(at(20))[0];
+    assert_eq!(
+        (status.state, status.addresses, status.age_seconds),
+        (QueryState::Failed, 1, Some(11))
+    );
+}
+
+#[test]
+fn queries_that_are_none_are_refused() {
+    for text in ["", "a b", "name=", "name=a@b", "srv:", &"x".repeat(254)] {
+        assert!(text.parse::<Query>().is_err(), "{text}");
+    }
+}

@@ -1,0 +1,311 @@
+//! Whom to dial, and when.
+//!
+//! Every candidate without a link is dialled again and again, for ever, at a bounded rate: delays
+//! double from a minimum to a maximum, with jitter, and are measured from the start of a try, so
+//! that a network that heals is whole again within one delay. Of each pair one side goes first, by
+//! a coin that both know, so that most pairs make one connection and not two.
+//!
+//! 1. A peer has at most one dial under way.
+//! 2. No more dials are under way than the bound allows.
+//! 3. A linked peer is dialled only to test its link.
+//!
+//! It does not know whether a connection is a good one: see [`crate::node`].
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+use crate::config::DialSettings;
+use crate::name::NodeName;
+use crate::time::Instant;
+
+/// How a try to reach a peer ended, as far as the next one depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Miss {
+    /// No connection, or one that was refused.
+    Failed,
+    /// The peer does not take our secret: try again much later.
+    Secret,
+    /// Both dialled and the other connection was chosen: not a failure.
+    Duplicate,
+}
+
+/// One peer that is dialled when it has no link.
+struct Peer {
+    /// When the next try is due.
+    next_at: Instant,
+    /// Tries in a row that failed.
+    failures: u32,
+    /// Since when no try succeeded.
+    failing_since: Option<Instant>,
+    /// When the try that is under way began.
+    trying_since: Option<Instant>,
+    /// Since when a link stands.
+    linked_at: Option<Instant>,
+    /// The link is silent and wants a second connection.
+    probing: bool,
+}
+
+impl Peer {
+    fn is_due_some_day(&self) -> bool {
+        self.trying_since.is_none() && (self.linked_at.is_none() || self.probing)
+    }
+}
+
+/// The machine. See the module's text.
+pub struct Mesh {
+    settings: DialSettings,
+    me: NodeName,
+    /// Draws jitter.
+    rng: ChaCha8Rng,
+    peers: BTreeMap<NodeName, Peer>,
+    /// Everyone who waits for a try, by time.
+    queue: BTreeSet<(Instant, NodeName)>,
+    /// Tries under way.
+    trying: usize,
+}
+
+impl Mesh {
+    /// A mesh that knows nobody.
+    pub fn new(settings: DialSettings, me: NodeName, seed: [u8; 32]) -> Self {
+        let rng = ChaCha8Rng::from_seed(seed);
+        Mesh {
+            settings,
+            me,
+            rng,
+            peers: BTreeMap::new(),
+            queue: BTreeSet::new(),
+            trying: 0,
+        }
+    }
+
+    /// A new candidate; one that is known already is left as it is.
+    pub fn add(&mut self, now: Instant, name: &NodeName) {
+        if self.peers.contains_key(name) {
+            return;
+        }
+        let next_at = now + self.courtesy(name);
+        let peer = Peer {
+            next_at,
+            failures: 0,
+            failing_since: None,
+            trying_since: None,
+            linked_at: None,
+            probing: false,
+        };
+        self.peers.insert(name.clone(), peer);
+        self.queue.insert((next_at, name.clone()));
+    }
+
+    /// A candidate that is no more. A try under way goes on and is reported as for a stranger.
+    pub fn remove(&mut self, name: &NodeName) {
+        if let Some(peer) = self.peers.remove(name) {
+            self.queue.remove(&(peer.next_at, name.clone()));
+            self.trying -= usize::from(peer.trying_since.is_some());
+        }
+    }
+
+    /// The next peer to dial now, whose try thereby begins; `true` where the dial tests a link that
+    /// is silent.
+    pub fn poll_dial(&mut self, now: Instant) -> Option<(NodeName, bool)> {
+        if self.trying >= self.settings.concurrent_max {
+            return None;
+        }
+        let (next_at, _) = self.queue.first()?;
+        if *next_at > now {
+            return None;
+        }
+        let (_, name) = self.queue.pop_first()?;
+        let peer = self.peers.get_mut(&name)?;
+        peer.trying_since = Some(now);
+        self.trying += 1;
+        let probing = peer.probing;
+        self.assert_invariants();
+        Some((name, probing))
+    }
+
+    /// A try ended without a link.
+    pub fn missed(&mut self, now: Instant, name: &NodeName, miss: Miss) {
+        let delay = self.delay_after(now, name, miss);
+        let Some(peer) = self.peers.get_mut(name) else {
+            return;
+        };
+        let Some(began) = peer.trying_since.take() else {
+            return;
+        };
+        self.trying -= 1;
+        let from = if miss == Miss::Secret { now } else { began };
+        let next_at = (from + delay).max(now);
+        self.schedule(name, next_at);
+    }
+
+    /// A link with the peer stands, whoever dialled it.
+    pub fn linked(&mut self, now: Instant, name: &NodeName) {
+        let Some(peer) = self.peers.get_mut(name) else {
+            return;
+        };
+        self.queue.remove(&(peer.next_at, name.clone()));
+        self.trying -= usize::from(peer.trying_since.take().is_some());
+        peer.linked_at = Some(now);
+        peer.probing = false;
+        self.assert_invariants();
+    }
+
+    /// The link with the peer is gone. It is dialled again: at once, or, where the link was
+    /// short-lived or the peer said goodbye, after a delay.
+    pub fn unlinked(&mut self, now: Instant, name: &NodeName, hold: Option<Duration>) {
+        let courtesy = self.courtesy(name);
+        let backoff_max = self.settings.backoff_max;
+        let Some(peer) = self.peers.get_mut(name) else {
+            return;
+        };
+        let Some(since) = peer.linked_at.take() else {
+            return;
+        };
+        peer.probing = false;
+        let mut delay = courtesy + hold.unwrap_or_default();
+        if now - since >= backoff_max {
+            peer.failures = 0;
+            peer.failing_since = None;
+        } else {
+            delay += self.delay_after(now, name, Miss::Failed);
+        }
+        if self
+            .peers
+            .get(name)
+            .is_some_and(|peer| peer.trying_since.is_none())
+        {
+            self.schedule(name, now + delay);
+        }
+    }
+
+    /// The link with the peer is silent: it is tested by a second connection, which
+    /// [`Mesh::poll_dial`] begins, again and again until [`Mesh::heard`].
+    pub fn probe(&mut self, now: Instant, name: &NodeName) {
+        let Some(peer) = self.peers.get_mut(name) else {
+            return;
+        };
+        if peer.linked_at.is_none() || peer.probing {
+            return;
+        }
+        peer.probing = true;
+        if peer.trying_since.is_none() {
+            self.schedule(name, now);
+        }
+    }
+
+    /// A link that was silent is not any more.
+    pub fn heard(&mut self, name: &NodeName) {
+        let Some(peer) = self.peers.get_mut(name) else {
+            return;
+        };
+        if core::mem::take(&mut peer.probing) {
+            self.queue.remove(&(peer.next_at, name.clone()));
+        }
+    }
+
+    /// Every peer is tried anew as if it had just been found; no link stands.
+    pub fn restart(&mut self, now: Instant) {
+        let names: Vec<NodeName> = self.peers.keys().cloned().collect();
+        for name in names {
+            self.remove(&name);
+            self.add(now, &name);
+        }
+    }
+
+    /// When the next dial is due; `None` while the bound on dials is reached, or nobody waits.
+    pub fn deadline(&self) -> Option<Instant> {
+        if self.trying >= self.settings.concurrent_max {
+            return None;
+        }
+        self.queue.first().map(|(next_at, _)| *next_at)
+    }
+
+    fn schedule(&mut self, name: &NodeName, next_at: Instant) {
+        if let Some(peer) = self.peers.get_mut(name) {
+            self.queue.remove(&(peer.next_at, name.clone()));
+            peer.next_at = next_at;
+            if peer.is_due_some_day() {
+                self.queue.insert((next_at, name.clone()));
+            }
+        }
+        self.assert_invariants();
+    }
+
+    /// Zero for the side of the pair that goes first: a coin that is the same at both ends and
+    /// gives every node about half of its peers.
+    fn courtesy(&self, name: &NodeName) -> Duration {
+        let heads = (name_hash(&self.me) ^ name_hash(name)) & 1 == 0;
+        if heads == (self.me < *name) {
+            Duration::ZERO
+        } else {
+            self.settings.second_delay
+        }
+    }
+
+    fn delay_after(&mut self, now: Instant, name: &NodeName, miss: Miss) -> Duration {
+        let jitter = self.jitter();
+        let settings = &self.settings;
+        let Some(peer) = self.peers.get_mut(name) else {
+            return Duration::ZERO;
+        };
+        if miss != Miss::Duplicate {
+            peer.failures = peer.failures.saturating_add(1);
+            peer.failing_since.get_or_insert(now);
+        }
+        let stale = peer
+            .failing_since
+            .is_some_and(|since| now - since >= settings.stale_after);
+        let longest = if stale {
+            settings.backoff_max_stale
+        } else {
+            settings.backoff_max
+        };
+        let doublings = peer.failures.saturating_sub(1).min(16);
+        let delay = settings
+            .backoff_min
+            .saturating_mul(1 << doublings)
+            .min(longest);
+        // A delay is jittered both ways, a promise only upwards.
+        let jittered = delay.percent(100 - settings.jitter_percent.min(100) + jitter);
+        match miss {
+            Miss::Secret => jittered.max(settings.refused_secret.percent(100 + jitter)),
+            Miss::Failed | Miss::Duplicate => jittered,
+        }
+    }
+
+    /// A number from 0 to twice the jitter in percent.
+    fn jitter(&mut self) -> u32 {
+        self.rng.next_u32() % (2 * self.settings.jitter_percent.min(100) + 1)
+    }
+
+    fn assert_invariants(&self) {
+        debug_assert!(self.trying <= self.settings.concurrent_max);
+        debug_assert!(self.queue.len() + self.trying <= self.peers.len());
+    }
+}
+
+/// Percentages of durations in integers, which come out the same on every machine.
+trait Percent {
+    fn percent(self, percent: u32) -> Duration;
+}
+
+impl Percent for Duration {
+    fn percent(self, percent: u32) -> Duration {
+        self.saturating_mul(percent) / 100
+    }
+}
+
+/// FNV-1a over the name's text: any hash serves that both ends agree upon.
+fn name_hash(name: &NodeName) -> u64 {
+    let text = name.to_string();
+    let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325, step);
+    // The lowest bit of FNV-1a only depends on the lowest bits of the input.
+    hash ^ (hash >> 33)
+}
+
+#[cfg(test)]
+mod tests;
