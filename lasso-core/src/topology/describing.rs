@@ -1,0 +1,148 @@
+//! Asking peers for their descriptions until they answer.
+//!
+//! A link can stand while the application behind it is still busy starting, so one question is
+//! not enough; and a peer that never answers must not be asked forever at full rate.
+//!
+//! 1. A peer is asked by at most one series of tries at a time.
+//! 2. A series ends with an answer, with the link, or after its last try; after the last try the
+//!    next series starts when `describe_again` has passed.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use super::timers::Timers;
+use crate::config::TopologySettings;
+use crate::name::NodeName;
+use crate::time::Instant;
+
+/// What the tries want done, or have found out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum DescribeOrder {
+    /// Ask this peer.
+    Ask {
+        /// Whom.
+        to: NodeName,
+        /// With this number.
+        id: u64,
+    },
+    /// All tries failed; the peer is asked again after a while.
+    GaveUp {
+        /// Who did not answer.
+        name: NodeName,
+    },
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Series {
+    /// The number of the last question.
+    id: u64,
+    /// Tries so far; 0 between two series.
+    tries: u32,
+    /// True while an answer may still be in time.
+    waiting: bool,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(super) struct Describing {
+    timeout: Duration,
+    tries: u32,
+    backoff_min: Duration,
+    backoff_max: Duration,
+    again: Duration,
+    /// The peers that have not answered yet.
+    series: BTreeMap<NodeName, Series>,
+    timers: Timers<NodeName>,
+    next_id: u64,
+}
+
+impl Describing {
+    pub(super) fn new(settings: &TopologySettings) -> Self {
+        Describing {
+            timeout: settings.describe_timeout,
+            tries: settings.describe_tries.max(1),
+            backoff_min: settings.describe_backoff_min,
+            backoff_max: settings.describe_backoff_max,
+            again: settings.describe_again,
+            series: BTreeMap::new(),
+            timers: Timers::new(),
+            // 0 marks a description that nobody asked for.
+            next_id: 1,
+        }
+    }
+
+    /// Starts a series; returns the number of the question to send at once.
+    pub(super) fn ask(&mut self, now: Instant, name: &NodeName) -> u64 {
+        self.series.insert(
+            name.clone(),
+            Series {
+                id: 0,
+                tries: 0,
+                waiting: false,
+            },
+        );
+        self.try_once(now, name)
+    }
+
+    /// A description came, or the link is lost: nothing is left to ask. False when an answer with
+    /// this number is late or answers nothing.
+    pub(super) fn stop(&mut self, name: &NodeName, id: u64) -> bool {
+        self.timers.clear(name);
+        self.series
+            .remove(name)
+            .is_some_and(|series| series.waiting && series.id == id)
+    }
+
+    /// Asks whom it is time to ask, and gives up on whom it is time to give up on.
+    pub(super) fn tick(&mut self, now: Instant, orders: &mut Vec<DescribeOrder>) {
+        while let Some(name) = self.timers.pop(now) {
+            let series = self
+                .series
+                .get_mut(&name)
+                .expect("a timer runs for a series only");
+            if !series.waiting {
+                let id = self.try_once(now, &name);
+                orders.push(DescribeOrder::Ask { to: name, id });
+                continue;
+            }
+            series.waiting = false;
+            if series.tries < self.tries {
+                let wait = backoff(self.backoff_min, self.backoff_max, series.tries);
+                self.timers.set(name, now + wait);
+            } else {
+                series.tries = 0;
+                self.timers.set(name.clone(), now + self.again);
+                orders.push(DescribeOrder::GaveUp { name });
+            }
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    fn try_once(&mut self, now: Instant, name: &NodeName) -> u64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        let series = self
+            .series
+            .get_mut(name)
+            .expect("a try belongs to a series");
+        assert!(series.tries < self.tries, "{name} was tried too often");
+        *series = Series {
+            id,
+            tries: series.tries + 1,
+            waiting: true,
+        };
+        self.timers.set(name.clone(), now + self.timeout);
+        id
+    }
+}
+
+/// The delay after `tries` failed tries, at least one: `min`, doubling up to `max`.
+fn backoff(min: Duration, max: Duration, tries: u32) -> Duration {
+    let factor = 1u32
+        .checked_shl(tries.saturating_sub(1))
+        .unwrap_or(u32::MAX);
+    min.saturating_mul(factor).min(max)
+}

@@ -1,0 +1,218 @@
+//! One remote node, and everything that is known of it.
+//!
+//! A member holds facts: its link stands, it has described itself, it passed a check, its
+//! application said that it is ready. Its state is read off the facts, so that it cannot contradict
+//! them, and a node that was unresponsive is again what it was before without anybody having
+//! remembered what that was.
+//!
+//! 1. The incarnation never goes back.
+//! 2. A new session starts with no facts but its link; a lost link leaves none but the description.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::DownReason;
+use crate::name::{Description, Incarnation, NodeName};
+use crate::time::Instant;
+
+/// The state of a remote node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeState {
+    /// Its link stands.
+    Connected,
+    /// Its description is being asked for.
+    Discovering,
+    /// Described, and passed a health check.
+    Responding,
+    /// Its application has said that it is ready.
+    Ready,
+    /// Three health checks in a row failed.
+    Unresponsive,
+    /// Its link is lost, or it left.
+    Disconnected,
+}
+
+impl NodeState {
+    /// The state's name, as in JSON: lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            NodeState::Connected => "connected",
+            NodeState::Discovering => "discovering",
+            NodeState::Responding => "responding",
+            NodeState::Ready => "ready",
+            NodeState::Unresponsive => "unresponsive",
+            NodeState::Disconnected => "disconnected",
+        }
+    }
+
+    /// True when a change from `self` to `to` is told as a health update: whether a description is
+    /// being asked for is nobody's concern, and links have events of their own.
+    pub(super) fn is_news(self, to: NodeState) -> bool {
+        let quiet = |state| matches!(state, NodeState::Connected | NodeState::Discovering);
+        self != to && !(quiet(self) && quiet(to))
+    }
+}
+
+/// One remote node.
+#[derive(Debug, Clone)]
+pub struct Member {
+    pub(super) name: NodeName,
+    pub(super) incarnation: Incarnation,
+    pub(super) linked: bool,
+    /// Its description is being asked for.
+    pub(super) asking: bool,
+    /// It has described itself in this session.
+    pub(super) described: bool,
+    /// It has passed a check in this session.
+    pub(super) passed: bool,
+    /// Its application has said that it is ready.
+    pub(super) app_ready: bool,
+    /// Enough checks in a row failed.
+    pub(super) unresponsive: bool,
+    pub(super) description: Description,
+    pub(super) since: Instant,
+    pub(super) linked_since: Instant,
+    pub(super) down_reason: Option<DownReason>,
+    pub(super) rtt: Option<Duration>,
+    /// When it last came back, the oldest first; one more than the cycles that are tolerated, at
+    /// most.
+    pub(super) returns: VecDeque<Instant>,
+    pub(super) flapping: bool,
+}
+
+impl Member {
+    pub(super) fn new(now: Instant, name: NodeName, incarnation: Incarnation) -> Self {
+        Member {
+            incarnation,
+            linked: false,
+            asking: false,
+            described: false,
+            passed: false,
+            app_ready: false,
+            unresponsive: false,
+            description: Description::of(&name),
+            since: now,
+            linked_since: now,
+            down_reason: None,
+            rtt: None,
+            returns: VecDeque::new(),
+            flapping: false,
+            name,
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &NodeName {
+        &self.name
+    }
+
+    /// The latest life of that name that is known.
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// Its state.
+    pub fn state(&self) -> NodeState {
+        if !self.linked {
+            NodeState::Disconnected
+        } else if self.unresponsive {
+            NodeState::Unresponsive
+        } else if self.described && self.passed {
+            if self.app_ready {
+                NodeState::Ready
+            } else {
+                NodeState::Responding
+            }
+        } else if self.asking {
+            NodeState::Discovering
+        } else {
+            NodeState::Connected
+        }
+    }
+
+    /// Since when it is in its state.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Since when its link stands; while it is disconnected, since when the last one stood.
+    pub fn linked_since(&self) -> Instant {
+        self.linked_since
+    }
+
+    /// True when its link stands.
+    pub fn is_linked(&self) -> bool {
+        self.linked
+    }
+
+    /// True when it has described itself: in this session, or, while it is disconnected, in the
+    /// last one.
+    pub fn is_identified(&self) -> bool {
+        self.described
+    }
+
+    /// What it says of itself; region `unknown` until it has said anything.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// Why its link was lost, while it is disconnected.
+    pub fn down_reason(&self) -> Option<DownReason> {
+        self.down_reason
+    }
+
+    /// From its last health check to the answer; `None` until one has passed in this session.
+    pub fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// True while it has gone down and come back more often than is healthy.
+    pub fn is_flapping(&self) -> bool {
+        self.flapping
+    }
+
+    /// A session starts; it declares everything again.
+    pub(super) fn link_up(&mut self, now: Instant, incarnation: Incarnation) {
+        assert!(
+            incarnation >= self.incarnation,
+            "the incarnation of {} goes back",
+            self.name
+        );
+        let returns = core::mem::take(&mut self.returns);
+        let flapping = self.flapping;
+        *self = Member::new(now, self.name.clone(), incarnation);
+        self.linked = true;
+        self.asking = true;
+        self.returns = returns;
+        self.flapping = flapping;
+    }
+
+    /// The session is over.
+    pub(super) fn link_down(&mut self, reason: DownReason) {
+        assert!(self.linked);
+        self.linked = false;
+        self.asking = false;
+        self.passed = false;
+        self.app_ready = false;
+        self.unresponsive = false;
+        self.rtt = None;
+        self.down_reason = Some(reason);
+    }
+
+    /// A cycle of down and up is complete. Returns true when it is the one with which the node
+    /// begins to flap: more than `cycles_max` cycles within `window`.
+    pub(super) fn came_back(&mut self, now: Instant, cycles_max: usize, window: Duration) -> bool {
+        self.returns.retain(|at| *at + window > now);
+        if self.returns.len() > cycles_max {
+            self.returns.pop_front();
+        }
+        self.returns.push_back(now);
+        let flapping = self.returns.len() > cycles_max;
+        let began = flapping && !self.flapping;
+        self.flapping = flapping;
+        began
+    }
+}
