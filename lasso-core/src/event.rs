@@ -130,6 +130,8 @@ pub enum CloseReason {
     ConnectTimeout,
     /// The link was closed so that every island is fully connected.
     Overlap,
+    /// The peer gave a reason that this release does not know.
+    Unknown,
 }
 
 impl CloseReason {
@@ -160,6 +162,7 @@ impl CloseReason {
             CloseReason::Transport => "transport",
             CloseReason::ConnectTimeout => "connect_timeout",
             CloseReason::Overlap => "overlap",
+            CloseReason::Unknown => "unknown",
         }
     }
 

@@ -47,10 +47,12 @@ pub struct Hello {
     /// Highest protocol version it speaks.
     pub version_max: u16,
     /// Optional parts of the protocol that it speaks, by name.
+    #[serde(default)]
     pub features: BTreeSet<String>,
     /// Its tick time, in milliseconds.
     pub tick_ms: u64,
     /// True when this connection tests a link that has been silent, to take its place.
+    #[serde(default)]
     pub probe: bool,
 }
 

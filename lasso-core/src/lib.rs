@@ -1,9 +1,11 @@
 //! The machines that decide everything in lasso, without IO, clock or randomness of their own.
 
+pub mod codec;
 pub mod config;
 pub mod discovery;
 pub mod event;
 pub mod frame;
+pub mod link;
 pub mod mesh;
 pub mod name;
 pub mod node;

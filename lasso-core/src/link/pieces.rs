@@ -1,0 +1,52 @@
+//! Puts together frames that came in pieces: one at a time per lane.
+//!
+//! Memory grows with what has come, never with what was announced.
+
+use crate::codec;
+use crate::event::CloseReason;
+
+/// The unfinished frames of one link.
+#[derive(Default)]
+pub(super) struct Pieces {
+    lanes: [Vec<u8>; LANES],
+}
+
+impl Pieces {
+    /// Takes the body of a piece; the whole frame, head included, when it was the last one.
+    ///
+    /// # Errors
+    /// [`CloseReason::TooLarge`]: the frame is larger than a message may be.
+    /// [`CloseReason::Garbage`]: the body is too short to be a piece.
+    pub(super) fn take(
+        &mut self,
+        body: &[u8],
+        message_bytes_max: usize,
+    ) -> Result<Option<Vec<u8>>, CloseReason> {
+        let [lane, flags, bytes @ ..] = body else {
+            return Err(CloseReason::Garbage);
+        };
+        let Some(whole) = self.lanes.get_mut(usize::from(*lane)) else {
+            // A lane of a later release.
+            return Ok(None);
+        };
+        whole.extend_from_slice(bytes);
+        // The head tells the length, and comes with the first piece.
+        let announced = codec::header(whole).map_or(0, |(_, length, _)| length);
+        if announced > message_bytes_max || whole.len() > message_bytes_max + HEAD_BYTES_MAX {
+            return Err(CloseReason::TooLarge);
+        }
+        Ok((flags & LAST != 0).then(|| core::mem::take(whole)))
+    }
+
+    /// Memory that the pieces hold.
+    pub(super) fn held(&self) -> usize {
+        self.lanes.iter().map(Vec::capacity).sum::<usize>() + size_of::<Self>()
+    }
+}
+
+/// Control, calls, data.
+const LANES: usize = 3;
+/// The flag of the last piece.
+const LAST: u8 = 1;
+/// Kind and length of a frame.
+const HEAD_BYTES_MAX: usize = 5;

@@ -1,0 +1,94 @@
+//! The secret, the handshake and sealed records.
+//!
+//! Two nodes that hold the same [`Cookie`] end a handshake of two messages with two keys, one per
+//! direction, which nobody else can know, not even who learns the cookie later. Everything
+//! after that is sealed in records. The bytes are written down in `docs/protocol.md`.
+//!
+//! What it does not do: it knows nothing of time, of frames or of who the peer says it is.
+//!
+//! ```
+//! use lasso_core::secure::Cookie;
+//!
+//! let cookie = Cookie::new("correct horse battery staple 1234");
+//! assert_eq!(cookie.len(), 33);
+//! assert_eq!(format!("{cookie:?}"), "Cookie(..)");
+//! ```
+
+mod handshake;
+mod noise;
+mod record;
+mod refusal;
+mod replay;
+
+use core::fmt;
+
+use hkdf::Hkdf;
+use sha2::Sha256;
+
+pub use handshake::{Dialing, FIRST_BYTES, Listening, MESSAGE_BYTES, PREAMBLE_BYTES, Session};
+pub use record::{Opener, RecordError, Sealer};
+pub use refusal::{GO_ON, refusal, refusal_reason};
+pub use replay::ReplayGuard;
+
+/// Bytes that sealing adds to a record.
+pub const TAG_BYTES: usize = 16;
+/// Longest record, seal included: what a 2-byte length can say.
+pub const RECORD_BYTES_MAX: usize = 65_535;
+
+/// A shared secret. Never printed.
+///
+/// Only the key derived from the secret is kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Cookie {
+    key: [u8; 32],
+    len: usize,
+}
+
+impl Cookie {
+    /// Takes the secret's bytes.
+    pub fn new(secret: impl AsRef<[u8]>) -> Self {
+        let secret = secret.as_ref();
+        let mut key = [0; 32];
+        Hkdf::<Sha256>::new(None, secret)
+            .expand(KEY_LABEL, &mut key)
+            .expect("32 bytes are within what HKDF-SHA256 can give");
+        Cookie {
+            key,
+            len: secret.len(),
+        }
+    }
+
+    /// How many bytes the secret has.
+    #[expect(clippy::len_without_is_empty, reason = "a cookie is not a collection")]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    fn key(&self) -> &[u8; 32] {
+        &self.key
+    }
+}
+
+impl fmt::Debug for Cookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cookie(..)")
+    }
+}
+
+/// How connections are secured.
+#[derive(Debug, Clone)]
+pub enum Security {
+    /// Noise with a key derived from the cookie.
+    Cookie {
+        /// Offered when dialling, and accepted.
+        current: Cookie,
+        /// Accepted, never offered.
+        previous: Option<Cookie>,
+    },
+    /// No security: messages and records have the sizes of the real ones, and nothing is sealed.
+    /// For large simulations only.
+    InsecureNull,
+}
+
+/// What the key is derived for; another purpose would take another label.
+const KEY_LABEL: &[u8] = b"lasso link key 1";

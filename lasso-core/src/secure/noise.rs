@@ -1,0 +1,78 @@
+//! The pattern, the cipher suite, and where their parts come from.
+
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use snow::params::{CipherChoice, DHChoice, HashChoice};
+use snow::resolvers::{CryptoResolver, DefaultResolver};
+use snow::types::{Cipher, Dh, Hash, Random};
+use snow::{Builder, HandshakeState};
+
+/// One fixed choice; `docs/protocol.md` has the measurements behind it.
+pub(super) const PATTERN: &str = "Noise_NNpsk0_25519_AESGCM_SHA256";
+
+/// The side that speaks first.
+pub(super) fn initiator(key: &[u8; 32], preamble: &[u8], seed: [u8; 32]) -> HandshakeState {
+    builder(key, preamble, seed)
+        .and_then(Builder::build_initiator)
+        .expect(SUITE)
+}
+
+/// The side that answers.
+pub(super) fn responder(key: &[u8; 32], preamble: &[u8], seed: [u8; 32]) -> HandshakeState {
+    builder(key, preamble, seed)
+        .and_then(Builder::build_responder)
+        .expect(SUITE)
+}
+
+const SUITE: &str = "the suite is fixed and its parts are compiled in";
+
+fn builder<'a>(
+    key: &'a [u8; 32],
+    preamble: &'a [u8],
+    seed: [u8; 32],
+) -> Result<Builder<'a>, snow::Error> {
+    Builder::with_resolver(PATTERN.parse()?, Box::new(Parts { seed }))
+        .psk(0, key)?
+        .prologue(preamble)
+}
+
+/// Fills snow's needs: a seeded generator, never the system's, and the fast parts where they are
+/// compiled in.
+struct Parts {
+    seed: [u8; 32],
+}
+
+impl CryptoResolver for Parts {
+    fn resolve_rng(&self) -> Option<Box<dyn Random>> {
+        Some(Box::new(Seeded(ChaCha20Rng::from_seed(self.seed))))
+    }
+
+    fn resolve_dh(&self, choice: &DHChoice) -> Option<Box<dyn Dh>> {
+        DefaultResolver.resolve_dh(choice)
+    }
+
+    fn resolve_hash(&self, choice: &HashChoice) -> Option<Box<dyn Hash>> {
+        #[cfg(feature = "ring")]
+        if let Some(hash) = snow::resolvers::RingResolver.resolve_hash(choice) {
+            return Some(hash);
+        }
+        DefaultResolver.resolve_hash(choice)
+    }
+
+    fn resolve_cipher(&self, choice: &CipherChoice) -> Option<Box<dyn Cipher>> {
+        #[cfg(feature = "ring")]
+        if let Some(cipher) = snow::resolvers::RingResolver.resolve_cipher(choice) {
+            return Some(cipher);
+        }
+        DefaultResolver.resolve_cipher(choice)
+    }
+}
+
+struct Seeded(ChaCha20Rng);
+
+impl Random for Seeded {
+    fn try_fill_bytes(&mut self, dest: &mut [u8]) -> Result<(), snow::Error> {
+        self.0.fill_bytes(dest);
+        Ok(())
+    }
+}
