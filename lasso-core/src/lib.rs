@@ -7,6 +7,7 @@ pub mod event;
 pub mod frame;
 pub mod link;
 pub mod mesh;
+pub mod health;
 pub mod name;
 pub mod node;
 pub mod secure;
