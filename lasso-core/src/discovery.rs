@@ -13,7 +13,6 @@
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
-use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};

@@ -30,7 +30,9 @@ pub enum NameError {
     #[error("basename `{0}` is not 1 to 64 letters, digits, `-`, `_` or `.`")]
     Basename(String),
     /// What follows the `@` is not an address.
-    #[error("`{0}` is not an IP address with an optional port (`10.0.0.5`, `10.0.0.5:9155`, `[fdaa::3]:9155`)")]
+    #[error(
+        "`{0}` is not an IP address with an optional port (`10.0.0.5`, `10.0.0.5:9155`, `[fdaa::3]:9155`)"
+    )]
     Address(String),
     /// A label is empty, too long, or holds a control character.
     #[error("{what} `{text}` is not 1 to 128 bytes without control characters")]
@@ -57,7 +59,9 @@ impl Basename {
     pub fn new(text: &str) -> Result<Self, NameError> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
         if text.is_empty() || text.len() > BASENAME_MAX || !text.bytes().all(allowed) {
-            return Err(NameError::Basename(text.chars().take(BASENAME_MAX).collect()));
+            return Err(NameError::Basename(
+                text.chars().take(BASENAME_MAX).collect(),
+            ));
         }
         Ok(Basename(text.into()))
     }
@@ -90,7 +94,10 @@ impl NodeName {
     /// The name of the node of application `basename` at `address`.
     pub fn new(basename: Basename, address: SocketAddr) -> Self {
         // The flow label and scope of an IPv6 address are no part of a name.
-        NodeName { address: SocketAddr::new(address.ip(), address.port()), basename }
+        NodeName {
+            address: SocketAddr::new(address.ip(), address.port()),
+            basename,
+        }
     }
 
     /// The part before the `@`.
@@ -113,9 +120,13 @@ impl FromStr for NodeName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let (basename, address) =
-            text.split_once('@').ok_or_else(|| NameError::NoAt(text.chars().take(200).collect()))?;
-        Ok(NodeName::new(Basename::new(basename)?, parse_address(address)?))
+        let (basename, address) = text
+            .split_once('@')
+            .ok_or_else(|| NameError::NoAt(text.chars().take(200).collect()))?;
+        Ok(NodeName::new(
+            Basename::new(basename)?,
+            parse_address(address)?,
+        ))
     }
 }
 
@@ -193,7 +204,10 @@ impl Label {
     /// [`NameError::Label`] when it is empty, longer than 128 bytes or holds a control character.
     pub fn new(what: &'static str, text: &str) -> Result<Self, NameError> {
         if text.is_empty() || text.len() > LABEL_MAX || text.chars().any(char::is_control) {
-            return Err(NameError::Label { what, text: text.escape_debug().take(LABEL_MAX).collect() });
+            return Err(NameError::Label {
+                what,
+                text: text.escape_debug().take(LABEL_MAX).collect(),
+            });
         }
         Ok(Label(text.into()))
     }
@@ -270,6 +284,10 @@ impl Description {
     /// # Errors
     /// [`NameError::Roles`] for more than [`ROLES_MAX`].
     pub fn validate(&self) -> Result<(), NameError> {
-        if self.roles.len() > ROLES_MAX { Err(NameError::Roles(self.roles.len())) } else { Ok(()) }
+        if self.roles.len() > ROLES_MAX {
+            Err(NameError::Roles(self.roles.len()))
+        } else {
+            Ok(())
+        }
     }
 }

@@ -80,7 +80,12 @@ impl fmt::Debug for Instant {
 impl fmt::Display for Instant {
     /// Seconds with nine decimals, so that no two different moments print alike.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:09}s", self.0 / 1_000_000_000, self.0 % 1_000_000_000)
+        write!(
+            f,
+            "{}.{:09}s",
+            self.0 / 1_000_000_000,
+            self.0 % 1_000_000_000
+        )
     }
 }
 

@@ -1,12 +1,49 @@
 //! The outermost machine: composes discovery, mesh, links and topology behind one
-//! `handle`, `poll_output`, `poll_timeout`. (Skeleton.)
+//! [`handle`](Node::handle), [`poll_output`](Node::poll_output),
+//! [`poll_timeout`](Node::poll_timeout).
+//!
+//! Whoever drives it tells it what happened and what time it is, carries out what it says, and calls
+//! it again at the time it names. Draining outputs late is harmless.
+//!
+//! Of each pair of nodes the one with the smaller name decides which connection is the link: it
+//! says `Adopt`, after the other one has said `Offer`. A newcomer that bears the name of a linked
+//! node has to wait until that node was asked whether it is still there.
+//!
+//! 1. At most one connection per peer is its link; frames of the topology count on it alone.
+//! 2. Every connection is in exactly one phase, and has a deadline until it is a link.
+//! 3. Nothing that comes before the other side is authenticated changes anything but counters.
+//! 4. A peer is told to the topology as linked exactly while it has a link.
+//! 5. An incarnation that is known never goes back.
+//!
+//! It does no IO, reads no clock, and draws from no generator but its own.
 
+mod greet;
+mod inputs;
 mod io;
+mod ledger;
+mod timers;
+
+use core::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
 
 pub use io::{Command, ConnId, DnsAnswer, Input, NetError, Output};
+pub use ledger::Counters;
 
-use crate::name::Identity;
-use crate::time::Instant;
+use crate::config::{NodeConfig, SettingsError};
+use crate::discovery::Discovery;
+use crate::event::{CloseReason, DownReason, Notice};
+use crate::frame::{Frame, Hello};
+use crate::link::{Link, LinkEvent};
+use crate::mesh::{Mesh, Miss};
+use crate::name::{Basename, Identity, Incarnation, NodeName};
+use crate::secure::ReplayGuard;
+use crate::time::{Instant, earliest};
+use crate::topology::{Coverage, Order, Topology};
+use ledger::Ledger;
+use timers::Timers;
 
 /// A link that stands: one per pair of nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,3 +57,424 @@ pub struct LinkInfo {
     /// When the last byte came.
     pub last_received: Instant,
 }
+
+/// How far a connection has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Phase {
+    /// Handshake, until the other side's `Hello`.
+    Handshake,
+    /// The other side bears the name of a linked node, which is being asked, until then.
+    Asking { until: Instant, ping: u64 },
+    /// Our checks passed; the decision is open.
+    Greeted,
+    /// The link.
+    Linked,
+    /// Another connection is the link now; the other side closes this one, or we do then.
+    Retiring(Instant),
+}
+
+/// A connect that is under way.
+struct Connecting {
+    /// Until when it may take.
+    until: Instant,
+    candidate: NodeName,
+    /// It tests a silent link.
+    probe: bool,
+}
+
+/// One connection.
+struct Conn {
+    phase: Phase,
+    link: Link,
+    remote: SocketAddr,
+    /// Whom we dialled.
+    candidate: Option<NodeName>,
+    /// What the other side said of itself.
+    hello: Option<Hello>,
+    /// The other side has said `Offer`.
+    offered: bool,
+    /// We dialled it to test a silent link.
+    probe: bool,
+}
+
+impl Conn {
+    /// The name of the other side, once it is authenticated.
+    fn peer(&self) -> Option<&NodeName> {
+        self.hello.as_ref().map(|hello| &hello.identity.name)
+    }
+}
+
+/// The machine. See the module's text.
+pub struct Node {
+    config: NodeConfig,
+    identity: Identity,
+    basenames: BTreeSet<Basename>,
+    /// Seeds the handshakes of connections.
+    rng: ChaCha12Rng,
+    connecting: BTreeMap<ConnId, Connecting>,
+    conns: BTreeMap<ConnId, Conn>,
+    /// The connection that is each peer's link.
+    links: BTreeMap<NodeName, ConnId>,
+    /// The dial under way to each candidate; it ends when the connection is the link, or gone.
+    dials: BTreeMap<NodeName, ConnId>,
+    /// Connections that wait for a standing link to answer.
+    asking: BTreeSet<ConnId>,
+    /// Accepted connections that are not authenticated yet, oldest first.
+    strangers: VecDeque<ConnId>,
+    /// Connections that have something to send.
+    dirty: BTreeSet<ConnId>,
+    timers: Timers<ConnId>,
+    /// First messages of handshakes that were seen before.
+    guard: ReplayGuard,
+    discovery: Discovery,
+    mesh: Mesh,
+    topology: Topology,
+    ledger: Ledger,
+    next_conn: u64,
+    next_ping: u64,
+    stopped: bool,
+    outputs: VecDeque<Output>,
+    /// Lent to links while they receive.
+    events: Vec<LinkEvent>,
+}
+
+impl Node {
+    /// A node that starts now. `seed` must come from a good source and never be used again, since
+    /// secrets are drawn from it; `unix_ms` is the wall clock, and becomes the incarnation.
+    ///
+    /// # Errors
+    /// Settings that cannot work, by the first that was found.
+    pub fn new(config: NodeConfig, seed: [u8; 32], unix_ms: u64) -> Result<Self, SettingsError> {
+        config.settings.validate()?;
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        let mut mesh_seed = [0; 32];
+        rng.fill_bytes(&mut mesh_seed);
+        let identity = Identity {
+            cluster: config.cluster.clone(),
+            name: config.name.clone(),
+            incarnation: Incarnation(unix_ms),
+        };
+        let mut node = Node {
+            basenames: config.basenames(),
+            discovery: Discovery::new(&config),
+            mesh: Mesh::new(config.settings.dial.clone(), config.name.clone(), mesh_seed),
+            topology: Topology::new(&config),
+            identity,
+            rng,
+            connecting: BTreeMap::new(),
+            conns: BTreeMap::new(),
+            guard: ReplayGuard::new(),
+            links: BTreeMap::new(),
+            dials: BTreeMap::new(),
+            asking: BTreeSet::new(),
+            strangers: VecDeque::new(),
+            dirty: BTreeSet::new(),
+            timers: Timers::new(),
+            ledger: Ledger::default(),
+            next_conn: 0,
+            next_ping: 0,
+            stopped: false,
+            outputs: VecDeque::new(),
+            events: Vec::new(),
+            config,
+        };
+        let peers: Vec<NodeName> = node.discovery.candidates().cloned().collect();
+        peers
+            .iter()
+            .for_each(|peer| node.mesh.add(Instant::ZERO, peer));
+        node.topology.set_discovered(node.discovery.nodes_named());
+        Ok(node)
+    }
+
+    /// Takes one input. Never fails: hostile or stale input closes a connection or is ignored, and
+    /// is counted. Inputs after [`Output::Stopped`] are ignored.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        if self.stopped {
+            return;
+        }
+        self.notice_stall(now);
+        match input {
+            Input::Tick => self.on_tick(now),
+            Input::Connected { conn } => self.on_connected(now, conn),
+            Input::Accepted { conn, from } => self.on_accepted(now, conn, from),
+            Input::Received { conn, bytes } => self.on_received(now, conn, &bytes),
+            Input::Written { conn, bytes } => self.on_written(now, conn, bytes),
+            Input::Closed { conn, error } => self.on_closed(now, conn, error),
+            Input::Resolved {
+                query,
+                family,
+                answer,
+            } => {
+                let found = self.discovery.answered(now, query, family, answer);
+                self.on_found(now, found);
+            }
+            Input::Command(command) => self.on_command(now, command),
+        }
+        if !self.stopped {
+            self.dial_due(now);
+            self.transmit(now);
+        }
+        self.assert_invariants();
+    }
+
+    /// The next thing to do, in order; `None` when there is nothing until the next input.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call with [`Input::Tick`] at the latest; `None`: only when something happens.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.stopped {
+            return None;
+        }
+        let parts = earliest(self.discovery.deadline(), self.mesh.deadline());
+        earliest(
+            earliest(parts, self.topology.deadline()),
+            self.timers.next(),
+        )
+    }
+
+    /// Who this node is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// What it was told at the start.
+    pub fn config(&self) -> &NodeConfig {
+        &self.config
+    }
+
+    /// Who is there.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// Who might be there.
+    pub fn discovery(&self) -> &Discovery {
+        &self.discovery
+    }
+
+    /// How much of the cluster an answer speaks for.
+    pub fn coverage(&self) -> Coverage {
+        self.topology.coverage()
+    }
+
+    /// The links that stand, in the order of the peers' names.
+    pub fn links(&self) -> impl Iterator<Item = LinkInfo> {
+        self.links.values().filter_map(|id| {
+            let conn = self.conns.get(id)?;
+            Some(LinkInfo {
+                conn: *id,
+                peer: conn.hello.as_ref()?.identity.clone(),
+                session: conn.link.session(),
+                last_received: conn.link.last_received(),
+            })
+        })
+    }
+
+    /// How many connections are open or being opened, links included.
+    pub fn connections(&self) -> usize {
+        self.conns.len() + self.connecting.len()
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> &Counters {
+        &self.ledger.counters
+    }
+
+    /// True once the node has said goodbye.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    fn emit(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    fn emit_notice(&mut self, notice: Option<Notice>) {
+        self.outputs.extend(notice.map(Output::Notice));
+    }
+
+    /// Carries out what the topology wants.
+    fn obey(&mut self, now: Instant, orders: Vec<Order>) {
+        for order in orders {
+            match order {
+                Order::Send { to, frame } => {
+                    if let Some(conn) = self.links.get(&to).copied() {
+                        self.send(now, conn, &Frame::Topology(frame));
+                    }
+                }
+                Order::Event(event) => self.emit(Output::Event(event)),
+                Order::Notice(notice) => self.emit(Output::Notice(notice)),
+                Order::CloseLink { name } => {
+                    if let Some(conn) = self.links.get(&name).copied() {
+                        self.close(now, conn, CloseReason::Overlap);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Queues a frame; a connection that cannot take it is closed.
+    fn send(&mut self, now: Instant, id: ConnId, frame: &Frame) {
+        let Some(conn) = self.conns.get_mut(&id) else {
+            return;
+        };
+        match conn.link.send(now, frame) {
+            Ok(()) => {
+                self.dirty.insert(id);
+            }
+            Err(reason) => self.close(now, id, reason),
+        }
+    }
+
+    /// Hands what the links have to send to the network.
+    fn transmit(&mut self, now: Instant) {
+        while let Some(id) = self.dirty.pop_first() {
+            let Some(conn) = self.conns.get_mut(&id) else {
+                continue;
+            };
+            while let Some(bytes) = conn.link.poll_transmit(now) {
+                self.outputs.push_back(Output::Send { conn: id, bytes });
+            }
+            self.arm(id);
+        }
+    }
+
+    /// Makes sure that the connection is looked at when its deadline comes.
+    fn arm(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
+        let own = match conn.phase {
+            Phase::Retiring(until) => Some(until),
+            Phase::Asking { until, .. } => earliest(Some(until), conn.link.deadline()),
+            Phase::Handshake | Phase::Greeted | Phase::Linked => conn.link.deadline(),
+        };
+        if let Some(deadline) = own {
+            self.timers.at_latest(id, deadline);
+        }
+    }
+
+    /// Closes a connection for a reason of this side, and tells the other one where it can.
+    fn close(&mut self, now: Instant, id: ConnId, reason: CloseReason) {
+        if let Some(conn) = self.conns.get_mut(&id) {
+            let farewell = conn.link.close(now, &mirrored(&reason, &self.identity));
+            self.outputs
+                .extend(farewell.map(|bytes| Output::Send { conn: id, bytes }));
+        } else if !self.connecting.contains_key(&id) {
+            return;
+        }
+        self.outputs.push_back(Output::Close {
+            conn: id,
+            reason: reason.clone(),
+        });
+        self.gone(now, id, reason, false);
+    }
+
+    /// Forgets a connection that is closed, and draws the consequences.
+    fn gone(&mut self, now: Instant, id: ConnId, reason: CloseReason, by_peer: bool) {
+        self.timers.cancel(id);
+        if let Some(connecting) = self.connecting.remove(&id) {
+            let (address, name) = (connecting.candidate.address().ip(), connecting.candidate);
+            self.ledger
+                .closed(now, address, Some(&name), &reason, by_peer);
+            return self.dial_ended(now, id, &name, &reason);
+        }
+        let Some(conn) = self.conns.remove(&id) else {
+            return;
+        };
+        self.dirty.remove(&id);
+        self.asking.remove(&id);
+        self.strangers.retain(|stranger| *stranger != id);
+        let peer = conn.peer().or(conn.candidate.as_ref()).cloned();
+        let notice = self
+            .ledger
+            .closed(now, conn.remote.ip(), peer.as_ref(), &reason, by_peer);
+        self.emit_notice(notice);
+        if let Some(candidate) = &conn.candidate {
+            self.dial_ended(now, id, candidate, &reason);
+        }
+        if let Some(name) = conn.peer()
+            && self.links.get(name) == Some(&id)
+        {
+            self.unlinked(now, name, &reason);
+        }
+        self.release_asking(now, conn.peer());
+        if let (true, CloseReason::StaleIncarnation { known }) = (by_peer, &reason) {
+            self.renumber(now, *known);
+        }
+    }
+
+    /// A dial ended without a link, unless it had its end before.
+    fn dial_ended(&mut self, now: Instant, id: ConnId, candidate: &NodeName, reason: &CloseReason) {
+        if self.dials.get(candidate) == Some(&id) {
+            self.dials.remove(candidate);
+            self.mesh.missed(now, candidate, miss(reason));
+        }
+    }
+
+    /// The link of a peer is gone.
+    fn unlinked(&mut self, now: Instant, name: &NodeName, reason: &CloseReason) {
+        self.links.remove(name);
+        let down = match reason {
+            CloseReason::Left => DownReason::Left,
+            CloseReason::Silent => DownReason::Down,
+            CloseReason::Replaced | CloseReason::Renumbered => DownReason::Replaced,
+            _ => DownReason::Closed,
+        };
+        let hold = match reason {
+            CloseReason::Left => Some(self.config.settings.dial.backoff_min),
+            CloseReason::Overlap => Some(self.config.settings.dial.backoff_max_stale),
+            _ => None,
+        };
+        self.mesh.unlinked(now, name, hold);
+        if self.discovery.lost(now, name, down == DownReason::Left) {
+            self.mesh.remove(name);
+        }
+        let orders = self.topology.link_down(now, name, down);
+        self.obey(now, orders);
+    }
+
+    fn assert_invariants(&self) {
+        if cfg!(debug_assertions) {
+            debug_assert!(self.strangers.len() <= self.config.settings.link.handshakes_max);
+            debug_assert!(self.links.len() <= self.conns.len());
+            debug_assert!(self.dirty.is_empty() || self.stopped);
+        }
+    }
+}
+
+impl core::fmt::Debug for Node {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Node")
+            .field("identity", &self.identity)
+            .field("links", &self.links)
+            .field("connections", &self.conns.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A reason as the other side should read it: what is theirs to us is ours to them.
+fn mirrored(reason: &CloseReason, me: &Identity) -> CloseReason {
+    match reason {
+        CloseReason::OtherCluster { .. } => CloseReason::OtherCluster {
+            theirs: me.cluster.clone(),
+        },
+        CloseReason::OtherBasename { .. } => CloseReason::OtherBasename {
+            theirs: me.name.basename().clone(),
+        },
+        other => other.clone(),
+    }
+}
+
+fn miss(reason: &CloseReason) -> Miss {
+    match reason {
+        CloseReason::WrongCookie => Miss::Secret,
+        CloseReason::Duplicate | CloseReason::Superseded => Miss::Duplicate,
+        _ => Miss::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests;
