@@ -36,6 +36,7 @@ use crate::config::{NodeConfig, SettingsError};
 use crate::discovery::Discovery;
 use crate::event::{CloseReason, DownReason, Notice};
 use crate::frame::{Frame, Hello};
+use crate::health::HealthReport;
 use crate::link::{Link, LinkEvent};
 use crate::mesh::{Mesh, Miss};
 use crate::name::{Basename, Identity, Incarnation, NodeName};
@@ -285,6 +286,19 @@ impl Node {
     /// True once the node has said goodbye.
     pub fn is_stopped(&self) -> bool {
         self.stopped
+    }
+
+    /// The health answer, at `now` by the machine's time and `unix_ms` by the wall clock.
+    pub fn health(&self, now: Instant, unix_ms: u64) -> HealthReport {
+        HealthReport::new(
+            now,
+            unix_ms,
+            self.topology.description().version.as_str(),
+            &self.identity,
+            &self.topology,
+            self.discovery.status(now),
+            self.config.is_clustered(),
+        )
     }
 
     fn emit(&mut self, output: Output) {
