@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 
 use super::*;
+
 use crate::discovery::{Family, QueryId};
 use crate::event::{Change, TopologyEvent};
 use crate::secure::{Cookie, Security};
@@ -29,6 +30,8 @@ enum Packet {
         error: NetError,
     },
 }
+
+mod properties;
 
 struct World {
     now: Instant,
