@@ -222,7 +222,6 @@ impl Node {
         if self.identity.name > *name {
             self.send(now, id, &Frame::Offer);
         } else if offered {
-            self.send(now, id, &Frame::Adopt);
             self.adopt(now, id);
         }
     }
@@ -236,7 +235,8 @@ impl Node {
         match conn.phase {
             Phase::Greeted if decides => {
                 conn.offered = true;
-                self.agree(now, id);
+                // What stands by now did not stand when this connection was considered.
+                self.consider(now, id);
             }
             Phase::Asking { .. } if decides => conn.offered = true,
             _ => self.close(now, id, CloseReason::Garbage),
@@ -262,8 +262,18 @@ impl Node {
         };
         let Some(hello) = &conn.hello else { return };
         let theirs: Identity = hello.identity.clone();
+        if let Some(known) = self.topology.known_incarnation(&theirs.name)
+            && theirs.incarnation < known
+        {
+            // A later life of that name came in between.
+            return self.close(now, id, CloseReason::StaleIncarnation { known });
+        }
+        let decides = self.identity.name < theirs.name;
         conn.phase = Phase::Linked;
         conn.link.established(now);
+        if decides {
+            self.send(now, id, &Frame::Adopt);
+        }
         self.ledger.counters.links += 1;
         let standing = self.links.get(&theirs.name).copied();
         let same =

@@ -250,10 +250,10 @@ impl World {
     }
 
     fn restart(&mut self, n: usize, config: NodeConfig, unix_ms: u64) {
-        let mut node = Node::new(config, [100 + n as u8; 32], unix_ms).expect("good settings");
-        // A node's time begins with the world's here, for the sake of one clock.
-        node.handle(self.now, Input::Tick);
+        let node = Node::new(config, [100 + n as u8; 32], unix_ms).expect("good settings");
         self.nodes[n] = Some(node);
+        // A node's time begins with the world's here, for the sake of one clock.
+        self.input(n, Input::Tick);
     }
 
     fn connected(&self, n: usize) -> usize {
@@ -305,6 +305,7 @@ fn both_may_dial_at_once_and_one_link_stands() {
         for n in 0..count {
             assert_eq!(world.connected(n), count);
             assert_eq!(world.node(n).connections(), count - 1);
+            assert_eq!(world.node(n).counters().links_replaced, 0);
             let down = |c: &&Change| matches!(c, Change::NodeDisconnected { .. });
             assert_eq!(world.changes(n).into_iter().filter(down).count(), 0);
         }
@@ -540,4 +541,67 @@ fn at_most_so_many_handshakes_are_open_and_the_oldest_gives_way() {
     );
     let told = world.notices[0].len();
     assert!(told <= 400, "{told}");
+}
+
+#[test]
+fn a_silent_link_is_replaced_by_a_second_connection_without_a_change_of_membership() {
+    let mut world = World::of(2);
+    world.run(100);
+    let session = |world: &World, n: usize| world.node(n).links().next().expect("linked").session;
+    let before = session(&world, 0);
+    // The old connection swallows everything from now on; new ones work.
+    world.ends.clear();
+    world.run(60);
+    let after = session(&world, 0);
+    assert_ne!(before, after);
+    assert_eq!(session(&world, 1), after);
+    for n in 0..2 {
+        let down = |c: &&Change| matches!(c, Change::NodeDisconnected { .. });
+        assert_eq!(world.changes(n).into_iter().filter(down).count(), 0);
+        assert_eq!(world.node(n).connections(), 1);
+    }
+}
+
+#[test]
+fn a_newcomer_with_the_name_of_a_node_that_answers_is_refused() {
+    let mut world = World::of(3);
+    world.run(10);
+    // A second process of the first node's name comes up; the first one lives on, unreachable for
+    // new connections, since the address leads to the second one now.
+    let first = world.nodes[0].take();
+    world.restart(0, config(0), 9000);
+    let second = std::mem::replace(&mut world.nodes[0], first);
+    world.nodes.push(second);
+    world.events.push(Vec::new());
+    world.notices.push(Vec::new());
+    world.run(60);
+    for n in 0..3 {
+        assert_eq!(world.connected(n), 3);
+        let down = |c: &&Change| matches!(c, Change::NodeDisconnected { .. });
+        assert_eq!(world.changes(n).into_iter().filter(down).count(), 0);
+    }
+    assert_eq!(world.connected(3), 1);
+    assert!(world.node(1).counters().closed["name_taken"] >= 1);
+}
+
+#[test]
+fn a_newcomer_takes_the_place_of_a_node_that_does_not_answer() {
+    let mut world = World::of(2);
+    world.run(10);
+    // The machine loses its power: nothing says goodbye, and a new life begins.
+    world.ends.clear();
+    world.nodes[1] = None;
+    world.restart(1, config(1), 9000);
+    world.run(5);
+    let reason = DownReason::Replaced;
+    let replaced = Change::NodeDisconnected {
+        name: name(1),
+        reason,
+    };
+    assert!(world.changes(0).contains(&&replaced));
+    assert_eq!(world.connected(0), 2);
+    assert_eq!(
+        world.node(0).topology().known_incarnation(&name(1)),
+        Some(Incarnation(9000))
+    );
 }
