@@ -208,7 +208,8 @@ impl Link {
     ///
     /// # Errors
     /// [`CloseReason::ControlLaneFull`]: the peer does not read; the connection is to be closed.
-    /// [`CloseReason::TooLarge`]: the frame is larger than a message may be; it was not taken.
+    /// [`CloseReason::TooLarge`]: the frame is larger than a message may be, or the first one larger
+    /// than 1,520 bytes; it was not taken.
     pub fn send(&mut self, _now: Instant, frame: &Frame) -> Result<(), CloseReason> {
         if self.dead {
             return Ok(());
@@ -229,15 +230,19 @@ impl Link {
         if !self.may_seal() {
             return None;
         }
+        let Stage::Sealed(session) = &mut self.stage else {
+            return None;
+        };
+        let longest = match session.sealer.records() {
+            0 => FIRST_RECORD_BYTES_MAX - TAG_BYTES,
+            _ => TEXT_BYTES_MAX,
+        };
         let room = match self.in_flight {
-            0 => TEXT_BYTES_MAX,
+            0 => longest,
             taken => self
                 .window_bytes
                 .checked_sub(taken + RECORD_OVERHEAD)?
-                .min(TEXT_BYTES_MAX),
-        };
-        let Stage::Sealed(session) = &mut self.stage else {
-            return None;
+                .min(longest),
         };
         let (text, advance) = self.control.next(CONTROL_LANE, room)?;
         let mut record = Vec::with_capacity(text.as_slice().len() + RECORD_OVERHEAD);
@@ -374,7 +379,8 @@ impl Link {
     pub fn held_bytes(&self) -> usize {
         let keys = match &self.stage {
             Stage::Listening(_) | Stage::Gone => 0,
-            Stage::Dialing(_) | Stage::Sealed(_) => NOISE_STATE_BYTES,
+            Stage::Dialing(dialing) => dialing.held_bytes(),
+            Stage::Sealed(session) => session.held_bytes(),
         };
         size_of::<Self>()
             + keys
@@ -525,7 +531,14 @@ impl Link {
     fn queue(&mut self, frame: &Frame) -> Result<(), CloseReason> {
         let before = self.control.waiting();
         let length = self.control.append(|bytes| codec::encode(frame, bytes));
-        if length > self.message_bytes_max {
+        // The first record holds the first frame whole.
+        let first = before == 0 && self.records_sealed() == 0;
+        let longest = if first {
+            FIRST_RECORD_BYTES_MAX - TAG_BYTES
+        } else {
+            self.message_bytes_max
+        };
+        if length > longest {
             self.control.take_back(length);
             return Err(CloseReason::TooLarge);
         }
@@ -534,6 +547,13 @@ impl Link {
             return Err(CloseReason::ControlLaneFull);
         }
         Ok(())
+    }
+
+    fn records_sealed(&self) -> u64 {
+        match &self.stage {
+            Stage::Sealed(session) => session.sealer.records(),
+            _ => 0,
+        }
     }
 
     /// An acceptor tells nothing to a peer that may be a recording.
@@ -569,8 +589,9 @@ impl fmt::Debug for Link {
 /// Most text in a record that is sent: what a heartbeat waits for at most. 16 KiB cost little more
 /// per byte than 64 KiB.
 pub(crate) const TEXT_BYTES_MAX: usize = 16 << 10;
-/// Longest sealed record before the peer is authenticated: a `Hello` has well under 1 KiB.
-const FIRST_RECORD_BYTES_MAX: usize = 2 << 10;
+/// Longest record, seal included, as the first one of each side: all that is taken before the peer
+/// is authenticated. A `Hello` has well under 1 KiB.
+const FIRST_RECORD_BYTES_MAX: usize = 1_536;
 /// The length in front of a record.
 const LENGTH_BYTES: usize = 2;
 const RECORD_OVERHEAD: usize = LENGTH_BYTES + TAG_BYTES;
@@ -578,5 +599,3 @@ const RECORD_OVERHEAD: usize = LENGTH_BYTES + TAG_BYTES;
 const CONTROL_LANE: u8 = 0;
 /// The shortest tick time that a peer may ask for.
 const TICK_TIME_MIN: Duration = Duration::from_secs(1);
-/// What the handshake or the keys of a session hold outside of the link, at most.
-const NOISE_STATE_BYTES: usize = 1_536;

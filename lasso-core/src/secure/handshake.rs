@@ -46,7 +46,27 @@ pub struct Listening {
     seed: [u8; 32],
 }
 
+impl Session {
+    /// Memory held outside of the session itself, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        if self.sealer.is_null() {
+            0
+        } else {
+            noise::KEYS_BYTES
+        }
+    }
+}
+
 impl Dialing {
+    /// Memory held outside of the state itself, in bytes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        if self.noise.is_none() {
+            0
+        } else {
+            noise::HANDSHAKE_BYTES
+        }
+    }
+
     /// Starts a handshake: the first bytes to send, and the state that waits for the answer.
     pub fn start(security: &Security, seed: [u8; 32]) -> (Self, [u8; FIRST_BYTES]) {
         let mut first = [0; FIRST_BYTES];

@@ -35,6 +35,15 @@ impl Sealer {
         Sealer { noise, nonce: 0 }
     }
 
+    pub(super) fn is_null(&self) -> bool {
+        self.noise.is_none()
+    }
+
+    /// How many records were sealed.
+    pub(crate) fn records(&self) -> u64 {
+        self.nonce
+    }
+
     /// Appends one record that holds `plain`: 2 + [`TAG_BYTES`] bytes more than that.
     ///
     /// # Panics
