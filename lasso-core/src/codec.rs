@@ -23,6 +23,9 @@
 //! # Ok::<(), lasso_core::codec::Malformed>(())
 //! ```
 
+#[cfg(test)]
+pub(crate) mod tests;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
