@@ -46,11 +46,18 @@ pub(super) enum CheckOrder {
 pub(super) struct Passed {
     /// From the check to its answer.
     pub(super) rtt: Duration,
+    /// True when the check may have asked for a view: all do but the first of a session.
+    pub(super) views: bool,
+    /// True when the check before had failed.
+    pub(super) recovered: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
-    Alone,
+    /// The first of a session.
+    First,
+    /// A suspect, asked alone.
+    Suspect,
     Round,
 }
 
@@ -113,7 +120,7 @@ impl Checks {
             self.timers.set(Timer::Round, now + self.interval);
         }
         self.peers.entry(name.clone()).or_default();
-        let id = self.ask(now, name, Kind::Alone);
+        let id = self.ask(now, name, Kind::First);
         self.assert_invariants();
         id
     }
@@ -134,11 +141,14 @@ impl Checks {
         let outstanding = peer
             .outstanding
             .filter(|outstanding| outstanding.id == id)?;
-        peer.failures = 0;
+        let recovered = core::mem::take(&mut peer.failures) > 0;
         self.settle(now, name);
         self.assert_invariants();
+        let views = outstanding.kind != Kind::First;
         Some(Passed {
             rtt: now - outstanding.sent,
+            views,
+            recovered,
         })
     }
 
@@ -156,7 +166,7 @@ impl Checks {
                     self.fail(now, &name, orders);
                 }
                 Timer::Peer(name) => {
-                    let id = self.ask(now, &name, Kind::Alone);
+                    let id = self.ask(now, &name, Kind::Suspect);
                     orders.push(CheckOrder::Ask { to: name, id });
                 }
             }
@@ -212,7 +222,7 @@ impl Checks {
             sent: now,
             kind,
         });
-        if kind == Kind::Alone {
+        if kind != Kind::Round {
             self.timers
                 .set(Timer::Peer(name.clone()), now + self.timeout);
         }
@@ -231,7 +241,7 @@ impl Checks {
                     self.timers.set(Timer::Round, now + self.interval);
                 }
             }
-            Some(Kind::Alone) | None => {
+            Some(Kind::First | Kind::Suspect) | None => {
                 self.timers.clear(&Timer::Peer(name.clone()));
             }
         }
@@ -259,7 +269,7 @@ impl Checks {
         if next > now {
             self.timers.set(Timer::Peer(name.clone()), next);
         } else {
-            let id = self.ask(now, name, Kind::Alone);
+            let id = self.ask(now, name, Kind::Suspect);
             orders.push(CheckOrder::Ask {
                 to: name.clone(),
                 id,
@@ -271,5 +281,163 @@ impl Checks {
         // A node with peers always has a round ahead or under way.
         debug_assert!(self.peers.is_empty() || self.timers.has(&Timer::Round));
         debug_assert!(self.round.len() <= self.peers.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::ZERO + Duration::from_millis(ms)
+    }
+
+    fn name(host: u8) -> NodeName {
+        format!("a@10.0.0.{host}").parse().unwrap()
+    }
+
+    fn checks() -> Checks {
+        Checks::new(&TopologySettings::default())
+    }
+
+    /// Runs every deadline up to `until`; returns what was ordered, each with its time.
+    fn run(checks: &mut Checks, until: Instant) -> Vec<(u64, CheckOrder)> {
+        let mut all = Vec::new();
+        while let Some(now) = checks.deadline().filter(|deadline| *deadline <= until) {
+            let mut orders = Vec::new();
+            checks.tick(now, &mut orders);
+            let ms = u64::try_from(now.since_start().as_millis()).unwrap();
+            all.extend(orders.into_iter().map(|order| (ms, order)));
+        }
+        all
+    }
+
+    fn ask(host: u8, id: u64) -> CheckOrder {
+        CheckOrder::Ask { to: name(host), id }
+    }
+
+    fn failed(host: u8, unresponsive: bool) -> CheckOrder {
+        CheckOrder::Failed {
+            name: name(host),
+            unresponsive,
+        }
+    }
+
+    #[test]
+    fn a_round_starts_an_interval_after_the_last_one_ended() {
+        let mut checks = checks();
+        assert_eq!(checks.up(at(0), &name(1)), 1);
+        assert_eq!(checks.up(at(1), &name(2)), 2);
+        checks.answered(at(10), &name(1), 1).unwrap();
+        checks.answered(at(10), &name(2), 2).unwrap();
+        assert_eq!(
+            run(&mut checks, at(15_000)),
+            [(15_000, ask(1, 3)), (15_000, ask(2, 4))]
+        );
+        checks.answered(at(15_100), &name(2), 4).unwrap();
+        assert_eq!(run(&mut checks, at(17_000)), []);
+        // The round ends with its last answer, at 17 s.
+        let passed = checks.answered(at(17_000), &name(1), 3).unwrap();
+        assert_eq!(passed.rtt, Duration::from_secs(2));
+        assert_eq!(
+            run(&mut checks, at(32_000)),
+            [(32_000, ask(1, 5)), (32_000, ask(2, 6))]
+        );
+    }
+
+    #[test]
+    fn a_round_ends_with_its_time_out_and_does_not_wait_for_a_suspect() {
+        let mut checks = checks();
+        for host in [1, 2] {
+            let id = checks.up(at(0), &name(host));
+            checks.answered(at(1), &name(host), id).unwrap();
+        }
+        run(&mut checks, at(15_000));
+        checks.answered(at(15_001), &name(1), 3).unwrap();
+        // 2 stays silent: it fails at 20 s, and 15 s later is still asked alone, not in the round.
+        let orders = run(&mut checks, at(35_000));
+        assert_eq!(
+            orders,
+            [
+                (20_000, failed(2, false)),
+                (20_000, ask(2, 5)),
+                (25_000, failed(2, false)),
+                (25_000, ask(2, 6)),
+                (30_000, failed(2, true)),
+                (35_000, ask(1, 7)),
+                (35_000, ask(2, 8)),
+            ]
+        );
+    }
+
+    #[test]
+    fn one_pass_clears_all_failures() {
+        let mut checks = checks();
+        checks.up(at(0), &name(1));
+        let orders = run(&mut checks, at(14_000));
+        assert_eq!(orders.len(), 4, "{orders:?}");
+        assert!(!checks.is_well(&name(1)));
+        let passed = checks.answered(at(14_000), &name(1), 3).unwrap();
+        assert!(passed.recovered);
+        assert!(checks.is_well(&name(1)));
+        // The next failure is the first again.
+        assert_eq!(run(&mut checks, at(15_000)), [(15_000, ask(1, 4))]);
+        assert_eq!(run(&mut checks, at(20_000))[0], (20_000, failed(1, false)));
+    }
+
+    #[test]
+    fn a_suspect_waits_for_the_interval_when_it_is_longer_than_the_time_out() {
+        let settings = TopologySettings {
+            health_suspect_interval: Duration::from_secs(8),
+            ..TopologySettings::default()
+        };
+        let mut checks = Checks::new(&settings);
+        checks.up(at(0), &name(1));
+        let orders = run(&mut checks, at(14_000));
+        let expected = [
+            (5_000, failed(1, false)),
+            (8_000, ask(1, 2)),
+            (13_000, failed(1, false)),
+        ];
+        assert_eq!(orders, expected);
+    }
+
+    #[test]
+    fn a_late_answer_passes_nothing() {
+        let mut checks = checks();
+        let first = checks.up(at(0), &name(1));
+        run(&mut checks, at(5_000));
+        assert_eq!(checks.answered(at(5_001), &name(1), first), None);
+        assert_eq!(checks.answered(at(5_001), &name(2), first), None);
+        assert!(!checks.is_well(&name(1)));
+    }
+
+    #[test]
+    fn a_round_ends_when_the_last_link_it_waits_for_is_lost() {
+        let mut checks = checks();
+        for host in [1, 2] {
+            let id = checks.up(at(0), &name(host));
+            checks.answered(at(1), &name(host), id).unwrap();
+        }
+        run(&mut checks, at(15_000));
+        checks.answered(at(15_001), &name(1), 3).unwrap();
+        checks.down(at(16_000), &name(2));
+        assert_eq!(run(&mut checks, at(31_000)), [(31_000, ask(1, 5))]);
+        checks.down(at(31_000), &name(1));
+        assert_eq!(checks.deadline(), None, "nobody is left to be checked");
+    }
+
+    #[test]
+    fn a_new_session_voids_the_check_of_the_old_one() {
+        let mut checks = checks();
+        let first = checks.up(at(0), &name(1));
+        let second = checks.up(at(4_000), &name(1));
+        assert_eq!(checks.answered(at(4_100), &name(1), first), None);
+        assert_eq!(
+            run(&mut checks, at(8_000)),
+            [],
+            "the old check cannot fail any more"
+        );
+        assert!(checks.answered(at(8_000), &name(1), second).is_some());
     }
 }

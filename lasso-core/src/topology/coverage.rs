@@ -106,9 +106,9 @@ impl Tally {
         self.connected
     }
 
-    /// Members without a link, by name.
-    pub(super) fn disconnected(&self) -> &BTreeSet<NodeName> {
-        &self.disconnected
+    /// Members without a link.
+    pub(super) fn disconnected(&self) -> usize {
+        self.disconnected.len()
     }
 
     pub(super) fn coverage(&self, expected: usize, epoch: u64) -> Coverage {

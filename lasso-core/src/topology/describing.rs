@@ -146,3 +146,77 @@ fn backoff(min: Duration, max: Duration, tries: u32) -> Duration {
         .unwrap_or(u32::MAX);
     min.saturating_mul(factor).min(max)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Instant {
+        Instant::ZERO + Duration::from_millis(ms)
+    }
+
+    fn name() -> NodeName {
+        "a@10.0.0.1".parse().unwrap()
+    }
+
+    fn run(describing: &mut Describing, until: Instant) -> Vec<(u64, DescribeOrder)> {
+        let mut all = Vec::new();
+        while let Some(now) = describing.deadline().filter(|deadline| *deadline <= until) {
+            let mut orders = Vec::new();
+            describing.tick(now, &mut orders);
+            let ms = u64::try_from(now.since_start().as_millis()).unwrap();
+            all.extend(orders.into_iter().map(|order| (ms, order)));
+        }
+        all
+    }
+
+    #[test]
+    fn five_tries_back_off_and_the_next_series_starts_a_minute_later() {
+        let mut describing = Describing::new(&TopologySettings::default());
+        assert_eq!(describing.ask(at(0), &name()), 1);
+        let ask = |id| DescribeOrder::Ask { to: name(), id };
+        assert_eq!(
+            run(&mut describing, at(80_000)),
+            [
+                (2_200, ask(2)),
+                (4_600, ask(3)),
+                (7_400, ask(4)),
+                (11_000, ask(5)),
+                (13_000, DescribeOrder::GaveUp { name: name() }),
+                (73_000, ask(6)),
+                (75_200, ask(7)),
+                (77_600, ask(8)),
+            ]
+        );
+    }
+
+    #[test]
+    fn an_answer_in_time_ends_the_series() {
+        let mut describing = Describing::new(&TopologySettings::default());
+        let id = describing.ask(at(0), &name());
+        assert!(describing.stop(&name(), id));
+        assert_eq!(describing.deadline(), None);
+        assert!(
+            !describing.stop(&name(), id),
+            "a second answer answers nothing"
+        );
+    }
+
+    #[test]
+    fn a_late_answer_is_told_apart_and_still_ends_the_series() {
+        let mut describing = Describing::new(&TopologySettings::default());
+        let id = describing.ask(at(0), &name());
+        run(&mut describing, at(2_000));
+        assert!(!describing.stop(&name(), id));
+        assert_eq!(describing.deadline(), None);
+    }
+
+    #[test]
+    fn the_backoff_doubles_up_to_its_bound_and_never_overflows() {
+        let (min, max) = (Duration::from_millis(200), Duration::from_secs(2));
+        let ms: Vec<u128> = [1, 2, 3, 4, 5, 40, u32::MAX]
+            .map(|n| backoff(min, max, n).as_millis())
+            .into();
+        assert_eq!(ms, [200, 400, 800, 1_600, 2_000, 2_000, 2_000]);
+    }
+}

@@ -215,4 +215,12 @@ impl Member {
         self.flapping = flapping;
         began
     }
+
+    /// When it stops flapping unless it comes back once more.
+    pub(super) fn flaps_until(&self, window: Duration) -> Option<Instant> {
+        self.returns
+            .front()
+            .filter(|_| self.flapping)
+            .map(|at| *at + window)
+    }
 }

@@ -37,30 +37,34 @@
 mod checks;
 mod coverage;
 mod describing;
+mod frames;
 mod member;
 mod partitions;
+mod roster;
 mod timers;
 mod views;
 
+#[cfg(test)]
+mod tests;
+
 pub use coverage::Coverage;
 pub use member::{Member, NodeState};
-pub use partitions::{Island, Pair, Partitions};
+pub use partitions::{Island, PAIRS_MAX, Pair, Partitions};
 pub use views::VIEW_MAX;
 
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, Settings};
 use crate::event::{Change, DownReason, Notice, TopologyEvent};
 use crate::frame::TopologyFrame;
 use crate::name::{Description, Identity, Incarnation, Label, NodeName};
 use crate::time::{Instant, earliest};
 
-use checks::{CheckOrder, Checks};
-use coverage::{Share, Tally};
-use describing::{DescribeOrder, Describing};
-use timers::Timers;
-use views::{Reported, Views};
+use checks::Checks;
+use describing::Describing;
+use partitions::{Evidence, Watch};
+use roster::Roster;
+use views::Views;
 
 /// What the topology wants done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,14 +118,6 @@ pub struct Counters {
     pub flaps: u64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
-    /// The longest gone node is forgotten.
-    Forget,
-    /// This node may have stopped flapping.
-    Flap(NodeName),
-}
-
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct Topology {
@@ -133,24 +129,16 @@ pub struct Topology {
     /// What this node says of itself.
     description: Description,
     ready: bool,
-    members: BTreeMap<NodeName, Member>,
-    /// Kept in step with `members` by `change` and `forget`, which alone touch both.
-    tally: Tally,
-    /// The disconnected members, the longest gone first.
-    gone: BTreeSet<(Instant, NodeName)>,
+    roster: Roster,
     checks: Checks,
     describing: Describing,
     views: Views,
-    timers: Timers<Timer>,
+    watch: Watch,
     reconcile_at: Instant,
     reconcile_interval: Duration,
-    disconnected_keep: Duration,
-    disconnected_max: usize,
     flap_cycles: u32,
-    flap_window: Duration,
     epoch: u64,
     counters: Counters,
-    partitions: Partitions,
 }
 
 impl Topology {
@@ -164,22 +152,16 @@ impl Topology {
             discovered: 1,
             description: config.description.clone(),
             ready: false,
-            members: BTreeMap::new(),
-            tally: Tally::default(),
-            gone: BTreeSet::new(),
+            roster: Roster::new(settings),
             checks: Checks::new(settings),
             describing: Describing::new(settings),
             views: Views::new(&config.name),
-            timers: Timers::new(),
+            watch: Watch::new(hold_off(&config.settings)),
             reconcile_at: Instant::ZERO + settings.reconcile_interval,
             reconcile_interval: settings.reconcile_interval,
-            disconnected_keep: settings.disconnected_keep,
-            disconnected_max: settings.disconnected_max,
             flap_cycles: settings.flap_cycles,
-            flap_window: settings.flap_window,
             epoch: 0,
             counters: Counters::default(),
-            partitions: Partitions::default(),
         }
     }
 
@@ -192,7 +174,7 @@ impl Topology {
         debug_assert_ne!(peer.name, self.me, "a link to oneself");
         debug_assert_eq!(peer.cluster, self.cluster, "a link to another cluster");
         let mut orders = Vec::new();
-        let known = self.members.get(&peer.name);
+        let known = self.roster.get(&peer.name);
         let linked = known.is_some_and(Member::is_linked);
         match known.map(|member| member.incarnation.cmp(&peer.incarnation)) {
             Some(core::cmp::Ordering::Greater) => {
@@ -206,7 +188,15 @@ impl Topology {
         }
         self.counters.connected += 1;
         self.views.up(&peer.name);
-        self.admit(now, peer, &mut orders);
+        self.watch.touch(now);
+        if self.roster.link_up(now, peer) {
+            self.counters.flaps += 1;
+            let cycles = self.flap_cycles.saturating_add(1);
+            orders.push(Order::Notice(Notice::Flapping {
+                name: peer.name.clone(),
+                cycles,
+            }));
+        }
         let change = Change::NodeConnected {
             name: peer.name.clone(),
             incarnation: peer.incarnation,
@@ -221,10 +211,11 @@ impl Topology {
     /// asked for its description and checked anew. Its state stays what it was meanwhile.
     pub fn session_replaced(&mut self, now: Instant, peer: &Identity) -> Vec<Order> {
         let mut orders = Vec::new();
-        let member = self.members.get(&peer.name);
+        let member = self.roster.get(&peer.name);
         match member.map(|member| (member.linked, member.incarnation == peer.incarnation)) {
             Some((true, true)) => {
-                self.change(now, &peer.name, |member| member.asking = true);
+                self.roster
+                    .change(now, &peer.name, |member| member.asking = true);
                 self.ask(now, &peer.name, &mut orders);
             }
             _ => orders = self.link_up(now, peer),
@@ -239,12 +230,12 @@ impl Topology {
             return orders;
         }
         self.counters.disconnected += 1;
-        self.change(now, name, |member| member.link_down(reason));
-        self.gone.insert((now, name.clone()));
+        self.roster.link_down(now, name, reason);
+        self.watch.touch(now);
         self.views.down(name);
         self.checks.down(now, name);
         self.describing.stop(name, 0);
-        self.forget_old(now);
+        self.forget(now);
         let change = Change::NodeDisconnected {
             name: name.clone(),
             reason,
@@ -274,20 +265,11 @@ impl Topology {
                 description,
                 ready,
             } => {
-                self.on_description(now, from, id, description, ready, &mut orders);
+                self.on_description(now, from, id, (description, ready), &mut orders);
             }
             TopologyFrame::Ready(ready) => self.on_ready(now, from, ready, &mut orders),
             TopologyFrame::Check { id, known } => {
-                let frame = TopologyFrame::Health {
-                    id,
-                    ready: self.ready,
-                    view_hash: self.views.own_hash(),
-                    view: self.views.answer(known.as_deref()),
-                };
-                orders.push(Order::Send {
-                    to: from.clone(),
-                    frame,
-                });
+                orders.push(self.on_check(from, id, known.as_deref()));
             }
             TopologyFrame::Health {
                 id,
@@ -345,7 +327,7 @@ impl Topology {
         missing.remove(&self.me);
         for (name, incarnation) in standing {
             missing.remove(name);
-            let member = self.members.get(name).filter(|member| member.linked);
+            let member = self.roster.get(name).filter(|member| member.linked);
             if member.is_some_and(|member| member.incarnation == incarnation) {
                 continue;
             }
@@ -373,11 +355,11 @@ impl Topology {
         let mut orders = Vec::new();
         self.tick_checks(now, &mut orders);
         self.tick_describing(now, &mut orders);
-        while let Some(timer) = self.timers.pop(now) {
-            match timer {
-                Timer::Forget => self.forget_old(now),
-                Timer::Flap(name) => self.on_flap_timer(now, &name),
-            }
+        if self.roster.deadline().is_some_and(|at| at <= now) {
+            self.forget(now);
+        }
+        if self.watch.deadline().is_some_and(|at| at <= now) {
+            self.look(now);
         }
         self.assert_invariants();
         orders
@@ -389,14 +371,15 @@ impl Topology {
             Some(self.reconcile_at),
             self.checks.deadline(),
             self.describing.deadline(),
-            self.timers.next(),
+            self.roster.deadline(),
+            self.watch.deadline(),
         ];
         parts.into_iter().fold(None, earliest)
     }
 
     /// How much of the cluster an answer speaks for.
     pub fn coverage(&self) -> Coverage {
-        self.tally.coverage(self.expected(), self.epoch)
+        self.roster.tally().coverage(self.expected(), self.epoch)
     }
 
     /// The larger of the configured number of nodes and those that discovery names.
@@ -416,17 +399,17 @@ impl Topology {
 
     /// The latest life of that name that is known.
     pub fn known_incarnation(&self, name: &NodeName) -> Option<Incarnation> {
-        self.members.get(name).map(|member| member.incarnation)
+        self.roster.get(name).map(|member| member.incarnation)
     }
 
     /// The nodes that are linked or remembered, by name.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
-        self.members.values()
+        self.roster.iter()
     }
 
     /// One node that is linked or remembered.
     pub fn member(&self, name: &NodeName) -> Option<&Member> {
-        self.members.get(name)
+        self.roster.get(name)
     }
 
     /// What this node says of itself.
@@ -439,243 +422,20 @@ impl Topology {
         self.ready
     }
 
-    /// The parts that the cluster has fallen into, and the pairs that cannot reach each other.
+    /// The parts that the cluster has fallen into, and the pairs that cannot reach each other, at
+    /// most a second old. No islands while as many nodes are connected as are expected: whoever is
+    /// gone then is not missed.
     pub fn partitions(&self) -> Partitions {
-        self.partitions.clone()
+        let mut partitions = self.watch.partitions().clone();
+        if self.roster.tally().connected() + 1 >= self.expected() {
+            partitions.islands.clear();
+        }
+        partitions
     }
 
     /// What happened so far.
     pub fn counters(&self) -> Counters {
         self.counters
-    }
-
-    fn on_description(
-        &mut self,
-        now: Instant,
-        from: &NodeName,
-        id: u64,
-        description: Description,
-        ready: bool,
-        orders: &mut Vec<Order>,
-    ) {
-        if description.validate().is_err() {
-            self.counters.frames_refused += 1;
-            return;
-        }
-        // A link keeps its order, so a late answer is still the peer's latest word.
-        if !self.describing.stop(from, id) && id != 0 {
-            self.counters.late_answers += 1;
-        }
-        let mut news = false;
-        let states = self.change(now, from, |member| {
-            news = !member.described || member.description != description;
-            member.asking = false;
-            member.described = true;
-            member.app_ready = ready;
-            if news {
-                member.description = description.clone();
-            }
-        });
-        if news {
-            self.event(
-                Change::NodeIdentified {
-                    name: from.clone(),
-                    description,
-                },
-                orders,
-            );
-        }
-        self.health_update(states.into_iter().collect(), orders);
-    }
-
-    fn on_ready(&mut self, now: Instant, from: &NodeName, ready: bool, orders: &mut Vec<Order>) {
-        let states = self.change(now, from, |member| member.app_ready = ready);
-        self.health_update(states.into_iter().collect(), orders);
-    }
-
-    fn on_health(
-        &mut self,
-        now: Instant,
-        from: &NodeName,
-        (id, ready): (u64, bool),
-        (view_hash, view): (u64, Option<Vec<NodeName>>),
-        orders: &mut Vec<Order>,
-    ) {
-        let Some(passed) = self.checks.answered(now, from, id) else {
-            self.counters.late_answers += 1;
-            return;
-        };
-        self.counters.checks_passed += 1;
-        if self.views.report(from, view_hash, view) == Reported::Refused {
-            self.counters.frames_refused += 1;
-        }
-        let states = self.change(now, from, |member| {
-            member.passed = true;
-            member.unresponsive = false;
-            member.app_ready = ready;
-            member.rtt = Some(passed.rtt);
-        });
-        self.health_update(states.into_iter().collect(), orders);
-    }
-
-    fn tick_checks(&mut self, now: Instant, orders: &mut Vec<Order>) {
-        let mut due = Vec::new();
-        self.checks.tick(now, &mut due);
-        let mut changed = Vec::new();
-        for order in due {
-            match order {
-                CheckOrder::Ask { to, id } => {
-                    let known = Some(self.views.known(&to));
-                    self.counters.checks_sent += 1;
-                    orders.push(Order::Send {
-                        to,
-                        frame: TopologyFrame::Check { id, known },
-                    });
-                }
-                CheckOrder::Failed { name, unresponsive } => {
-                    self.counters.checks_failed += 1;
-                    let states = self.change(now, &name, |member| {
-                        member.unresponsive |= unresponsive;
-                    });
-                    changed.extend(states);
-                }
-            }
-        }
-        self.health_update(changed, orders);
-    }
-
-    fn tick_describing(&mut self, now: Instant, orders: &mut Vec<Order>) {
-        let mut due = Vec::new();
-        self.describing.tick(now, &mut due);
-        for order in due {
-            match order {
-                DescribeOrder::Ask { to, id } => {
-                    self.change(now, &to, |member| member.asking = true);
-                    orders.push(Order::Send {
-                        to,
-                        frame: TopologyFrame::Describe { id },
-                    });
-                }
-                DescribeOrder::GaveUp { name } => {
-                    self.counters.descriptions_failed += 1;
-                    self.change(now, &name, |member| member.asking = false);
-                }
-            }
-        }
-    }
-
-    /// A member's link stands: it comes back, or is new.
-    fn admit(&mut self, now: Instant, peer: &Identity, orders: &mut Vec<Order>) {
-        let Some(member) = self.members.get(&peer.name) else {
-            let mut member = Member::new(now, peer.name.clone(), peer.incarnation);
-            member.link_up(now, peer.incarnation);
-            self.tally
-                .update(&peer.name, None, Some(Share::of(&member)));
-            self.members.insert(peer.name.clone(), member);
-            return;
-        };
-        self.gone.remove(&(member.since, peer.name.clone()));
-        self.schedule_forget();
-        let (cycles_max, window) = (self.flap_cycles as usize, self.flap_window);
-        let mut began = false;
-        let mut again = None;
-        self.change(now, &peer.name, |member| {
-            member.link_up(now, peer.incarnation);
-            began = member.came_back(now, cycles_max, window);
-            again = member
-                .returns
-                .front()
-                .filter(|_| member.flapping)
-                .map(|at| *at + window);
-        });
-        if let Some(at) = again {
-            self.timers.set(Timer::Flap(peer.name.clone()), at);
-        }
-        if began {
-            self.counters.flaps += 1;
-            let cycles = self.flap_cycles.saturating_add(1);
-            orders.push(Order::Notice(Notice::Flapping {
-                name: peer.name.clone(),
-                cycles,
-            }));
-        }
-    }
-
-    /// Asks a peer whose session begins for its description, and checks it. The first check wants
-    /// no view: while a large cluster forms, every view differs from every other.
-    fn ask(&mut self, now: Instant, name: &NodeName, orders: &mut Vec<Order>) {
-        let id = self.describing.ask(now, name);
-        orders.push(Order::Send {
-            to: name.clone(),
-            frame: TopologyFrame::Describe { id },
-        });
-        let id = self.checks.up(now, name);
-        self.counters.checks_sent += 1;
-        let frame = TopologyFrame::Check { id, known: None };
-        orders.push(Order::Send {
-            to: name.clone(),
-            frame,
-        });
-    }
-
-    fn on_flap_timer(&mut self, now: Instant, name: &NodeName) {
-        let window = self.flap_window;
-        if let Some(member) = self.members.get_mut(name) {
-            member.flapping = false;
-            member.returns.retain(|at| *at + window > now);
-        }
-    }
-
-    /// Forgets the disconnected nodes that are too old or too many.
-    fn forget_old(&mut self, now: Instant) {
-        while let Some((since, _)) = self.gone.first() {
-            if self.gone.len() <= self.disconnected_max && *since + self.disconnected_keep > now {
-                break;
-            }
-            let (_, name) = self.gone.pop_first().expect("the first was just there");
-            let member = self.members.remove(&name).expect("who is gone is a member");
-            self.tally.update(&name, Some(Share::of(&member)), None);
-            self.views.forget(&name);
-            self.timers.clear(&Timer::Flap(name));
-            self.counters.forgotten += 1;
-        }
-        self.schedule_forget();
-    }
-
-    fn schedule_forget(&mut self) {
-        match self.gone.first() {
-            Some((since, _)) => self
-                .timers
-                .set(Timer::Forget, *since + self.disconnected_keep),
-            None => {
-                self.timers.clear(&Timer::Forget);
-            }
-        }
-    }
-
-    /// Changes a member, and with it the counts and the time of its state. Returns its name and new
-    /// state where that is news.
-    fn change(
-        &mut self,
-        now: Instant,
-        name: &NodeName,
-        facts: impl FnOnce(&mut Member),
-    ) -> Option<(NodeName, NodeState)> {
-        let member = self.members.get_mut(name).expect("only members change");
-        let (share, state) = (Share::of(member), member.state());
-        let incarnation = member.incarnation;
-        facts(member);
-        assert!(
-            member.incarnation >= incarnation,
-            "the incarnation of {name} went back"
-        );
-        let after = member.state();
-        if after != state {
-            member.since = now;
-        }
-        self.tally
-            .update(name, Some(share), Some(Share::of(member)));
-        state.is_news(after).then(|| (name.clone(), after))
     }
 
     fn health_update(&mut self, changed: Vec<(NodeName, NodeState)>, orders: &mut Vec<Order>) {
@@ -695,32 +455,54 @@ impl Topology {
     }
 
     fn is_linked(&self, name: &NodeName) -> bool {
-        self.members.get(name).is_some_and(Member::is_linked)
+        self.roster.get(name).is_some_and(Member::is_linked)
     }
 
-    fn own_description(&self, id: u64) -> TopologyFrame {
-        TopologyFrame::Description {
-            id,
-            description: self.description.clone(),
-            ready: self.ready,
+    fn forget(&mut self, now: Instant) {
+        for name in self.roster.tick(now) {
+            self.views.forget(&name);
+            self.watch.touch(now);
+            self.counters.forgotten += 1;
         }
     }
 
-    fn tell_all(&self, frame: &TopologyFrame) -> Vec<Order> {
-        let peers = self.views.own().iter().filter(|name| **name != self.me);
-        peers
-            .map(|name| Order::Send {
-                to: name.clone(),
-                frame: frame.clone(),
-            })
-            .collect()
+    /// Derives the partitions anew.
+    fn look(&mut self, now: Instant) {
+        let heard = self
+            .views
+            .own()
+            .iter()
+            .filter_map(|name| self.views.of(name).map(|(hash, view)| (name, hash, view)));
+        let peers = heard
+            .filter(|(name, ..)| self.checks.is_well(name))
+            .collect();
+        let left = |name: &NodeName| {
+            let member = self.roster.get(name);
+            member.is_some_and(|member| member.down_reason() == Some(DownReason::Left))
+        };
+        let lost = self.roster.gone().filter(|(_, name)| !left(name));
+        let evidence = Evidence {
+            me: &self.me,
+            own: self.views.own(),
+            own_hash: self.views.own_hash(),
+            peers,
+            lost: lost
+                .map(|(since, name)| (name, *since, self.views.of(name).map(|(_, view)| view)))
+                .collect(),
+        };
+        self.watch.look(now, &evidence);
     }
 
-    /// What can be checked at once; a test recounts everything.
     fn assert_invariants(&self) {
-        debug_assert!(self.tally.connected() <= self.members.len());
-        debug_assert_eq!(self.tally.connected() + 1, self.views.own().len());
-        debug_assert_eq!(self.tally.connected() + self.gone.len(), self.members.len());
-        debug_assert_eq!(self.tally.disconnected().len(), self.gone.len());
+        self.roster.assert_invariants();
+        debug_assert_eq!(self.roster.tally().connected() + 1, self.views.own().len());
     }
+}
+
+/// How long two nodes must have lacked each other to be called apart. The two ends of a link that is
+/// cut find out within 0.75 T and 1.25 T, so T/2 apart at most; and a view is as old as a round
+/// of health checks.
+fn hold_off(settings: &Settings) -> Duration {
+    let round = settings.topology.health_interval + settings.topology.health_timeout;
+    round.max(settings.link.tick_time / 2)
 }

@@ -195,3 +195,116 @@ impl Write for Fnv1a {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(host: u8) -> NodeName {
+        format!("a@10.0.0.{host}").parse().unwrap()
+    }
+
+    fn names(hosts: &[u8]) -> Vec<NodeName> {
+        hosts.iter().copied().map(name).collect()
+    }
+
+    fn views_of(me: u8, others: &[u8]) -> Views {
+        let mut views = Views::new(&name(me));
+        others.iter().for_each(|host| views.up(&name(*host)));
+        views
+    }
+
+    #[test]
+    fn equal_sets_hash_alike_whoever_made_them_and_in_whichever_order() {
+        let mut first = views_of(1, &[2, 3, 9]);
+        first.down(&name(9));
+        let second = views_of(3, &[2, 1]);
+        assert_eq!(first.own_hash(), second.own_hash());
+        assert_ne!(first.own_hash(), views_of(1, &[2]).own_hash());
+    }
+
+    #[test]
+    fn the_hash_of_a_name_is_the_same_in_every_release() {
+        let port: NodeName = "app@[fdaa::3]:4000".parse().unwrap();
+        assert_eq!(
+            hash_of(&name(1)),
+            0x4302_481a_27fc_d4e5,
+            "{:#x}",
+            hash_of(&name(1))
+        );
+        assert_eq!(
+            hash_of(&port),
+            0x5777_9bc2_6a45_7687,
+            "{:#x}",
+            hash_of(&port)
+        );
+    }
+
+    #[test]
+    fn a_view_travels_only_to_those_who_do_not_know_it() {
+        let views = views_of(1, &[2]);
+        assert_eq!(views.answer(None), None);
+        assert_eq!(views.answer(Some(&[views.own_hash(), 7])), None);
+        assert_eq!(views.answer(Some(&[7])), Some(names(&[1, 2])));
+    }
+
+    #[test]
+    fn a_reported_view_is_held_and_offered_as_known() {
+        let mut views = views_of(1, &[2]);
+        let theirs = views_of(2, &[1, 3]);
+        let (hash, set) = (theirs.own_hash(), theirs.answer(Some(&[])));
+        assert_eq!(views.report(&name(2), hash, set), Reported::Changed);
+        assert_eq!(views.of(&name(2)).unwrap().1.to_vec(), names(&[1, 2, 3]));
+        assert_eq!(views.known(&name(2)), [views.own_hash(), hash]);
+        assert_eq!(views.report(&name(2), hash, None), Reported::Unchanged);
+    }
+
+    #[test]
+    fn a_view_equal_to_the_own_one_is_held_once_and_stays_when_the_own_one_changes() {
+        let mut views = views_of(1, &[2, 3]);
+        let hash = views.own_hash();
+        assert_eq!(views.report(&name(2), hash, None), Reported::Changed);
+        assert_eq!(views.report(&name(3), hash, None), Reported::Changed);
+        let held = |host| views.of(&name(host)).unwrap().1;
+        assert!(Arc::ptr_eq(held(2), held(3)));
+        views.down(&name(3));
+        assert_eq!(views.of(&name(2)).unwrap().1.to_vec(), names(&[1, 2, 3]));
+        assert_eq!(views.report(&name(2), hash, None), Reported::Unchanged);
+    }
+
+    #[test]
+    fn a_hash_that_means_nothing_here_leaves_the_view_unknown() {
+        let mut views = views_of(1, &[2]);
+        assert_eq!(views.report(&name(2), 7, None), Reported::Unresolved);
+        assert!(views.of(&name(2)).is_none());
+    }
+
+    #[test]
+    fn a_view_that_lies_about_its_hash_or_its_sender_is_refused() {
+        let mut views = views_of(1, &[2]);
+        let theirs = views_of(3, &[4]);
+        let set = theirs.answer(Some(&[]));
+        assert_eq!(views.report(&name(2), 7, set.clone()), Reported::Refused);
+        assert_eq!(
+            views.report(&name(2), theirs.own_hash(), set),
+            Reported::Refused
+        );
+        let many = vec![name(2); VIEW_MAX + 1];
+        assert_eq!(
+            views.report(&name(2), hash_of(&name(2)), Some(many)),
+            Reported::Refused
+        );
+        assert!(views.of(&name(2)).is_none());
+    }
+
+    #[test]
+    fn a_new_session_voids_the_view_and_a_lost_link_keeps_it() {
+        let mut views = views_of(1, &[2]);
+        let hash = views.own_hash();
+        views.report(&name(2), hash, None);
+        views.down(&name(2));
+        assert!(views.of(&name(2)).is_some());
+        views.up(&name(2));
+        assert!(views.of(&name(2)).is_none());
+    }
+}
