@@ -1,0 +1,82 @@
+//! Who may use whom: the order of the crates, read from the manifests.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Our own crates that each package depends upon, tests and benches included.
+fn siblings() -> BTreeMap<String, Vec<String>> {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let output = Command::new(env!("CARGO"))
+        .args([
+            "metadata",
+            "--no-deps",
+            "--offline",
+            "--format-version",
+            "1",
+        ])
+        .args(["--manifest-path", manifest])
+        .output()
+        .expect("cargo runs");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("cargo prints JSON");
+    let text = |value: &Value| value.as_str().expect("a name").to_owned();
+    let packages = metadata["packages"].as_array().expect("a list of packages");
+    let depends = |package: &Value| {
+        let all = package["dependencies"]
+            .as_array()
+            .expect("a list of dependencies");
+        all.iter().map(|d| text(&d["name"])).collect::<Vec<_>>()
+    };
+    packages
+        .iter()
+        .map(|package| (text(&package["name"]), depends(package)))
+        .collect()
+}
+
+fn ours(packages: &BTreeMap<String, Vec<String>>, name: &str) -> Vec<String> {
+    let mut ours: Vec<String> = packages[name]
+        .iter()
+        .filter(|d| packages.contains_key(*d))
+        .cloned()
+        .collect();
+    ours.sort();
+    ours.dedup();
+    ours
+}
+
+#[test]
+fn nobody_imports_against_the_order_of_the_crates() {
+    let packages = siblings();
+    assert_eq!(packages.len(), 4, "{:?}", packages.keys());
+    assert_eq!(ours(&packages, "lasso-core"), [""; 0]);
+    assert_eq!(ours(&packages, "lasso-net"), ["lasso-core"]);
+    assert_eq!(ours(&packages, "lasso-sim"), ["lasso-core", "lasso-net"]);
+    assert_eq!(
+        ours(&packages, "lasso-cluster"),
+        ["lasso-core", "lasso-net", "lasso-sim"]
+    );
+}
+
+#[test]
+fn the_core_depends_on_nothing_that_does_io_or_reads_a_clock() {
+    let packages = siblings();
+    for banned in [
+        "tokio",
+        "getrandom",
+        "rand",
+        "parking_lot",
+        "hickory-resolver",
+        "chrono",
+    ] {
+        assert!(
+            !packages["lasso-core"].iter().any(|d| d == banned),
+            "lasso-core uses {banned}"
+        );
+    }
+}
