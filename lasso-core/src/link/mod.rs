@@ -495,7 +495,9 @@ impl Link {
             if frame.kind == kind::PIECE && self.greeted {
                 let pieces = self.pieces.get_or_insert_default();
                 if let Some(whole) = pieces.take(frame.body, self.message_bytes_max)? {
-                    let (frame, _) = codec::split(&whole).map_err(|_| CloseReason::Garbage)?;
+                    let Ok((frame, [])) = codec::split(&whole) else {
+                        return Err(CloseReason::Garbage);
+                    };
                     self.on_frame(frame, events)?;
                 }
             } else {
