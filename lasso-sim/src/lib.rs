@@ -4,5 +4,6 @@ pub mod checks;
 pub mod fabric;
 pub mod scenario;
 pub mod seed;
+pub mod tool;
 pub mod verbs;
 pub mod world;

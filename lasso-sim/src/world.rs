@@ -233,9 +233,11 @@ pub struct NodeView {
     pub discovery: Vec<QueryStatus>,
     /// The names that it dials or would dial.
     pub candidates: Vec<NodeName>,
-    /// Connections closed, by [`CloseReason::name`](lasso_core::event::CloseReason::name), since
+    /// Connections that this side closed, by [`CloseReason::name`](lasso_core::event::CloseReason::name), since
     /// the process started.
     pub closed: BTreeMap<&'static str, u64>,
+    /// Connections that peers closed with a reason, by the same names.
+    pub closed_by_peer: BTreeMap<&'static str, u64>,
     /// Other counters by name, since the process started.
     pub counters: BTreeMap<&'static str, u64>,
 }

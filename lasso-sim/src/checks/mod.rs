@@ -1,12 +1,65 @@
-//! What can be expected of a node: one file per key, one line per key in the registry.
+//! What can be expected of a node: one file per subject, one line per key in [`ALL`].
+//!
+//! To add a check, write a file like `health.rs` with a struct that implements [`Check`] and a
+//! constant [`Entry`], and add its line to the registry. No other check's file changes.
+
+mod coverage;
+mod described;
+mod discovery;
+mod events;
+mod health;
+mod log;
+mod names;
+mod partitions;
+mod process;
+mod reason;
+mod refused;
+mod state;
 
 use core::fmt;
 
 use lasso_core::event::{Notice, TopologyEvent};
+use lasso_core::name::NodeName;
 use lasso_core::time::Instant;
 
-use crate::scenario::{NodeId, Scenario};
+use crate::scenario::{Amount, Diagnostic, NodeId, Reader, Scenario, Value};
 use crate::world::{NodeView, Process, Timed};
+
+/// Every check, by its key.
+pub const ALL: &[Entry] = &[
+    coverage::CONNECTED,
+    coverage::RESPONDING,
+    coverage::IDENTIFIED,
+    coverage::EXPECTED,
+    names::UNRESPONSIVE,
+    names::DISCONNECTED,
+    names::LINKS,
+    names::CANDIDATES,
+    state::ENTRY,
+    reason::ENTRY,
+    described::ENTRY,
+    partitions::ISLANDS,
+    partitions::PAIRS,
+    health::ENTRY,
+    discovery::ENTRY,
+    events::ENTRY,
+    log::ENTRY,
+    refused::ENTRY,
+    process::ENTRY,
+];
+
+/// One line of the registry.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The key in an expectation.
+    pub key: &'static str,
+    /// What it reads, in one line, for people.
+    pub summary: &'static str,
+    /// Makes sense for a node whose process is not there.
+    pub absent: bool,
+    /// Reads the key's value; `None` when a mistake was found, which the reader then knows.
+    pub parse: fn(&Value, &mut Reader<'_>) -> Option<Box<dyn Check>>,
+}
 
 /// What a check may read about one node at one moment.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +80,37 @@ pub struct Observed<'a> {
     pub notices: &'a [Timed<Notice>],
 }
 
+impl<'a> Observed<'a> {
+    /// What the node knows, or a mismatch that says that nobody is there.
+    ///
+    /// # Errors
+    /// When no process is there.
+    pub fn view(&self, expected: impl FnOnce() -> String) -> Result<&'a NodeView, Mismatch> {
+        self.view.ok_or_else(|| Mismatch {
+            expected: expected(),
+            seen: "no process is there".to_owned(),
+        })
+    }
+
+    /// The name of a node of the file.
+    pub fn name(&self, node: NodeId) -> NodeName {
+        self.scenario.node(node).name()
+    }
+
+    /// How the file calls nodes, in its order: `a, b`; `nobody` without any.
+    fn keys<'n>(&self, names: impl IntoIterator<Item = &'n NodeName>) -> String {
+        let keys: Vec<String> = names
+            .into_iter()
+            .map(|name| self.scenario.key_of(name))
+            .collect();
+        if keys.is_empty() {
+            "nobody".to_owned()
+        } else {
+            keys.join(", ")
+        }
+    }
+}
+
 /// A check does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
@@ -43,4 +127,39 @@ pub trait Check: fmt::Debug + Send + Sync {
     /// # Errors
     /// What was wanted and what was seen.
     fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch>;
+}
+
+/// An amount of something of which there can be `least` to `most`; complains of one that can never
+/// hold, and of one that always does.
+fn amount_within(
+    value: &Value,
+    reader: &mut Reader<'_>,
+    least: usize,
+    most: usize,
+) -> Option<Amount> {
+    let amount = reader.amount(value)?;
+    if !amount.is_possible(least, most) {
+        let message = format!("this can never hold: there are {least} to {most}");
+        reader.error(Diagnostic::new(value.span.clone(), message).label("out of reach"));
+        return None;
+    }
+    if amount.is_certain(least) {
+        let message = format!("this always holds: there are at least {least}");
+        reader.error(Diagnostic::new(value.span.clone(), message).label("can never fail"));
+        return None;
+    }
+    Some(amount)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ALL;
+
+    #[test]
+    fn every_key_is_registered_once() {
+        let mut keys: Vec<&str> = ALL.iter().map(|entry| entry.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), ALL.len());
+    }
 }

@@ -1,8 +1,35 @@
 //! The scenario language: what a file says, and how it is read.
+//!
+//! `value` is the file as a tree with positions; `reader` turns values into durations, amounts and
+//! nodes and remembers every mistake; `nodes`, `network` and `steps` each read their section, and
+//! `parse` all of them. What comes out is in `model`.
 
+mod amount;
+mod errors;
 mod model;
+mod names;
+mod network;
+mod nodes;
+mod parse;
+mod reader;
+mod settings;
+mod steps;
+mod units;
+mod value;
 
+pub use amount::Amount;
+pub use errors::{BadFile, Diagnostic};
 pub use model::{
     Action, Expect, Expectation, Latency, Loc, Moment, Network, NodeId, NodeSpec, Rule, RuleKind,
     Scenario, Shape, Source, Step, Subjects,
 };
+pub use names::Names;
+pub use nodes::NODES_MAX;
+pub use parse::{FILE_BYTES_MAX, LANGUAGE};
+pub use reader::{Fields, Reader};
+pub use settings::keys as setting_keys;
+pub use units::{DURATION_MAX, show as show_duration};
+pub use value::{Key, Kind, Table, Value};
+
+pub(crate) use network::{one_way, read_paths, read_shape};
+pub(crate) use nodes::{address, offset_ms};

@@ -1,9 +1,64 @@
-//! What can happen in a scenario: one file per verb, one line per verb in the registry.
+//! What can happen in a scenario: one file per verb, one line per verb in [`ALL`].
+//!
+//! To add a verb, write a file like `crash.rs` with a struct that implements [`Verb`] and a
+//! constant [`Entry`], and add its line to the registry. No other verb's file changes.
+
+mod clock;
+mod crash;
+mod cut;
+mod describe;
+mod dns;
+mod heal;
+mod hold;
+mod partition;
+mod pause;
+mod ready;
+mod release;
+mod restart;
+mod resume;
+mod slow;
+mod start;
+mod stop;
+mod stranger;
+mod vanish;
 
 use core::fmt;
 
-use crate::scenario::Scenario;
-use crate::world::{Ability, Refusal, World};
+use crate::scenario::{NodeId, Reader, Scenario, Value};
+use crate::world::{Ability, Path, Refusal, World};
+
+/// Every verb, by its key.
+pub const ALL: &[Entry] = &[
+    start::ENTRY,
+    stop::ENTRY,
+    crash::ENTRY,
+    vanish::ENTRY,
+    restart::ENTRY,
+    pause::ENTRY,
+    resume::ENTRY,
+    partition::ENTRY,
+    cut::ENTRY,
+    hold::ENTRY,
+    release::ENTRY,
+    heal::ENTRY,
+    slow::ENTRY,
+    dns::ENTRY,
+    clock::ENTRY,
+    stranger::ENTRY,
+    ready::ENTRY,
+    describe::ENTRY,
+];
+
+/// One line of the registry.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// The key in a step.
+    pub key: &'static str,
+    /// What it does, in one line, for people.
+    pub summary: &'static str,
+    /// Reads the key's value; `None` when a mistake was found, which the reader then knows.
+    pub parse: fn(&Value, &mut Reader<'_>) -> Option<Box<dyn Verb>>,
+}
 
 /// Something that happens at a step, with all names resolved.
 pub trait Verb: fmt::Debug + Send + Sync {
@@ -23,5 +78,56 @@ pub trait Verb: fmt::Debug + Send + Sync {
     /// happen. False for what only ends another fault.
     fn must_take_effect(&self) -> bool {
         true
+    }
+}
+
+/// The keys of some nodes, for a trace.
+fn keys(scenario: &Scenario, nodes: &[NodeId]) -> String {
+    if nodes.len() > 1 && nodes.len() == scenario.nodes.len() {
+        return "all".to_owned();
+    }
+    let keys: Vec<&str> = nodes
+        .iter()
+        .map(|id| scenario.node(*id).key.as_str())
+        .collect();
+    keys.join(", ")
+}
+
+/// Paths, for a trace: `a->b`, and `a<->b` where both directions are meant.
+fn show_paths(scenario: &Scenario, paths: &[Path]) -> String {
+    const SHOWN: usize = 12;
+    let key = |id: NodeId| scenario.node(id).key.as_str();
+    let both = |path: &Path| {
+        paths.contains(&Path {
+            from: path.to,
+            to: path.from,
+        })
+    };
+    let mut shown: Vec<String> = paths
+        .iter()
+        .filter(|path| path.from < path.to || !both(path))
+        .map(|path| {
+            let arrow = if both(path) { "<->" } else { "->" };
+            format!("{}{arrow}{}", key(path.from), key(path.to))
+        })
+        .collect();
+    let more = shown.len().saturating_sub(SHOWN);
+    shown.truncate(SHOWN);
+    if more > 0 {
+        shown.push(format!("and {more} more"));
+    }
+    shown.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ALL;
+
+    #[test]
+    fn every_key_is_registered_once() {
+        let mut keys: Vec<&str> = ALL.iter().map(|entry| entry.key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), ALL.len());
     }
 }

@@ -1,0 +1,208 @@
+//! `log`: what the node has told its operator, counted:
+//! `log = { of = "refused", reason = "wrong_cookie", about = "x", count = "1..3", apart = "60s" }`.
+//! Several such tables in a list must all hold. `apart` demands that long between any two of them.
+
+use core::time::Duration;
+
+use lasso_core::event::Notice;
+use lasso_core::time::Instant;
+
+use super::events::window;
+use super::refused::reasons;
+use super::{Check, Entry, Mismatch, Observed, amount_within};
+use crate::scenario::{Amount, Diagnostic, NodeId, Reader, Value, show_duration};
+use crate::world::Timed;
+
+pub(super) const ENTRY: Entry = Entry {
+    key: "log",
+    summary: "how many log lines of a kind it has written for its operator",
+    absent: true,
+    parse,
+};
+
+/// A kind of line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Refused,
+    BasenamePrefix,
+    Discovery,
+    Renumbered,
+    Stalled,
+    Reconciled,
+    Flapping,
+}
+
+const KINDS: [(&str, Of); 7] = [
+    ("refused", Of::Refused),
+    ("basename_prefix", Of::BasenamePrefix),
+    ("discovery", Of::Discovery),
+    ("renumbered", Of::Renumbered),
+    ("stalled", Of::Stalled),
+    ("reconciled", Of::Reconciled),
+    ("flapping", Of::Flapping),
+];
+
+#[derive(Debug)]
+struct Wanted {
+    of: Option<Of>,
+    reason: Option<&'static str>,
+    about: Option<Vec<NodeId>>,
+    since: Duration,
+    until: Option<Duration>,
+    apart: Option<Duration>,
+    count: Amount,
+}
+
+#[derive(Debug)]
+struct Log {
+    wanted: Vec<Wanted>,
+}
+
+fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Check>> {
+    let items = reader.items(value);
+    let wanted: Vec<Option<Wanted>> = items.iter().map(|item| read(item, reader)).collect();
+    let wanted: Vec<Wanted> = wanted.into_iter().collect::<Option<_>>()?;
+    if wanted.is_empty() {
+        return reader.wrong(value, "a list of lines that must hold");
+    }
+    Some(Box::new(Log { wanted }))
+}
+
+fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Wanted> {
+    let form = "a table such as `{ of = \"refused\", reason = \"wrong_cookie\", count = 1 }`";
+    let mut keys = reader.fields(value, form)?;
+    let errors = reader.error_count();
+    let of = keys
+        .take("of")
+        .and_then(|value| reader.choice(value, &KINDS));
+    let reason_at = keys.take("reason");
+    let reason = reason_at.and_then(|value| reader.choice(value, &reasons()));
+    if let Some(value) = reason_at
+        && of != Some(Of::Refused)
+    {
+        let only = Diagnostic::new(value.span.clone(), "only `refused` lines have a reason");
+        reader.error(only.label("needs `of = \"refused\"`"));
+    }
+    let about = keys.take("about").and_then(|value| reader.nodes(value));
+    let apart = keys.take("apart").and_then(|value| reader.duration(value));
+    let (since, until) = window(&mut keys, reader);
+    let count = keys
+        .need(reader, "count")
+        .and_then(|v| amount_within(v, reader, 0, usize::MAX));
+    keys.finish(reader, "`log`");
+    if reader.error_count() > errors {
+        return None;
+    }
+    Some(Wanted {
+        of,
+        reason,
+        about,
+        since,
+        until,
+        apart,
+        count: count?,
+    })
+}
+
+fn kind(notice: &Notice) -> Of {
+    match notice {
+        Notice::Refused { .. } => Of::Refused,
+        Notice::BasenamePrefix { .. } => Of::BasenamePrefix,
+        Notice::Discovery { .. } => Of::Discovery,
+        Notice::Renumbered { .. } => Of::Renumbered,
+        Notice::Stalled { .. } => Of::Stalled,
+        Notice::Reconciled { .. } => Of::Reconciled,
+        Notice::Flapping { .. } => Of::Flapping,
+    }
+}
+
+impl Wanted {
+    fn counts(&self, observed: &Observed<'_>, line: &Timed<Notice>) -> bool {
+        let late = self
+            .until
+            .is_some_and(|until| line.at > Instant::ZERO + until);
+        if line.at < Instant::ZERO + self.since || late {
+            return false;
+        }
+        let about = |node: &NodeId| {
+            let spec = observed.scenario.node(*node);
+            match &line.what {
+                Notice::Refused { address, name, .. } => {
+                    *address == spec.host || name.as_ref() == Some(&spec.name())
+                }
+                Notice::BasenamePrefix { name } | Notice::Flapping { name, .. } => {
+                    *name == spec.name()
+                }
+                _ => false,
+            }
+        };
+        let reason = match &line.what {
+            Notice::Refused { reason, .. } => Some(reason.name()),
+            _ => None,
+        };
+        self.of.is_none_or(|of| of == kind(&line.what))
+            && (self.reason.is_none() || self.reason == reason)
+            && self
+                .about
+                .as_ref()
+                .is_none_or(|nodes| nodes.iter().any(about))
+    }
+
+    fn describe(&self, observed: &Observed<'_>) -> String {
+        let kind = KINDS.iter().find(|(_, of)| Some(*of) == self.of);
+        let mut text = kind.map_or("log lines".to_owned(), |(word, _)| {
+            format!("`{word}` lines")
+        });
+        if let Some(reason) = self.reason {
+            text = format!("{text} with reason {reason}");
+        }
+        if let Some(nodes) = &self.about {
+            let names: Vec<_> = nodes.iter().map(|node| observed.name(*node)).collect();
+            text = format!("{text} about {}", observed.keys(&names));
+        }
+        if !self.since.is_zero() {
+            text = format!("{text} since {}", show_duration(self.since));
+        }
+        if let Some(until) = self.until {
+            text = format!("{text} until {}", show_duration(until));
+        }
+        text
+    }
+}
+
+impl Check for Log {
+    fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch> {
+        const SHOWN: usize = 6;
+        for wanted in &self.wanted {
+            let found: Vec<_> = observed
+                .notices
+                .iter()
+                .filter(|line| wanted.counts(observed, line))
+                .collect();
+            let show = |lines: &[&Timed<Notice>]| {
+                let shown = lines.iter().take(SHOWN);
+                let shown: Vec<String> = shown
+                    .map(|line| format!("{} {:?}", line.at, line.what))
+                    .collect();
+                shown.join("; ")
+            };
+            if !wanted.count.contains(found.len()) {
+                return Err(Mismatch {
+                    expected: format!("number of {} {}", wanted.describe(observed), wanted.count),
+                    seen: format!("{} {}", found.len(), show(&found))
+                        .trim_end()
+                        .to_owned(),
+                });
+            }
+            let Some(apart) = wanted.apart else { continue };
+            if let Some(two) = found.windows(2).find(|two| two[1].at - two[0].at < apart) {
+                let apart = show_duration(apart);
+                return Err(Mismatch {
+                    expected: format!("{} at least {apart} apart", wanted.describe(observed)),
+                    seen: show(two),
+                });
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,219 @@
+//! Reads a whole file: syntax first, then every section, and says all that is wrong at once.
+
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use toml::de::DeTable;
+
+use super::errors::{BadFile, Diagnostic};
+use super::model::{NodeId, Rule, Scenario, Source};
+use super::reader::{Fields, Reader};
+use super::steps::{self, Steps};
+use super::units::show;
+use super::value::{self, Kind, Value};
+use super::{network, nodes};
+use crate::world::WorldKind;
+
+/// The version of the language that this release reads.
+pub const LANGUAGE: i64 = 1;
+/// Largest file, in bytes.
+pub const FILE_BYTES_MAX: usize = 1 << 20;
+
+impl Scenario {
+    /// Reads the text of a file; `path` is what messages call it.
+    ///
+    /// ```
+    /// use lasso_sim::scenario::Scenario;
+    ///
+    /// let text = r#"
+    /// lasso = 1
+    /// title = "Three nodes find each other"
+    /// nodes = { a = {}, b = {}, c = {} }
+    ///
+    /// [[step]]
+    /// at = "0s"
+    /// expect = { on = "all", within = "10s", connected = 3 }
+    /// "#;
+    /// let scenario = Scenario::parse("three.toml".as_ref(), text)?;
+    /// assert_eq!(scenario.nodes.len(), 3);
+    ///
+    /// let bad = Scenario::parse("three.toml".as_ref(), &text.replace("connected", "conected"));
+    /// assert!(bad.unwrap_err().to_string().contains("did you mean `connected`?"));
+    /// # Ok::<(), lasso_sim::scenario::BadFile>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`BadFile`] with every mistake of the file.
+    pub fn parse(path: &FilePath, text: &str) -> Result<Scenario, BadFile> {
+        let source = Arc::new(Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+        });
+        let bad = |diagnostics| BadFile {
+            source: source.clone(),
+            diagnostics,
+        };
+        if text.len() > FILE_BYTES_MAX {
+            let message = format!("{} bytes are more than {FILE_BYTES_MAX}", text.len());
+            return Err(bad(vec![Diagnostic::new(0..0, message)]));
+        }
+        let (parsed, errors) = DeTable::parse_recoverable(text);
+        if !errors.is_empty() {
+            let syntax = |error: &toml::de::Error| {
+                let span = error.span().unwrap_or(0..0);
+                Diagnostic::new(span, error.message().to_owned()).label("not TOML")
+            };
+            return Err(bad(errors.iter().map(syntax).collect()));
+        }
+        let table = value::table(parsed);
+        let mut reader = Reader::new(text);
+        let scenario = read(&mut reader, Fields::new(&table), source.clone(), &table);
+        let (errors, names, specs) = reader.into_errors();
+        if !errors.is_empty() {
+            return Err(bad(errors));
+        }
+        Ok(Scenario {
+            nodes: specs,
+            groups: names.into_groups(),
+            ..scenario
+        })
+    }
+}
+
+/// Everything but nodes and groups, which the reader keeps to the end.
+fn read(
+    reader: &mut Reader<'_>,
+    mut fields: Fields<'_>,
+    source: Arc<Source>,
+    table: &value::Table,
+) -> Scenario {
+    read_version(reader, &mut fields, table);
+    let mut text = |reader: &mut Reader<'_>, key| {
+        fields
+            .take(key)
+            .and_then(|value| reader.text(value))
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let (title, story) = (text(reader, "title"), text(reader, "story"));
+    if title.trim().is_empty() {
+        let untitled = Diagnostic::new(0..0, "a scenario needs a `title`");
+        reader.error(untitled.help("one line that says what happens: `title = \"…\"`"));
+    }
+    let (worlds, because) = read_worlds(reader, &mut fields);
+    let cipher = fields.take("cipher");
+    let cipher = cipher.and_then(|v| reader.choice(v, &[("noise", false), ("none", true)]));
+    nodes::read(reader, &mut fields);
+    let network = network::read(reader, &mut fields);
+    let Steps {
+        steps,
+        last,
+        deadlines,
+        ..
+    } = steps::read(reader, &mut fields);
+    let rules = steps::read_rules(reader, &mut fields, last);
+    let ends = fields
+        .take("ends")
+        .map(|value| (value, reader.duration(value)));
+    let rules_end = rules
+        .iter()
+        .map(|(rule, _)| rule.until)
+        .max()
+        .unwrap_or_default();
+    let mut end = last.max(rules_end);
+    if let Some((value, Some(ends))) = ends {
+        let ruled = rules.iter().map(|(rule, span)| (rule.until, span.clone()));
+        for (deadline, span) in deadlines.into_iter().chain(ruled) {
+            if deadline > ends {
+                let message = format!("the run ends at {}, before {}", show(ends), show(deadline));
+                let late = Diagnostic::new(span, message).label("never completely checked");
+                reader.error(late.also(value.span.clone(), "ends here"));
+            }
+        }
+        end = ends;
+    }
+    if steps.iter().all(|step| step.expect.is_none()) && rules.is_empty() {
+        let idle = Diagnostic::new(0..0, "nothing is expected, so this can never fail");
+        reader.error(idle.help("add a `[[step]]` with `expect`, an `[[always]]` or a `[[never]]`"));
+    }
+    nodes::refuse_unused_groups(reader, fields.take("groups"));
+    nodes::refuse_idle_nodes(reader);
+    fields.finish(reader, "the file");
+    Scenario {
+        source,
+        title,
+        story: story.trim().to_owned(),
+        worlds,
+        because,
+        null_cipher: cipher.unwrap_or_default(),
+        nodes: Vec::new(),
+        groups: Default::default(),
+        network,
+        steps,
+        rules: rules
+            .into_iter()
+            .map(|(rule, _)| -> Rule { rule })
+            .collect(),
+        end,
+    }
+}
+
+fn read_version(reader: &mut Reader<'_>, fields: &mut Fields<'_>, table: &value::Table) {
+    let version = fields.take("lasso");
+    match table.entries.first() {
+        Some((key, _)) if key.text == "lasso" => {}
+        first => {
+            let span = first.map_or(0..0, |(key, _)| key.span.clone());
+            let missing = Diagnostic::new(span, "the first key names the language's version");
+            reader.error(missing.label("put `lasso = 1` before this"));
+        }
+    }
+    match version {
+        Some(Value {
+            kind: Kind::Integer(LANGUAGE),
+            ..
+        })
+        | None => {}
+        Some(value) => {
+            reader.wrong::<()>(value, "a version of the language that is known here: `1`");
+        }
+    }
+}
+
+fn read_worlds(
+    reader: &mut Reader<'_>,
+    fields: &mut Fields<'_>,
+) -> (Vec<WorldKind>, Option<String>) {
+    let choices: Vec<(&str, WorldKind)> = WorldKind::ALL
+        .iter()
+        .map(|kind| (kind.name(), *kind))
+        .collect();
+    let (value, why) = (fields.take("worlds"), fields.take("because"));
+    let because = why.and_then(|value| reader.text(value)).map(str::to_owned);
+    let Some(value) = value else {
+        if let Some(why) = why {
+            let lost =
+                Diagnostic::new(why.span.clone(), "`because` means nothing without `worlds`");
+            reader.error(lost.label("says why a file cannot run in the other worlds"));
+        }
+        return (WorldKind::ALL.to_vec(), None);
+    };
+    let items = reader.items(value).iter();
+    let mut worlds: Vec<WorldKind> = items
+        .filter_map(|item| reader.choice(item, &choices))
+        .collect();
+    worlds.sort_unstable();
+    worlds.dedup();
+    if because.is_none() {
+        let silent = Diagnostic::new(value.span.clone(), "why does this not run in every world?");
+        reader.error(silent.label("say it: `because = \"…\"`"));
+    }
+    (worlds, because)
+}
+
+impl Scenario {
+    /// The node with that key.
+    pub fn find(&self, key: &str) -> Option<NodeId> {
+        self.node_ids().find(|id| self.node(*id).key == key)
+    }
+}

@@ -1,0 +1,100 @@
+//! The settings of behaviour that a file may change, for one node or for all.
+
+use core::time::Duration;
+
+use lasso_core::config::Settings;
+
+use super::errors::Diagnostic;
+use super::reader::Reader;
+use super::value::Value;
+
+type Place<T> = fn(&mut Settings) -> &mut T;
+
+/// Settings that are durations, by the key under which a file names them.
+const DURATIONS: &[(&str, Place<Duration>)] = &[
+    ("tick_time", |s| &mut s.link.tick_time),
+    ("handshake_timeout", |s| &mut s.link.handshake_timeout),
+    ("ask_timeout", |s| &mut s.link.ask_timeout),
+    ("connect_timeout", |s| &mut s.dial.connect_timeout),
+    ("backoff_min", |s| &mut s.dial.backoff_min),
+    ("backoff_max", |s| &mut s.dial.backoff_max),
+    ("backoff_max_stale", |s| &mut s.dial.backoff_max_stale),
+    ("stale_after", |s| &mut s.dial.stale_after),
+    ("refused_secret", |s| &mut s.dial.refused_secret),
+    ("poll_interval", |s| &mut s.discovery.poll_interval),
+    ("forget_after", |s| &mut s.discovery.forget_after),
+    ("lookup_timeout", |s| &mut s.discovery.lookup_timeout),
+    ("describe_timeout", |s| &mut s.topology.describe_timeout),
+    ("describe_backoff_min", |s| {
+        &mut s.topology.describe_backoff_min
+    }),
+    ("describe_backoff_max", |s| {
+        &mut s.topology.describe_backoff_max
+    }),
+    ("describe_again", |s| &mut s.topology.describe_again),
+    ("health_interval", |s| &mut s.topology.health_interval),
+    ("health_timeout", |s| &mut s.topology.health_timeout),
+    ("health_suspect_interval", |s| {
+        &mut s.topology.health_suspect_interval
+    }),
+    ("reconcile_interval", |s| &mut s.topology.reconcile_interval),
+    ("disconnected_keep", |s| &mut s.topology.disconnected_keep),
+    ("flap_window", |s| &mut s.topology.flap_window),
+];
+
+/// Settings that are counts.
+const COUNTS: &[(&str, Place<usize>)] = &[
+    ("handshakes_max", |s| &mut s.link.handshakes_max),
+    ("handshakes_per_address", |s| {
+        &mut s.link.handshakes_per_address
+    }),
+    ("concurrent_dials_max", |s| &mut s.dial.concurrent_max),
+    ("addresses_max", |s| &mut s.discovery.addresses_max),
+    ("disconnected_max", |s| &mut s.topology.disconnected_max),
+];
+
+/// Settings that are on or off.
+const FLAGS: &[(&str, Place<bool>)] = &[("prevent_overlapping_partitions", |s| {
+    &mut s.topology.prevent_overlapping_partitions
+})];
+
+/// Every key, for messages and documents.
+pub fn keys() -> impl Iterator<Item = &'static str> {
+    let durations = DURATIONS.iter().map(|(key, _)| *key);
+    let counts = COUNTS.iter().map(|(key, _)| *key);
+    durations
+        .chain(counts)
+        .chain(FLAGS.iter().map(|(key, _)| *key))
+}
+
+/// Reads a table of settings over what is already set.
+pub(super) fn read(reader: &mut Reader<'_>, value: &Value, settings: &mut Settings) {
+    let Some(mut fields) = reader.fields(value, "a table such as `{ tick_time = \"8s\" }`") else {
+        return;
+    };
+    for (key, place) in DURATIONS {
+        if let Some(duration) = fields.take(key).and_then(|value| reader.duration(value)) {
+            *place(settings) = duration;
+        }
+    }
+    for (key, place) in COUNTS {
+        if let Some(count) = fields.take(key).and_then(|v| reader.integer(v, 1, 1 << 20)) {
+            *place(settings) = count as usize;
+        }
+    }
+    for (key, place) in FLAGS {
+        if let Some(flag) = fields.take(key).and_then(|value| reader.flag(value)) {
+            *place(settings) = flag;
+        }
+    }
+    fields.finish(reader, "settings");
+    if let Err(error) = settings.validate() {
+        let message = format!(
+            "{} is {}: {}",
+            error.field,
+            super::units::show(error.value),
+            error.why
+        );
+        reader.error(Diagnostic::new(value.span.clone(), message).label("these settings"));
+    }
+}

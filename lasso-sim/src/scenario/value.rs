@@ -1,0 +1,101 @@
+//! A TOML document as a tree that knows where everything stands, in the order of the file.
+
+use core::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub struct Value {
+    /// Bytes of the text.
+    pub span: Range<usize>,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What a value is.
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// Text in quotes.
+    Text(String),
+    /// A whole number.
+    Integer(i64),
+    /// A number with a point.
+    Float(f64),
+    /// `true` or `false`.
+    Flag(bool),
+    /// In brackets.
+    List(Vec<Value>),
+    /// In braces, or a section.
+    Table(Table),
+    /// A date or a time of day, which no key takes, or a number beyond 64 bits.
+    Other,
+}
+
+impl Kind {
+    /// What it is, in words.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Kind::Text(_) => "a text",
+            Kind::Integer(_) => "a whole number",
+            Kind::Float(_) => "a fraction",
+            Kind::Flag(_) => "true or false",
+            Kind::List(_) => "a list",
+            Kind::Table(_) => "a table",
+            Kind::Other => "a date or a number too large",
+        }
+    }
+}
+
+/// Keys with their values, in the order of the file.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// The whole table.
+    pub span: Range<usize>,
+    /// Its keys.
+    pub entries: Vec<(Key, Value)>,
+}
+
+/// A key and where it stands.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// Bytes of the text.
+    pub span: Range<usize>,
+    /// Its text.
+    pub text: String,
+}
+
+/// Turns what the parser found into the tree. Its depth is bounded by the parser's own limit.
+pub(super) fn table(parsed: Spanned<DeTable<'_>>) -> Table {
+    let span = parsed.span();
+    let mut entries: Vec<(Key, Value)> = parsed
+        .into_inner()
+        .into_iter()
+        .map(|(key, inner)| {
+            let key = Key {
+                span: key.span(),
+                text: key.into_inner().into_owned(),
+            };
+            (key, value(inner))
+        })
+        .collect();
+    entries.sort_by_key(|(key, _)| key.span.start);
+    Table { span, entries }
+}
+
+fn value(parsed: Spanned<DeValue<'_>>) -> Value {
+    let span = parsed.span();
+    let kind = match parsed.into_inner() {
+        DeValue::String(text) => Kind::Text(text.into_owned()),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).map_or(Kind::Other, Kind::Integer)
+        }
+        DeValue::Float(number) => number.as_str().parse().map_or(Kind::Other, Kind::Float),
+        DeValue::Boolean(flag) => Kind::Flag(flag),
+        DeValue::Datetime(_) => Kind::Other,
+        DeValue::Array(items) => Kind::List(items.into_iter().map(value).collect()),
+        DeValue::Table(inner) => Kind::Table(table(Spanned::new(span.clone(), inner))),
+    };
+    Value { span, kind }
+}

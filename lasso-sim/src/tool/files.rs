@@ -1,0 +1,58 @@
+//! Finds and reads scenario files.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::scenario::Scenario;
+
+/// Where scenarios are looked for when no file is named.
+pub(crate) const FOLDER: &str = "scenarios";
+
+/// Every `.toml` file beneath a folder, in order of path; a file stands for itself.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn beneath(path: &Path) -> io::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut found = Vec::new();
+    let mut folders = vec![path.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path
+                .extension()
+                .is_some_and(|extension| extension == "toml")
+            {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Reads one file. What is wrong is written out, and `None` returned.
+///
+/// # Errors
+/// When `out` cannot be written to.
+pub(crate) fn read(path: &Path, out: &mut dyn Write) -> io::Result<Option<Scenario>> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            writeln!(out, "error: {}: {error}", path.display())?;
+            return Ok(None);
+        }
+    };
+    match Scenario::parse(path, &text) {
+        Ok(scenario) => Ok(Some(scenario)),
+        Err(bad) => {
+            let colours = std::io::IsTerminal::is_terminal(&std::io::stdout());
+            writeln!(out, "{}", bad.render(colours))?;
+            Ok(None)
+        }
+    }
+}

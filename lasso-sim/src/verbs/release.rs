@@ -1,0 +1,49 @@
+//! `release`: the end of `hold`: `release = "all"`, `release = { between = ["a", "b"] }`.
+
+use super::{Entry, Verb, show_paths};
+use crate::scenario::{Kind, Reader, Scenario, Value, one_way, read_paths};
+use crate::world::{Ability, Path, Refusal, World};
+
+pub(super) const ENTRY: Entry = Entry {
+    key: "release",
+    summary: "lets what was held go on its way, at once and in order",
+    parse,
+};
+
+#[derive(Debug)]
+struct Release {
+    paths: Vec<Path>,
+}
+
+fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
+    if matches!(&value.kind, Kind::Text(text) if text == "all") {
+        let all: Vec<_> = reader.names.all().collect();
+        let paths = one_way(&all, &all).into_iter().collect();
+        return Some(Box::new(Release { paths }));
+    }
+    let wanted = "`all`, or a table such as `{ between = [\"a\", \"b\"] }`";
+    let mut keys = reader.fields(value, wanted)?;
+    let paths = read_paths(reader, &mut keys);
+    keys.finish(reader, "`release`");
+    Some(Box::new(Release {
+        paths: paths?.into_iter().collect(),
+    }))
+}
+
+impl Verb for Release {
+    fn needs(&self) -> Vec<Ability> {
+        vec![Ability::Hold]
+    }
+
+    fn apply(&self, _: &Scenario, world: &mut dyn World) -> Result<(), Refusal> {
+        world.release(&self.paths)
+    }
+
+    fn describe(&self, scenario: &Scenario) -> String {
+        format!("release {}", show_paths(scenario, &self.paths))
+    }
+
+    fn must_take_effect(&self) -> bool {
+        false
+    }
+}
