@@ -232,7 +232,10 @@ pub struct TopologySettings {
     pub flap_cycles: u32,
     /// See `flap_cycles`, 10 min.
     pub flap_window: Duration,
-    /// Close links until every island is fully connected; false: partitions are only reported.
+    /// Close links until every island is fully connected; false: partitions are only reported. A
+    /// pair costs one of the two its links after it has been apart for the longer of one tick time
+    /// and two rounds of health checks, `2 * (health_interval + health_timeout)`. True: no two nodes
+    /// of an island see different members. False: no healthy link is ever closed.
     pub prevent_overlapping_partitions: bool,
 }
 

@@ -41,6 +41,16 @@ pub(super) enum CheckOrder {
     },
 }
 
+impl CheckOrder {
+    /// Who is to be asked, if anybody.
+    pub(super) fn asked(&self) -> Option<&NodeName> {
+        match self {
+            CheckOrder::Ask { to, .. } => Some(to),
+            CheckOrder::Failed { .. } => None,
+        }
+    }
+}
+
 /// A check that passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Passed {

@@ -145,11 +145,18 @@ impl Topology {
     pub(super) fn tick_checks(&mut self, now: Instant, orders: &mut Vec<Order>) {
         let mut due = Vec::new();
         self.checks.tick(now, &mut due);
+        let peers = due
+            .iter()
+            .filter_map(CheckOrder::asked)
+            .cloned()
+            .collect::<Vec<_>>();
+        let mut wanted = self.views.whom_to_ask(now, &peers).into_iter();
         let mut changed = Vec::new();
         for order in due {
             match order {
                 CheckOrder::Ask { to, id } => {
-                    let known = Some(self.views.known(&to));
+                    let wanted = wanted.next().expect("one entry for each peer asked");
+                    let known = wanted.then(|| self.views.known(&to));
                     self.counters.checks_sent += 1;
                     orders.push(Order::Send {
                         to,

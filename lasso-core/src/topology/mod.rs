@@ -35,10 +35,12 @@
 //! ```
 
 mod checks;
+mod counters;
 mod coverage;
 mod describing;
 mod frames;
 mod member;
+mod overlap;
 mod partitions;
 mod roster;
 mod timers;
@@ -47,6 +49,7 @@ mod views;
 #[cfg(test)]
 mod tests;
 
+pub use counters::Counters;
 pub use coverage::Coverage;
 pub use member::{Member, NodeState};
 pub use partitions::{Island, PAIRS_MAX, Pair, Partitions};
@@ -89,35 +92,6 @@ pub enum Order {
     },
 }
 
-/// What happened so far, as numbers that only grow.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Nodes that connected.
-    pub connected: u64,
-    /// Nodes that disconnected.
-    pub disconnected: u64,
-    /// Health checks that were sent.
-    pub checks_sent: u64,
-    /// Health checks that passed.
-    pub checks_passed: u64,
-    /// Health checks that were not answered in time.
-    pub checks_failed: u64,
-    /// Answers to health checks and to questions for a description that came too late.
-    pub late_answers: u64,
-    /// Times that a peer did not describe itself after all tries.
-    pub descriptions_failed: u64,
-    /// Frames that were dropped: from a node without a link, or with contents beyond bounds.
-    pub frames_refused: u64,
-    /// Links that bore an incarnation older than the known one, and were ignored.
-    pub stale_incarnations: u64,
-    /// Differences that reconciliation found.
-    pub differences: u64,
-    /// Disconnected nodes that were forgotten, by age or by number.
-    pub forgotten: u64,
-    /// Times that a node began to flap.
-    pub flaps: u64,
-}
-
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct Topology {
@@ -156,7 +130,10 @@ impl Topology {
             checks: Checks::new(settings),
             describing: Describing::new(settings),
             views: Views::new(&config.name),
-            watch: Watch::new(hold_off(&config.settings)),
+            watch: Watch::new(
+                hold_off(&config.settings),
+                settings.prevent_overlapping_partitions,
+            ),
             reconcile_at: Instant::ZERO + settings.reconcile_interval,
             reconcile_interval: settings.reconcile_interval,
             flap_cycles: settings.flap_cycles,
@@ -187,7 +164,7 @@ impl Topology {
             _ => {}
         }
         self.counters.connected += 1;
-        self.views.up(&peer.name);
+        self.views.up(now, &peer.name);
         self.watch.touch(now);
         if self.roster.link_up(now, peer) {
             self.counters.flaps += 1;
@@ -232,7 +209,7 @@ impl Topology {
         self.counters.disconnected += 1;
         self.roster.link_down(now, name, reason);
         self.watch.touch(now);
-        self.views.down(name);
+        self.views.down(now, name);
         self.checks.down(now, name);
         self.describing.stop(name, 0);
         self.forget(now);
@@ -359,7 +336,7 @@ impl Topology {
             self.forget(now);
         }
         if self.watch.deadline().is_some_and(|at| at <= now) {
-            self.look(now);
+            orders.extend(self.look(now));
         }
         self.assert_invariants();
         orders
@@ -466,8 +443,8 @@ impl Topology {
         }
     }
 
-    /// Derives the partitions anew.
-    fn look(&mut self, now: Instant) {
+    /// Derives the partitions anew; closes links where that is asked for.
+    fn look(&mut self, now: Instant) -> Vec<Order> {
         let heard = self
             .views
             .own()
@@ -490,7 +467,11 @@ impl Topology {
                 .map(|(since, name)| (name, *since, self.views.of(name).map(|(_, view)| view)))
                 .collect(),
         };
-        self.watch.look(now, &evidence);
+        let outside = self.watch.look(now, &evidence);
+        outside
+            .into_iter()
+            .map(|name| Order::CloseLink { name })
+            .collect()
     }
 
     fn assert_invariants(&self) {

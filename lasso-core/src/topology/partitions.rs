@@ -18,6 +18,10 @@
 //! of this node reports; they belong together when their last views had each other. A crash and a
 //! cut look the same from here.
 //!
+//! Where the user asks for it, this node closes its links to whoever is in another group (see
+//! `overlap`), after the pairs have been apart for twice the hold-off: what looked apart to one node
+//! had time to look apart to all, so that they close the same links and no more.
+//!
 //! Views of peers that fail their health checks are out of date and do not count.
 
 use core::time::Duration;
@@ -25,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::overlap;
 use super::views::View;
 use crate::name::NodeName;
 use crate::time::{Instant, earliest};
@@ -84,19 +89,22 @@ pub(super) struct Evidence<'a> {
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
     hold_off: Duration,
+    /// Close links until every island is fully connected.
+    prevent_overlap: bool,
     /// When the first change came that has not been looked at.
     touched: Option<Instant>,
     /// The pairs that are apart, each since when; listed once the hold-off is over.
     apart: BTreeMap<(NodeName, NodeName), Instant>,
-    /// When the next pair is to be listed.
+    /// When the next pair is to be listed or acted upon.
     next_pair: Option<Instant>,
     partitions: Partitions,
 }
 
 impl Watch {
-    pub(super) fn new(hold_off: Duration) -> Self {
+    pub(super) fn new(hold_off: Duration, prevent_overlap: bool) -> Self {
         Watch {
             hold_off,
+            prevent_overlap,
             touched: None,
             apart: BTreeMap::new(),
             next_pair: None,
@@ -113,21 +121,27 @@ impl Watch {
         earliest(self.touched.map(|at| at + SETTLE), self.next_pair)
     }
 
-    /// Derives islands and pairs anew.
-    pub(super) fn look(&mut self, now: Instant, evidence: &Evidence<'_>) {
+    /// Derives islands and pairs anew. Returns whose links to close.
+    pub(super) fn look(&mut self, now: Instant, evidence: &Evidence<'_>) -> Vec<NodeName> {
         let since = self.touched.take().unwrap_or(now);
         let mut before = core::mem::take(&mut self.apart);
         for pair in pairs(evidence) {
             let since = before.remove(&pair).unwrap_or(since);
             self.apart.insert(pair, since);
         }
-        let listed = |since: Instant| since + self.hold_off <= now;
-        let pending = self.apart.values().filter(|since| !listed(**since));
-        self.next_pair = pending.min().map(|since| *since + self.hold_off);
-        self.partitions.pairs = self
+        let close_after = self.hold_off * 2;
+        let waits = if self.prevent_overlap { 1..=2 } else { 1..=1 };
+        let steps = self
             .apart
-            .iter()
-            .filter(|(_, since)| listed(**since))
+            .values()
+            .flat_map(|since| waits.clone().map(|holds| *since + self.hold_off * holds));
+        self.next_pair = steps.filter(|at| *at > now).min();
+        let held = |wait: Duration| {
+            self.apart
+                .iter()
+                .filter(move |(_, since)| **since + wait <= now)
+        };
+        self.partitions.pairs = held(self.hold_off)
             .map(|((a, b), since)| Pair {
                 a: a.clone(),
                 b: b.clone(),
@@ -135,6 +149,14 @@ impl Watch {
             })
             .collect();
         self.partitions.islands = islands(evidence);
+        if !self.prevent_overlap {
+            return Vec::new();
+        }
+        overlap::outside(
+            evidence.me,
+            evidence.own,
+            held(close_after).map(|((a, b), _)| (a, b)),
+        )
     }
 
     pub(super) fn partitions(&self) -> &Partitions {
@@ -394,7 +416,7 @@ mod tests {
 
     #[test]
     fn a_pair_is_listed_after_the_hold_off_with_the_time_when_it_began() {
-        let mut watch = Watch::new(Duration::from_secs(30));
+        let mut watch = Watch::new(Duration::from_secs(30), false);
         let apart = seen(3, &[1, 2, 3], &[(1, &[1, 3]), (2, &[2, 3])], &[]);
         watch.touch(at(10));
         assert_eq!(watch.deadline(), Some(at(11)));
@@ -417,7 +439,7 @@ mod tests {
 
     #[test]
     fn a_pair_that_was_together_in_between_starts_its_hold_off_anew() {
-        let mut watch = Watch::new(Duration::from_secs(30));
+        let mut watch = Watch::new(Duration::from_secs(30), false);
         let apart = seen(3, &[1, 2, 3], &[(1, &[1, 3]), (2, &[2, 3])], &[]);
         let together = seen(3, &[1, 2, 3], &[(1, &[1, 2, 3]), (2, &[1, 2, 3])], &[]);
         for (from, seen) in [(10, &apart), (20, &together), (30, &apart)] {
@@ -427,6 +449,20 @@ mod tests {
         watch.look(at(45), &apart.evidence());
         assert!(watch.partitions().pairs.is_empty());
         assert_eq!(watch.deadline(), Some(at(60)));
+    }
+
+    #[test]
+    fn links_are_closed_only_where_it_is_asked_for_and_after_twice_the_hold_off() {
+        let apart = seen(3, &[1, 2, 3], &[(1, &[1, 3]), (2, &[2, 3])], &[]);
+        for prevent in [false, true] {
+            let mut watch = Watch::new(Duration::from_secs(30), prevent);
+            watch.touch(at(10));
+            assert!(watch.look(at(11), &apart.evidence()).is_empty());
+            assert!(watch.look(at(40), &apart.evidence()).is_empty());
+            assert_eq!(watch.deadline(), prevent.then_some(at(70)));
+            let closed = if prevent { names(&[2]) } else { Vec::new() };
+            assert_eq!(watch.look(at(70), &apart.evidence()), closed);
+        }
     }
 
     #[test]

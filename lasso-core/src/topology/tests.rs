@@ -502,9 +502,14 @@ struct Cluster {
 
 impl Cluster {
     fn new(size: u8, now: Instant) -> Self {
+        Cluster::with(size, now, false)
+    }
+
+    fn with(size: u8, now: Instant, prevent_overlap: bool) -> Self {
         let nodes = (1..=size).map(|host| {
             let mut config = config(host);
             config.expected_nodes = u32::from(size);
+            config.settings.topology.prevent_overlapping_partitions = prevent_overlap;
             Topology::new(&config)
         });
         let mut cluster = Cluster {
@@ -675,6 +680,53 @@ fn two_islands_are_reported_with_who_is_on_them() {
             .nodes
             .iter()
             .all(|node| node.partitions().islands.is_empty())
+    );
+}
+
+#[test]
+fn with_prevention_one_cut_pair_costs_one_node_its_links_and_no_more() {
+    let mut cluster = Cluster::with(5, at(0), true);
+    cluster.run(at(60_000));
+    cluster.unlink(at(60_000), 1, 2);
+    cluster.run(at(110_000));
+    assert_eq!(
+        cluster.nodes[2].coverage().connected,
+        5,
+        "nothing is closed in a hurry"
+    );
+    cluster.run(at(300_000));
+    let connected: Vec<usize> = cluster
+        .nodes
+        .iter()
+        .map(|node| node.coverage().connected)
+        .collect();
+    assert_eq!(connected, [4, 1, 4, 4, 4]);
+    assert!(
+        cluster
+            .nodes
+            .iter()
+            .all(|node| node.partitions().pairs.is_empty())
+    );
+    assert!(
+        cluster
+            .nodes
+            .iter()
+            .all(|node| node.partitions().islands.len() == 2)
+    );
+}
+
+#[test]
+fn with_prevention_a_whole_cluster_loses_no_link() {
+    let mut cluster = Cluster::with(5, at(0), true);
+    cluster.run(at(60_000));
+    cluster.unlink(at(60_000), 1, 2);
+    cluster.link(at(80_000), 1, 2);
+    cluster.run(at(600_000));
+    assert!(
+        cluster
+            .nodes
+            .iter()
+            .all(|node| node.coverage().connected == 5)
     );
 }
 

@@ -14,10 +14,21 @@
 //! against a member that lies, which the threat model leaves to the cookie.
 
 use core::fmt::Write;
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::name::NodeName;
+use crate::time::Instant;
+
+/// How long the own view must have stood still before every peer is asked for its view. While a
+/// cluster forms, every view is another one a moment later: 1,000 nodes would tell each other
+/// 10^9 names for nothing.
+const SETTLED: Duration = Duration::from_secs(5);
+
+/// How many peers are asked for their views in one round before that, in turn: enough for all in
+/// a small cluster.
+const UNSETTLED_MAX: usize = 8;
 
 /// Most names taken from one view: four times the largest cluster that is tested. With names of
 /// usual length a view of that size is about 300 KiB.
@@ -54,6 +65,10 @@ pub(super) struct Views {
     own_hash: u64,
     /// The own view as peers share it; made when first needed after a change.
     own_shared: Option<View>,
+    /// When the own view changed last.
+    changed: Instant,
+    /// The peer that was asked last while the own view was unsettled.
+    turn: Option<NodeName>,
     /// The last view of each peer; kept for nodes that are gone, until they are forgotten.
     held: BTreeMap<NodeName, Held>,
 }
@@ -64,13 +79,16 @@ impl Views {
             own: BTreeSet::from([me.clone()]),
             own_hash: hash_of(me),
             own_shared: None,
+            changed: Instant::ZERO,
+            turn: None,
             held: BTreeMap::new(),
         }
     }
 
     /// A link stands. What the peer said in an earlier session is void.
-    pub(super) fn up(&mut self, name: &NodeName) {
+    pub(super) fn up(&mut self, now: Instant, name: &NodeName) {
         if self.own.insert(name.clone()) {
+            self.changed = now;
             self.own_hash = self.own_hash.wrapping_add(hash_of(name));
             self.own_shared = None;
         }
@@ -78,8 +96,9 @@ impl Views {
     }
 
     /// A link is lost; the last view of the peer is kept.
-    pub(super) fn down(&mut self, name: &NodeName) {
+    pub(super) fn down(&mut self, now: Instant, name: &NodeName) {
         if self.own.remove(name) {
+            self.changed = now;
             self.own_hash = self.own_hash.wrapping_sub(hash_of(name));
             self.own_shared = None;
         }
@@ -103,6 +122,19 @@ impl Views {
     /// The last view of a peer.
     pub(super) fn of(&self, name: &NodeName) -> Option<(u64, &View)> {
         self.held.get(name).map(|held| (held.hash, &held.view))
+    }
+
+    /// Whom of `peers`, in order, to ask for their views.
+    pub(super) fn whom_to_ask(&mut self, now: Instant, peers: &[NodeName]) -> Vec<bool> {
+        if peers.len() <= UNSETTLED_MAX || now - self.changed >= SETTLED {
+            return vec![true; peers.len()];
+        }
+        let turn = self.turn.as_ref();
+        let start = peers.iter().position(|name| Some(name) > turn).unwrap_or(0);
+        let mut ask = vec![false; peers.len()];
+        (start..start + UNSETTLED_MAX).for_each(|index| ask[index % peers.len()] = true);
+        self.turn = Some(peers[(start + UNSETTLED_MAX - 1) % peers.len()].clone());
+        ask
     }
 
     /// The hashes with which `peer` may answer instead of sending its view.
@@ -200,6 +232,10 @@ impl Write for Fnv1a {
 mod tests {
     use super::*;
 
+    fn at(seconds: u64) -> Instant {
+        Instant::ZERO + Duration::from_secs(seconds)
+    }
+
     fn name(host: u8) -> NodeName {
         format!("a@10.0.0.{host}").parse().unwrap()
     }
@@ -210,14 +246,14 @@ mod tests {
 
     fn views_of(me: u8, others: &[u8]) -> Views {
         let mut views = Views::new(&name(me));
-        others.iter().for_each(|host| views.up(&name(*host)));
+        others.iter().for_each(|host| views.up(at(0), &name(*host)));
         views
     }
 
     #[test]
     fn equal_sets_hash_alike_whoever_made_them_and_in_whichever_order() {
         let mut first = views_of(1, &[2, 3, 9]);
-        first.down(&name(9));
+        first.down(at(0), &name(9));
         let second = views_of(3, &[2, 1]);
         assert_eq!(first.own_hash(), second.own_hash());
         assert_ne!(first.own_hash(), views_of(1, &[2]).own_hash());
@@ -267,7 +303,7 @@ mod tests {
         assert_eq!(views.report(&name(3), hash, None), Reported::Changed);
         let held = |host| views.of(&name(host)).unwrap().1;
         assert!(Arc::ptr_eq(held(2), held(3)));
-        views.down(&name(3));
+        views.down(at(0), &name(3));
         assert_eq!(views.of(&name(2)).unwrap().1.to_vec(), names(&[1, 2, 3]));
         assert_eq!(views.report(&name(2), hash, None), Reported::Unchanged);
     }
@@ -302,9 +338,38 @@ mod tests {
         let mut views = views_of(1, &[2]);
         let hash = views.own_hash();
         views.report(&name(2), hash, None);
-        views.down(&name(2));
+        views.down(at(0), &name(2));
         assert!(views.of(&name(2)).is_some());
-        views.up(&name(2));
+        views.up(at(0), &name(2));
         assert!(views.of(&name(2)).is_none());
+    }
+
+    #[test]
+    fn while_the_own_view_changes_a_few_peers_are_asked_in_turn() {
+        let hosts: Vec<u8> = (2..14).collect();
+        let peers = names(&hosts);
+        let mut views = views_of(1, &hosts);
+        let mut asked = |now| -> Vec<u8> {
+            let ask = views.whom_to_ask(now, &peers);
+            hosts
+                .iter()
+                .zip(ask)
+                .filter(|(_, ask)| *ask)
+                .map(|(host, _)| *host)
+                .collect()
+        };
+        assert_eq!(asked(at(1)), [2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(asked(at(2)), [2, 3, 4, 5, 10, 11, 12, 13]);
+        assert_eq!(asked(at(3)), [6, 7, 8, 9, 10, 11, 12, 13]);
+        assert_eq!(asked(at(5)), hosts, "the view has stood still");
+    }
+
+    #[test]
+    fn in_a_small_cluster_all_are_asked_at_any_time() {
+        let peers = names(&[2, 3]);
+        assert_eq!(
+            views_of(1, &[2, 3]).whom_to_ask(at(0), &peers),
+            [true, true]
+        );
     }
 }
