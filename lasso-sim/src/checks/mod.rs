@@ -138,7 +138,7 @@ fn amount_within(
     most: usize,
 ) -> Option<Amount> {
     let amount = reader.amount(value)?;
-    if !amount.is_possible(least, most) {
+    if reader.counts_known && !amount.is_possible(least, most) {
         let message = format!("this can never hold: there are {least} to {most}");
         reader.error(Diagnostic::new(value.span.clone(), message).label("out of reach"));
         return None;

@@ -106,6 +106,7 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) {
     } else if let Some(value) = fields.take("nodes") {
         reader.wrong::<()>(value, "a table of nodes: `a = { region = \"iad\" }`");
     }
+    reader.counts_known &= !placed.is_empty();
     place(reader, placed);
     if let Some(value) = fields.take("groups")
         && let Kind::Table(table) = &value.kind
@@ -143,9 +144,9 @@ fn read_node<'v>(
     draft.id = keys
         .take("id")
         .and_then(|value| read_label(reader, value, "id"));
-    let count = keys
-        .take("count")
-        .and_then(|v| reader.integer(v, 1, NODES_MAX as i64));
+    let count_at = keys.take("count");
+    let count = count_at.and_then(|v| reader.integer(v, 1, NODES_MAX as i64));
+    reader.counts_known &= count_at.is_some() == count.is_some();
     let every = keys.take("every");
     let stagger = every
         .and_then(|value| reader.duration(value))

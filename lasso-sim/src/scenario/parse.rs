@@ -132,7 +132,7 @@ fn read(
         }
         end = ends;
     }
-    if steps.iter().all(|step| step.expect.is_none()) && rules.is_empty() {
+    if !reader.expects {
         let idle = Diagnostic::new(0..0, "nothing is expected, so this can never fail");
         reader.error(idle.help("add a `[[step]]` with `expect`, an `[[always]]` or a `[[never]]`"));
     }

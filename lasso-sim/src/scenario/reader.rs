@@ -25,6 +25,10 @@ pub struct Reader<'t> {
     pub now: Duration,
     /// Nodes that a step starts, each with the earliest time.
     pub(super) started: BTreeMap<NodeId, Duration>,
+    /// Some expectation or rule was there, right or wrong.
+    pub(super) expects: bool,
+    /// How many nodes there are is known: no mistake hides any.
+    pub counts_known: bool,
     errors: Vec<Diagnostic>,
 }
 
@@ -37,6 +41,8 @@ impl<'t> Reader<'t> {
             nodes: Vec::new(),
             now: Duration::ZERO,
             started: BTreeMap::new(),
+            expects: false,
+            counts_known: true,
             errors: Vec::new(),
         }
     }
@@ -199,6 +205,9 @@ impl<'t> Reader<'t> {
                 Ok(nodes) => found.extend(nodes),
             }
         }
+        if good && found.is_empty() && !self.counts_known {
+            return None;
+        }
         if good && found.is_empty() {
             let nobody = Diagnostic::new(value.span.clone(), "this names no node at all");
             self.error(nobody.help("an order to nobody, or a check of nobody, can never fail"));
@@ -275,7 +284,9 @@ impl<'v> Fields<'v> {
 
     /// The value of a key, where the table has it.
     pub fn take(&mut self, key: &'static str) -> Option<&'v Value> {
-        self.asked.push(key);
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
         self.table
             .entries
             .iter()

@@ -35,9 +35,8 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Steps {
         return all;
     };
     for item in items {
-        if let Some(mut keys) = reader.fields(item, "a table: `[[step]]`") {
-            read_step(reader, &mut keys, &mut all, &item.span);
-            keys.finish(reader, "a step");
+        if let Some(keys) = reader.fields(item, "a table: `[[step]]`") {
+            read_step(reader, keys, &mut all, &item.span);
         }
     }
     for (index, step) in all.steps.iter().enumerate() {
@@ -52,9 +51,9 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Steps {
     all
 }
 
-fn read_step(reader: &mut Reader<'_>, keys: &mut Fields<'_>, all: &mut Steps, span: &Range<usize>) {
+fn read_step(reader: &mut Reader<'_>, mut keys: Fields<'_>, all: &mut Steps, span: &Range<usize>) {
     let errors = reader.error_count();
-    let (moment, earliest, latest) = read_moment(reader, keys, all);
+    let (moment, earliest, latest) = read_moment(reader, &mut keys, all);
     reader.now = latest;
     let label = keys
         .take("label")
@@ -79,10 +78,10 @@ fn read_step(reader: &mut Reader<'_>, keys: &mut Fields<'_>, all: &mut Steps, sp
         reader.now = latest;
     }
     actions.sort_by_key(|action| action.loc.span.start);
-    let expect = keys
-        .take("expect")
-        .and_then(|value| read_expectation(reader, value));
-    let empty = actions.is_empty() && expect.is_none() && !matches!(moment, Moment::When { .. });
+    let expect_at = keys.take("expect");
+    let expect = expect_at.and_then(|value| read_expectation(reader, value));
+    keys.finish(reader, "a step");
+    let empty = actions.is_empty() && expect_at.is_none() && !matches!(moment, Moment::When { .. });
     if empty && reader.error_count() == errors {
         let nothing = Diagnostic::new(span.clone(), "nothing happens in this step");
         reader.error(nothing.label("needs a verb or `expect`"));
@@ -290,6 +289,7 @@ fn read_expectation(reader: &mut Reader<'_>, value: &Value) -> Option<Expectatio
 /// `on` and the checks; `on` is `all` where it is left out.
 fn read_expect(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Expect> {
     let errors = reader.error_count();
+    reader.expects = true;
     let on = keys.take("on");
     let subjects = match on {
         Some(value) => reader.subjects(value),
