@@ -59,6 +59,21 @@ fn reason() -> impl Strategy<Value = CloseReason> {
     ]
 }
 
+/// One of each.
+pub(crate) fn every_reason() -> Vec<CloseReason> {
+    let theirs = || Label::new("cluster name", "other").unwrap();
+    let parts = [
+        CloseReason::OtherCluster { theirs: theirs() },
+        CloseReason::OtherBasename {
+            theirs: Basename::new("other").unwrap(),
+        },
+        CloseReason::StaleIncarnation {
+            known: Incarnation(1),
+        },
+    ];
+    PLAIN_REASONS.into_iter().chain(parts).collect()
+}
+
 fn topology() -> impl Strategy<Value = TopologyFrame> {
     let description = (label(), label(), btree_set(label(), 0..32), label()).prop_map(
         |(id, region, roles, version)| Description {

@@ -70,7 +70,7 @@ impl Cookie {
         self.len
     }
 
-    fn key(&self) -> &[u8; 32] {
+    pub(crate) fn key(&self) -> &[u8; 32] {
         &self.key
     }
 }

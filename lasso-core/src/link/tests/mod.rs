@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 mod hostile;
 mod timing;
+mod vectors;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
