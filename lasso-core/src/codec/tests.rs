@@ -238,6 +238,34 @@ fn a_close_with_a_reason_of_a_later_release_is_still_a_close() {
 }
 
 #[test]
+fn every_reason_reads_back_under_its_name() {
+    // The names as `CloseReason::name` lists them, so that none is forgotten here.
+    let (_, names) = include_str!("../event.rs")
+        .split_once("fn name(&self)")
+        .unwrap();
+    let names = names
+        .lines()
+        .take_while(|line| !line.contains("fn is_refusal"));
+    let mut read = 0;
+    for name in names.filter_map(|line| line.split('"').nth(1)) {
+        let body = CloseBody {
+            reason: name.to_owned(),
+            theirs: Some("other".into()),
+            known: Some(1),
+        };
+        let Ok(frames) = all(&framed(kind::CLOSE, &body)) else {
+            panic!("{name} does not read back");
+        };
+        assert!(
+            matches!(&frames[..], [Frame::Close(reason)] if reason.name() == name),
+            "{name} reads back as {frames:?}"
+        );
+        read += 1;
+    }
+    assert_eq!(read, every_reason().len());
+}
+
+#[test]
 fn more_roles_than_allowed_are_refused() {
     let label = |text: String| Label::new("label", &text).unwrap();
     let description = |roles| Description {

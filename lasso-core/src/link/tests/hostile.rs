@@ -443,4 +443,37 @@ proptest! {
         let _ = pair.acceptor.receive(at(0), &bytes, guard, events);
         prop_assert!(pair.acceptor.held_bytes() < 8_192);
     }
+
+    /// Whoever sits on the wire can end a link; it cannot change what is said.
+    #[test]
+    fn a_wire_that_damages_drops_repeats_or_swaps_records_ends_the_link_and_forges_nothing(
+        numbers in vec(any::<u64>(), 3..20),
+        fault in 0..4,
+        place in any::<proptest::sample::Index>(),
+        damage in 1u8..,
+    ) {
+        let mut pair = Pair::standing(&both()[0]);
+        let (mut sent, mut records) = (Vec::new(), Vec::new());
+        for number in numbers {
+            pair.dialer.send(at(1), &Frame::Pong(number)).unwrap();
+            sent.push(LinkEvent::Frame(Frame::Pong(number)));
+            records.push(pair.dialer.poll_transmit(at(1)).unwrap().to_vec());
+        }
+        let hit = place.index(records.len() - 1);
+        match fault {
+            0 => {
+                let byte = place.index(records[hit].len());
+                records[hit][byte] ^= damage;
+            }
+            1 => drop(records.remove(hit)),
+            2 => records.insert(hit, records[hit].clone()),
+            _ => records.swap(hit, hit + 1),
+        }
+        let (guard, events) = (&mut pair.guard, &mut pair.at_acceptor);
+        let fed = pair.acceptor.receive(at(1), &records.concat(), guard, events);
+        // A longer length may wait for bytes that never come; time ends that.
+        prop_assert!(fed == Err(CloseReason::BadRecord) || (fault == 0 && fed.is_ok()));
+        let whole = if fault == 2 { hit + 1 } else { hit };
+        prop_assert_eq!(&events[..], &sent[..whole]);
+    }
 }
