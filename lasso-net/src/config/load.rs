@@ -104,6 +104,35 @@ impl Loader {
         self
     }
 
+    /// The environment of this process. A value that is not UTF-8 is an error where it belongs to a
+    /// variable of the table, and ignored elsewhere.
+    #[must_use]
+    pub fn process_environment(mut self) -> Self {
+        let mut texts = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            let Ok(name) = name.into_string() else {
+                continue;
+            };
+            match value.into_string() {
+                Ok(value) => texts.push((name, value)),
+                Err(_) => self.not_text(&name),
+            }
+        }
+        self.environment(texts)
+    }
+
+    pub(super) fn not_text(&mut self, name: &str) {
+        if let Some(variable) = Variable::named(name) {
+            self.errors.push(ConfigError {
+                variable: variable.name.into(),
+                value: None,
+                origin: Origin::Environment,
+                problem: "it is not UTF-8".into(),
+                accepted: variable.accepted.into(),
+            });
+        }
+    }
+
     /// A TOML file, read from disk.
     #[must_use]
     pub fn file(mut self, path: &Path) -> Self {
@@ -262,7 +291,7 @@ impl Loader {
 fn did_you_mean(name: &str, dress: impl Fn(&Variable) -> String) -> String {
     VARIABLES
         .iter()
-        .map(|variable| dress(variable))
+        .map(dress)
         .map(|known| (strsim::damerau_levenshtein(name, &known), known))
         .min()
         .filter(|(distance, known)| *distance <= known.len() / 3)

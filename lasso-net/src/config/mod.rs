@@ -41,48 +41,54 @@ pub const COOKIE_MIN: usize = 16;
 /// A cookie of fewer bytes than this is worth a warning.
 pub const COOKIE_ADVISED: usize = 32;
 
-/// The effective configuration of a node. Each field is the variable of behaviour's table.
+/// The effective configuration of a node.
+///
+/// The fields are the variables of [`VARIABLES`]; the types hold no bad value, and
+/// [`Config::validate`] checks what must hold between them.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `CLUSTER_DNS_QUERY`: names to resolve.
+    /// `CLUSTER_DNS_QUERY`, none: names whose addresses are nodes. Each costs one lookup per family
+    /// and poll; without any, only static peers are found.
     pub queries: Vec<Query>,
-    /// `CLUSTER_PEERS`: names to dial.
+    /// `CLUSTER_PEERS`, none: names to dial. Each is dialled for as long as it is away.
     pub peers: Vec<NodeName>,
-    /// `CLUSTER_NAME`.
+    /// `CLUSTER_NAME`, `lasso`: links stand only between nodes of one cluster name.
     pub cluster: Label,
-    /// `CLUSTER_NODE_BASENAME`.
+    /// `CLUSTER_NODE_BASENAME`: required for clustering, the same on every node of an application.
     pub basename: Option<Basename>,
-    /// `CLUSTER_NODE_IP`.
+    /// `CLUSTER_NODE_IP`: required for clustering, the address that peers can reach.
     pub ip: Option<IpAddr>,
-    /// `CLUSTER_PORT`.
+    /// `CLUSTER_PORT`, 9155: for links, and for dialling what DNS finds.
     pub port: u16,
-    /// `CLUSTER_BIND`.
+    /// `CLUSTER_BIND`, the node's own address: where to listen.
     pub bind: Option<IpAddr>,
-    /// `CLUSTER_DNS_SERVER`.
+    /// `CLUSTER_DNS_SERVER`, the system's: which resolver to ask.
     pub dns_server: Option<SocketAddr>,
-    /// `CLUSTER_REGION`.
+    /// `CLUSTER_REGION`, `unknown`.
     pub region: Label,
-    /// `CLUSTER_NODE_ID`.
+    /// `CLUSTER_NODE_ID`, the host part of the name.
     pub node_id: Option<Label>,
-    /// `APP_ROLE`.
+    /// `APP_ROLE`, none; at most 32.
     pub roles: BTreeSet<Label>,
-    /// Version of the application; no variable, since the program knows it.
+    /// Version of the application, `0.0.0`; no variable, since the program knows it.
     pub version: Label,
-    /// `EXPECTED_NODE_COUNT`.
+    /// `EXPECTED_NODE_COUNT`, 1. Higher than the cluster is: its health is never good. Lower: a
+    /// missing node is not noticed.
     pub expected_nodes: u32,
-    /// `RELEASE_COOKIE`.
+    /// `RELEASE_COOKIE`: required for clustering, at least 16 bytes.
     pub cookie: Option<Cookie>,
-    /// `RELEASE_COOKIE_PREVIOUS`.
+    /// `RELEASE_COOKIE_PREVIOUS`, none: accepted, never offered. While it is set, whoever knows the
+    /// old secret still gets in.
     pub cookie_previous: Option<Cookie>,
-    /// `CLUSTER_METRICS_ENABLED`.
+    /// `CLUSTER_METRICS_ENABLED`, true; false: metrics answers speak for this node alone.
     pub metrics_enabled: bool,
-    /// `HTTP_PORT`.
+    /// `HTTP_PORT`, 4000.
     pub http_port: u16,
-    /// `HTTP_BIND`.
+    /// `HTTP_BIND`, 127.0.0.1. Anything wider shows the cluster's topology to who can reach it.
     pub http_bind: IpAddr,
-    /// `LASSO_DATA_DIR`.
+    /// `LASSO_DATA_DIR`, none: nothing on disk.
     pub data_dir: Option<PathBuf>,
-    /// Development: a short cookie is accepted.
+    /// Development, false: a cookie of fewer than 16 bytes is accepted.
     pub dev: bool,
     /// Intervals, time-outs and bounds; `CLUSTER_TICK_TIME` is among them.
     pub settings: Settings,

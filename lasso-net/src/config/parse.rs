@@ -39,8 +39,8 @@ pub fn show_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     match millis {
         0 => "0s".into(),
-        _ if millis % 60_000 == 0 && millis > 60_000 => format!("{}m", millis / 60_000),
-        _ if millis % 1_000 == 0 => format!("{}s", millis / 1_000),
+        _ if millis.is_multiple_of(60_000) && millis > 60_000 => format!("{}m", millis / 60_000),
+        _ if millis.is_multiple_of(1_000) => format!("{}s", millis / 1_000),
         _ => format!("{millis}ms"),
     }
 }
@@ -140,6 +140,14 @@ pub(super) fn port(text: &str) -> Result<u16, String> {
     match text.parse::<u16>() {
         Ok(port) if port != 0 => Ok(port),
         _ => Err("it is not a port".into()),
+    }
+}
+
+/// Reads a number of nodes.
+pub(super) fn count(text: &str) -> Result<u32, String> {
+    match text.parse::<u16>() {
+        Ok(count) if count != 0 => Ok(count.into()),
+        _ => Err("it is not a number of nodes".into()),
     }
 }
 

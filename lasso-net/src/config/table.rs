@@ -156,14 +156,7 @@ pub const VARIABLES: &[Variable] = &[
         help: "how many nodes the cluster should have, for health and alerts",
         accepted: "1 to 65535",
         secret: false,
-        set: |config, text| {
-            put(
-                &mut config.expected_nodes,
-                parse::port(text)
-                    .map(u32::from)
-                    .map_err(|_| "it is not a number of nodes".into()),
-            )
-        },
+        set: |config, text| put(&mut config.expected_nodes, parse::count(text)),
     },
     Variable {
         name: "RELEASE_COOKIE",

@@ -420,3 +420,17 @@ fn the_core_is_told_what_was_configured() {
     assert_eq!(node.cluster.as_str(), "other");
     assert!(node.is_clustered());
 }
+
+#[test]
+fn a_value_that_is_not_text_is_an_error_of_its_variable_alone() {
+    let mut loader = Loader::new();
+    loader.not_text("CLUSTER_NAME");
+    loader.not_text("SOMETHING_ELSE");
+    let errors = loader.load().unwrap_err();
+    assert_eq!(errors.0.len(), 1);
+    assert!(
+        errors.0[0]
+            .to_string()
+            .starts_with("CLUSTER_NAME (environment): it is not UTF-8")
+    );
+}
