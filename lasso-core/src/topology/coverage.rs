@@ -123,3 +123,47 @@ impl Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::DownReason;
+    use crate::name::Incarnation;
+    use crate::time::Instant;
+
+    #[test]
+    fn a_member_is_counted_once_and_where_it_is() {
+        let name: NodeName = "a@10.0.0.1".parse().unwrap();
+        let mut tally = Tally::default();
+        let mut member = Member::new(Instant::ZERO, name.clone(), Incarnation(1));
+        member.link_up(Instant::ZERO, Incarnation(1));
+        let linked = Share::of(&member);
+        tally.update(&name, None, Some(linked));
+        let coverage = tally.coverage(3, 1);
+        assert_eq!(
+            (coverage.connected, coverage.responding, coverage.identified),
+            (2, 1, 1)
+        );
+        member.described = true;
+        member.passed = true;
+        let responding = Share::of(&member);
+        tally.update(&name, Some(linked), Some(responding));
+        let coverage = tally.coverage(3, 2);
+        assert_eq!(
+            (coverage.connected, coverage.responding, coverage.identified),
+            (2, 2, 2)
+        );
+        member.link_down(DownReason::Down);
+        tally.update(&name, Some(responding), Some(Share::of(&member)));
+        let coverage = tally.coverage(3, 3);
+        assert_eq!(
+            (coverage.connected, coverage.responding, coverage.identified),
+            (1, 1, 1)
+        );
+        assert_eq!(coverage.disconnected, [name]);
+        assert_eq!(
+            coverage.expected, 3,
+            "expected follows from nothing that was counted"
+        );
+    }
+}

@@ -151,17 +151,15 @@ impl Topology {
             .cloned()
             .collect::<Vec<_>>();
         let mut wanted = self.views.whom_to_ask(now, &peers).into_iter();
-        let mut changed = Vec::new();
+        let (mut changed, mut sends) = (Vec::new(), Vec::new());
         for order in due {
             match order {
                 CheckOrder::Ask { to, id } => {
                     let wanted = wanted.next().expect("one entry for each peer asked");
                     let known = wanted.then(|| self.views.known(&to));
                     self.counters.checks_sent += 1;
-                    orders.push(Order::Send {
-                        to,
-                        frame: TopologyFrame::Check { id, known },
-                    });
+                    let frame = TopologyFrame::Check { id, known };
+                    sends.push(Order::Send { to, frame });
                 }
                 CheckOrder::Failed { name, unresponsive } => {
                     self.counters.checks_failed += 1;
@@ -173,6 +171,7 @@ impl Topology {
             }
         }
         self.health_update(changed, orders);
+        orders.extend(sends);
     }
 
     pub(super) fn tick_describing(&mut self, now: Instant, orders: &mut Vec<Order>) {

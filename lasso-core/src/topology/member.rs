@@ -224,3 +224,62 @@ impl Member {
             .map(|at| *at + window)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn linked() -> Member {
+        let mut member = Member::new(Instant::ZERO, "a@10.0.0.1".parse().unwrap(), Incarnation(1));
+        member.link_up(Instant::ZERO, Incarnation(1));
+        member
+    }
+
+    #[test]
+    fn the_state_follows_from_the_facts() {
+        use NodeState::*;
+        // asking, described, passed, ready, unresponsive
+        let table = [
+            ([false, false, false, false, false], Connected),
+            ([true, false, false, false, false], Discovering),
+            ([true, false, true, true, false], Discovering),
+            ([false, true, false, true, false], Connected),
+            ([false, false, true, true, false], Connected),
+            ([false, true, true, false, false], Responding),
+            ([true, true, true, false, false], Responding),
+            ([false, true, true, true, false], Ready),
+            ([false, true, true, true, true], Unresponsive),
+            ([true, false, false, false, true], Unresponsive),
+        ];
+        for ([asking, described, passed, app_ready, unresponsive], state) in table {
+            let facts = Member {
+                asking,
+                described,
+                passed,
+                app_ready,
+                unresponsive,
+                ..linked()
+            };
+            assert_eq!(facts.state(), state, "{facts:?}");
+            let mut gone = facts;
+            gone.link_down(DownReason::Closed);
+            assert_eq!(gone.state(), Disconnected);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "goes back")]
+    fn an_incarnation_cannot_go_back() {
+        let mut member = linked();
+        member.link_down(DownReason::Closed);
+        member.link_up(Instant::ZERO, Incarnation(0));
+    }
+
+    #[test]
+    fn asking_for_a_description_is_no_news() {
+        assert!(!NodeState::Connected.is_news(NodeState::Discovering));
+        assert!(!NodeState::Ready.is_news(NodeState::Ready));
+        assert!(NodeState::Unresponsive.is_news(NodeState::Discovering));
+        assert!(NodeState::Connected.is_news(NodeState::Responding));
+    }
+}

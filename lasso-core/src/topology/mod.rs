@@ -70,6 +70,9 @@ use roster::Roster;
 use views::Views;
 
 /// What the topology wants done.
+///
+/// Whatever a method returns, events and notices come first: a send may fail, and what follows from
+/// that is a later event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// Send a frame to a linked node.
@@ -90,6 +93,13 @@ pub enum Order {
         /// Whose.
         name: NodeName,
     },
+}
+
+impl Order {
+    /// True for what acts on a link, false for what is only told.
+    fn is_deed(&self) -> bool {
+        matches!(self, Order::Send { .. } | Order::CloseLink { .. })
+    }
 }
 
 /// See the module.
@@ -324,6 +334,7 @@ impl Topology {
             self.counters.differences += differences;
             orders.push(Order::Notice(Notice::Reconciled { differences }));
         }
+        orders.sort_by_key(Order::is_deed);
         orders
     }
 
