@@ -3,6 +3,7 @@
 //! Several such tables in a list must all hold. `apart` demands that long between any two of them.
 
 use core::time::Duration;
+use std::net::IpAddr;
 
 use lasso_core::event::Notice;
 use lasso_core::time::Instant;
@@ -10,7 +11,7 @@ use lasso_core::time::Instant;
 use super::events::window;
 use super::refused::reasons;
 use super::{Check, Entry, Mismatch, Observed, amount_within};
-use crate::scenario::{Amount, Diagnostic, NodeId, Reader, Value, show_duration};
+use crate::scenario::{Amount, Diagnostic, NodeId, Reader, Value, address, show_duration};
 use crate::world::Timed;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -47,6 +48,7 @@ struct Wanted {
     of: Option<Of>,
     reason: Option<&'static str>,
     about: Option<Vec<NodeId>>,
+    from: Option<IpAddr>,
     since: Duration,
     until: Option<Duration>,
     apart: Option<Duration>,
@@ -84,6 +86,7 @@ fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Wanted> {
         reader.error(only.label("needs `of = \"refused\"`"));
     }
     let about = keys.take("about").and_then(|value| reader.nodes(value));
+    let from = keys.take("from").and_then(|value| address(reader, value));
     let apart = keys.take("apart").and_then(|value| reader.duration(value));
     let (since, until) = window(&mut keys, reader);
     let count = keys
@@ -97,6 +100,7 @@ fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Wanted> {
         of,
         reason,
         about,
+        from,
         since,
         until,
         apart,
@@ -136,12 +140,15 @@ impl Wanted {
                 _ => false,
             }
         };
-        let reason = match &line.what {
-            Notice::Refused { reason, .. } => Some(reason.name()),
-            _ => None,
+        let (reason, from) = match &line.what {
+            Notice::Refused {
+                reason, address, ..
+            } => (Some(reason.name()), Some(*address)),
+            _ => (None, None),
         };
         self.of.is_none_or(|of| of == kind(&line.what))
             && (self.reason.is_none() || self.reason == reason)
+            && (self.from.is_none() || self.from == from)
             && self
                 .about
                 .as_ref()
@@ -155,6 +162,9 @@ impl Wanted {
         });
         if let Some(reason) = self.reason {
             text = format!("{text} with reason {reason}");
+        }
+        if let Some(from) = self.from {
+            text = format!("{text} from {from}");
         }
         if let Some(nodes) = &self.about {
             let names: Vec<_> = nodes.iter().map(|node| observed.name(*node)).collect();

@@ -100,6 +100,9 @@ pub struct NodeSpec {
     /// Where its machine is: it listens there, on the port of `address`, and dials from there. The
     /// same as in `address`, unless the node is wrong about itself. DNS answers this one.
     pub host: IpAddr,
+    /// The DNS name under which [`DnsMode::Truth`](crate::world::DnsMode::Truth) answers its host:
+    /// `<basename>.internal` unless the file says otherwise.
+    pub dns_name: String,
     /// The cluster that it wants to be of.
     pub cluster: Label,
     /// What it says of itself.
@@ -130,10 +133,9 @@ impl NodeSpec {
         NodeName::new(self.basename.clone(), self.address)
     }
 
-    /// The DNS name under which [`DnsMode::Truth`](crate::world::DnsMode::Truth) answers its
-    /// address: `<basename>.internal`.
+    /// The DNS name under which [`DnsMode::Truth`](crate::world::DnsMode::Truth) answers its host.
     pub fn dns_name(&self) -> String {
-        format!("{}.internal", self.basename)
+        self.dns_name.clone()
     }
 
     /// What its process is told at its start. `null_cipher` as the [`Scenario`] has it.

@@ -39,6 +39,7 @@ struct Draft<'v> {
     host: Option<IpAddr>,
     port: u16,
     dns: Option<Vec<Query>>,
+    dns_name: Option<String>,
     peers: Option<&'v Value>,
     expected: u32,
     starts: Option<Duration>,
@@ -66,6 +67,7 @@ impl Draft<'_> {
             host: None,
             port: DEFAULT_PORT,
             dns: None,
+            dns_name: None,
             peers: None,
             expected: 1,
             starts: Some(Duration::ZERO),
@@ -258,6 +260,9 @@ fn read_common<'v>(reader: &mut Reader<'_>, keys: &mut Fields<'v>, draft: &mut D
         let items = reader.items(value).iter();
         draft.dns = Some(items.filter_map(|item| read_query(reader, item)).collect());
     }
+    if let Some(value) = keys.take("dns_name") {
+        draft.dns_name = reader.text(value).map(str::to_owned);
+    }
     draft.peers = keys.take("peers").or(draft.peers);
     if let Some(count) = keys
         .take("expected")
@@ -386,14 +391,13 @@ fn place(reader: &mut Reader<'_>, placed: Vec<Placed<'_>>) {
         description.region = draft.region;
         description.version = draft.version;
         description.roles = draft.roles;
-        let own = || {
-            vec![Query {
-                name: format!("{}.internal", draft.app),
-                srv: false,
-                basename: None,
-            }]
+        let own_name = format!("{}.internal", draft.app);
+        let own = || Query {
+            name: draft.dns_name.clone().unwrap_or_else(|| own_name.clone()),
+            srv: false,
+            basename: None,
         };
-        let queries = draft.dns.unwrap_or_else(own);
+        let queries = draft.dns.unwrap_or_else(|| vec![own()]);
         let id = NodeId(index as u32);
         if description.region != Label::unknown() {
             reader
@@ -411,6 +415,7 @@ fn place(reader: &mut Reader<'_>, placed: Vec<Placed<'_>>) {
             basename: draft.app,
             address,
             host: draft.host.unwrap_or(ip),
+            dns_name: draft.dns_name.unwrap_or_else(|| own_name.clone()),
             cluster: draft.cluster,
             description,
             cookie: draft.cookie,
