@@ -2,7 +2,8 @@
 //! right reason.
 
 use super::*;
-use crate::secure::FIRST_BYTES;
+use crate::codec::kind;
+use crate::secure::{FIRST_BYTES, GO_ON, MESSAGE_BYTES, refusal_reason};
 
 /// Before it is authenticated, a peer can make a node hold this much.
 const HELD_MAX: usize = 4_096;

@@ -6,8 +6,9 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 use super::*;
+use crate::codec::kind;
 use crate::name::Description;
-use crate::secure::TAG_BYTES;
+use crate::secure::{TAG_BYTES, refusal_reason};
 
 const DOC: &str = include_str!("../../../../docs/protocol.md");
 const COOKIE: &str = "correct horse battery staple 1234";
