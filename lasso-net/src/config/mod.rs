@@ -123,6 +123,26 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Sets one variable of [`VARIABLES`] from its text, as a flag would.
+    ///
+    /// # Errors
+    /// The text is not acceptable, or there is no such variable; nothing was changed.
+    pub fn set(&mut self, variable: &'static str, text: &str) -> Result<(), ConfigError> {
+        let known = Variable::named(variable);
+        let set = known.map_or(Err("no such variable".into()), |known| {
+            (known.set)(self, text)
+        });
+        set.map_err(|problem| ConfigError {
+            variable: variable.into(),
+            value: known
+                .filter(|known| !known.secret)
+                .map(|_| error::shown(text)),
+            origin: Origin::Program,
+            problem,
+            accepted: known.map_or("", |known| known.accepted).into(),
+        })
+    }
+
     /// True when the node looks for others: it has a query or a static peer.
     pub fn is_clustered(&self) -> bool {
         !self.queries.is_empty() || !self.peers.is_empty()

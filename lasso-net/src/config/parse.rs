@@ -3,11 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use lasso_core::discovery::Query;
-use lasso_core::name::{Basename, NodeName};
-
-/// Longest DNS name, in bytes.
-const DNS_NAME_MAX: usize = 253;
+use lasso_core::discovery::{Query, QueryError};
+use lasso_core::name::{NameError, NodeName};
 
 /// Reads `500ms`, `8s`, `2m` or `1h`.
 ///
@@ -59,50 +56,22 @@ pub(super) fn list<T>(
 
 /// Reads one query: `name`, `srv:name`, `name=basename`.
 pub(super) fn query(text: &str) -> Result<Query, String> {
-    let (name, basename) = match text.split_once('=') {
-        Some((name, basename)) => (name.trim(), Some(basename.trim())),
-        None => (text, None),
-    };
-    let (name, srv) = match name.strip_prefix("srv:") {
-        Some(name) => (name, true),
-        None => (name, false),
-    };
-    let basename = basename
-        .map(Basename::new)
-        .transpose()
-        .map_err(|e| e.to_string())?;
-    dns_name(name)?;
-    Ok(Query {
-        name: name.to_owned(),
-        srv,
-        basename,
-    })
-}
-
-fn dns_name(name: &str) -> Result<(), String> {
-    let bare = name.strip_suffix('.').unwrap_or(name);
-    let label = |label: &str| {
-        (1..=63).contains(&label.len())
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-    };
+    let query: Query = text.parse().map_err(|e: QueryError| e.to_string())?;
+    let bare = query.name.strip_suffix('.').unwrap_or(&query.name);
     if bare.parse::<IpAddr>().is_ok() {
         return Err(format!(
-            "`{name}` is an address, not a name; CLUSTER_PEERS takes addresses"
+            "`{bare}` is an address, not a name; CLUSTER_PEERS takes addresses"
         ));
     }
-    if bare.len() > DNS_NAME_MAX || !bare.split('.').all(label) {
-        return Err(format!("`{}` is not a DNS name", super::error::shown(name)));
+    if !bare.split('.').all(|label| (1..=63).contains(&label.len())) {
+        return Err(format!("`{bare}` has a part that is not 1 to 63 bytes"));
     }
-    Ok(())
+    Ok(query)
 }
 
 /// Reads a node name.
 pub(super) fn node_name(text: &str) -> Result<NodeName, String> {
-    let name: NodeName = text
-        .parse()
-        .map_err(|e: lasso_core::name::NameError| e.to_string())?;
+    let name: NodeName = text.parse().map_err(|e: NameError| e.to_string())?;
     reachable(name.address().ip())?;
     Ok(name)
 }

@@ -18,7 +18,7 @@ pub struct Variable {
     pub accepted: &'static str,
     /// A secret is never shown.
     pub secret: bool,
-    /// Puts a text into its place in the configuration.
+    /// Puts a text that is not empty into its place in the configuration.
     pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
 }
 

@@ -434,3 +434,18 @@ fn a_value_that_is_not_text_is_an_error_of_its_variable_alone() {
             .starts_with("CLUSTER_NAME (environment): it is not UTF-8")
     );
 }
+
+#[test]
+fn a_program_may_set_a_variable_by_its_text() {
+    let mut config = Config::default();
+    config.set("CLUSTER_TICK_TIME", "8s").unwrap();
+    assert_eq!(config.settings.link.tick_time, Duration::from_secs(8));
+    let before = format!("{config:?}");
+    let error = config.set("CLUSTER_PORT", "none").unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "CLUSTER_PORT is `none` (program): it is not a port; accepted: 1 to 65535"
+    );
+    assert!(config.set("CLUSTER_PROT", "1").is_err());
+    assert_eq!(format!("{config:?}"), before);
+}
