@@ -56,14 +56,17 @@ pub fn show(duration: Duration) -> String {
     if nanos == 0 {
         return "0s".to_owned();
     }
-    for (unit, size) in [
-        ("h", 3_600_000_000_000),
-        ("m", 60_000_000_000),
-        ("s", 1_000_000_000),
-    ] {
-        if nanos % size == 0 {
-            return format!("{}{unit}", nanos / size);
-        }
+    if nanos % 1_000_000_000 == 0 {
+        let seconds = nanos / 1_000_000_000;
+        let parts = [
+            (seconds / 3_600, "h"),
+            (seconds / 60 % 60, "m"),
+            (seconds % 60, "s"),
+        ];
+        let said = parts.iter().filter(|(number, _)| *number > 0);
+        return said
+            .map(|(number, unit)| format!("{number}{unit}"))
+            .collect();
     }
     if nanos > 1_000_000_000 {
         let fraction = format!("{:09}", nanos % 1_000_000_000);
