@@ -1,5 +1,21 @@
 //! Runs lasso's machines over tokio: TCP, DNS, wall clock, HTTP.
+//!
+//! [`Cluster::builder`] starts a node; [`Cluster`] is its handle. What decides is in `lasso-core`;
+//! here is what waits, carries bytes, and asks the system.
 
+mod builder;
+mod cluster;
 pub mod config;
+mod conn;
+mod dns;
+mod driver;
+mod notice;
 pub mod responder;
 pub mod seam;
+mod tokio_platform;
+
+pub use builder::Builder;
+pub use cluster::{
+    Cluster, Observer, StartError, TopologyEvents, TopologySnapshot, TopologyUpdate,
+};
+pub use lasso_core::event::TopologyEvent;

@@ -1,0 +1,302 @@
+//! The handle of a running node, and how one is started.
+
+use core::fmt;
+use core::time::Duration;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use lasso_core::config::{NodeConfig, SettingsError};
+use lasso_core::event::TopologyEvent;
+use lasso_core::health::HealthReport;
+use lasso_core::name::{Description, Identity, NodeName};
+use lasso_core::node::{Command, Input, Node, Output};
+use lasso_core::time::Instant;
+use lasso_core::topology::{Coverage, Member, Partitions};
+use tokio::sync::broadcast;
+
+use crate::builder::Builder;
+use crate::config::ConfigErrors;
+use crate::driver::{self, Shared};
+use crate::seam::Platform;
+
+/// Watches a node from inside, for simulations and journals. Called under the node's lock: must be
+/// quick, and must not call back.
+pub trait Observer: Send + Sync + 'static {
+    /// An input is about to be handled.
+    fn input(&self, now: Instant, input: &Input);
+    /// It was handled.
+    fn handled(&self, now: Instant, node: &Node);
+    /// An output is about to be carried out.
+    fn output(&self, now: Instant, output: &Output, node: &Node);
+}
+
+/// Why a node did not start. Nothing of it is left running.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is wrong; everything that is wrong with it. The caller's fault.
+    #[error(transparent)]
+    Config(#[from] ConfigErrors),
+    /// Settings that cannot work together. The caller's fault.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The address to listen on cannot be had: it is taken, or not of this machine.
+    #[error("cannot listen on {address}: {message}; is another node running there?")]
+    Bind {
+        /// Which address.
+        address: SocketAddr,
+        /// What the system says.
+        message: String,
+        /// Its kind.
+        kind: io::ErrorKind,
+    },
+    /// The system gives no randomness, or its resolver has no configuration.
+    #[error("the system lacks something that a node needs: {0}")]
+    System(String),
+    /// The wait for other nodes took too long; only where it was asked for.
+    #[error("{connected} of {wanted} nodes were connected after {after:?}")]
+    Alone {
+        /// How many were connected, self included.
+        connected: usize,
+        /// How many were wanted.
+        wanted: usize,
+        /// How long the wait was.
+        after: Duration,
+    },
+}
+
+/// A snapshot of who is there.
+#[derive(Debug, Clone)]
+pub struct TopologySnapshot {
+    /// This node.
+    pub me: Identity,
+    /// Every remote node that is known, by name.
+    pub members: Vec<Member>,
+    /// How much of the cluster an answer speaks for.
+    pub coverage: Coverage,
+    /// Islands and pairs.
+    pub partitions: Partitions,
+}
+
+/// What a subscriber of the topology gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TopologyUpdate {
+    /// Something changed.
+    Event(Arc<TopologyEvent>),
+    /// The subscriber was slow: so many events were dropped. This is the present coverage, whose
+    /// epoch is at least that of the last event dropped.
+    Lagged {
+        /// How many events were missed.
+        missed: u64,
+        /// The present coverage.
+        coverage: Coverage,
+    },
+}
+
+/// A subscription to topology events. Holds at most 1,024 that were not read; the oldest give way.
+#[derive(Debug)]
+pub struct TopologyEvents {
+    events: broadcast::Receiver<Arc<TopologyEvent>>,
+    shared: Arc<Shared>,
+}
+
+impl TopologyEvents {
+    /// The next update; `None` once the node has stopped. Cancelling loses nothing.
+    pub async fn recv(&mut self) -> Option<TopologyUpdate> {
+        let mut stopped = self.shared.stopped.subscribe();
+        let received = tokio::select! {
+            biased;
+            received = self.events.recv() => received,
+            _ = stopped.wait_for(|stopped| *stopped) => return None,
+        };
+        match received {
+            Ok(event) => Some(TopologyUpdate::Event(event)),
+            Err(broadcast::error::RecvError::Lagged(missed)) => {
+                let coverage = self.shared.node.lock().coverage();
+                Some(TopologyUpdate::Lagged { missed, coverage })
+            }
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+/// Ends the node when the last handle goes.
+struct Handle {
+    shared: Arc<Shared>,
+    unix_ms: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.command(Input::Command(Command::Leave));
+    }
+}
+
+/// A handle of a running node: cheap to clone. When the last one is dropped the node says goodbye
+/// and stops.
+#[derive(Clone)]
+pub struct Cluster {
+    handle: Arc<Handle>,
+}
+
+impl Cluster {
+    /// A builder with the defaults: a node that runs alone.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Runs a node over `platform`. `seed` must be used only once, since secrets come from it;
+    /// `listen` is where links are accepted, if anywhere.
+    ///
+    /// # Errors
+    /// [`StartError::Settings`] and [`StartError::Bind`].
+    #[doc(hidden)]
+    pub async fn start_on<P: Platform>(
+        platform: P,
+        config: NodeConfig,
+        seed: [u8; 32],
+        listen: Option<SocketAddr>,
+        observer: Option<Arc<dyn Observer>>,
+    ) -> Result<Cluster, StartError> {
+        let node = Node::new(config, seed, platform.unix_ms())?;
+        let listener = match listen {
+            Some(address) => Some(platform.bind(address).await.map_err(|error| {
+                let (message, kind) = (error.to_string(), error.kind());
+                StartError::Bind {
+                    address,
+                    message,
+                    kind,
+                }
+            })?),
+            None => None,
+        };
+        let shared = Arc::new(Shared::new(node, observer));
+        let wall = platform.clone();
+        platform
+            .clone()
+            .spawn(driver::run(platform, Arc::clone(&shared), listener));
+        let unix_ms = Box::new(move || wall.unix_ms());
+        Ok(Cluster {
+            handle: Arc::new(Handle { shared, unix_ms }),
+        })
+    }
+
+    /// This node's name.
+    pub fn name(&self) -> NodeName {
+        self.inspect(|node| node.identity().name.clone())
+    }
+
+    /// Who is there, now.
+    pub fn topology(&self) -> TopologySnapshot {
+        self.inspect(|node| TopologySnapshot {
+            me: node.identity().clone(),
+            members: node.topology().members().cloned().collect(),
+            coverage: node.coverage(),
+            partitions: node.topology().partitions(),
+        })
+    }
+
+    /// How much of the cluster an answer speaks for, now.
+    pub fn coverage(&self) -> Coverage {
+        self.inspect(Node::coverage)
+    }
+
+    /// Topology events from now on.
+    pub fn events(&self) -> TopologyEvents {
+        let shared = Arc::clone(&self.handle.shared);
+        TopologyEvents {
+            events: shared.events.subscribe(),
+            shared,
+        }
+    }
+
+    /// The health answer, as operators see it.
+    pub fn health(&self) -> HealthReport {
+        let (now, unix_ms) = (self.handle.shared.now(), (self.handle.unix_ms)());
+        self.inspect(|node| node.health(now, unix_ms))
+    }
+
+    /// The application is ready to work, or no longer; peers hear at once.
+    pub fn set_ready(&self, ready: bool) {
+        self.command(Command::SetReady(ready));
+    }
+
+    /// The application is ready to work: [`Cluster::set_ready`] with `true`.
+    pub fn ready(&self) {
+        self.set_ready(true);
+    }
+
+    /// Whether the application has said that it is ready.
+    pub fn is_ready(&self) -> bool {
+        self.inspect(|node| node.topology().is_ready())
+    }
+
+    /// Changes what the node says of itself; peers hear at once.
+    ///
+    /// # Errors
+    /// More than 32 roles; nothing was changed.
+    pub fn describe(&self, description: Description) -> Result<(), lasso_core::name::NameError> {
+        description.validate()?;
+        self.command(Command::Describe(description));
+        Ok(())
+    }
+
+    /// Waits until `nodes` nodes are connected, this one included.
+    ///
+    /// # Errors
+    /// [`StartError::Alone`] when that took longer than `timeout`; the node goes on.
+    pub async fn wait_for(&self, nodes: usize, timeout: Duration) -> Result<Coverage, StartError> {
+        let mut events = self.events();
+        let enough = async {
+            loop {
+                let coverage = self.coverage();
+                if coverage.connected >= nodes {
+                    return coverage;
+                }
+                if events.recv().await.is_none() {
+                    return core::future::pending().await;
+                }
+            }
+        };
+        tokio::time::timeout(timeout, enough)
+            .await
+            .map_err(|_| StartError::Alone {
+                connected: self.coverage().connected,
+                wanted: nodes,
+                after: timeout,
+            })
+    }
+
+    /// Says goodbye to every peer, closes every connection and stops. Takes at most about a second,
+    /// which is what a peer that does not read is given. Other handles of the node stay valid; what
+    /// they show does not change any more.
+    pub async fn shutdown(&self) {
+        let mut stopped = self.handle.shared.stopped.subscribe();
+        self.command(Command::Leave);
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    }
+
+    /// Reads the machine itself. Holds up the node while `read` runs.
+    #[doc(hidden)]
+    pub fn inspect<T>(&self, read: impl FnOnce(&Node) -> T) -> T {
+        read(&self.handle.shared.node.lock())
+    }
+
+    fn command(&self, command: Command) {
+        self.handle.shared.command(Input::Command(command));
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster")
+            .field("name", &self.name())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Shared")
+    }
+}

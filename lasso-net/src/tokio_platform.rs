@@ -1,0 +1,73 @@
+//! The real world: tokio's TCP, hickory's DNS, the system's clock.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use lasso_core::discovery::Family;
+use lasso_core::node::DnsAnswer;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::dns::Resolver;
+use crate::seam::{Listener, Platform};
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) struct TokioPlatform {
+    resolver: Resolver,
+}
+
+impl TokioPlatform {
+    /// Asks `dns_server`, or the system's resolvers.
+    pub(crate) fn new(dns_server: Option<SocketAddr>) -> Result<Self, crate::dns::ResolverError> {
+        Ok(TokioPlatform {
+            resolver: Resolver::new(dns_server)?,
+        })
+    }
+}
+
+impl Platform for TokioPlatform {
+    type Stream = TcpStream;
+    type Listener = TcpListener;
+
+    async fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {
+        TcpListener::bind(address).await
+    }
+
+    async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
+        let stream = TcpStream::connect(to).await?;
+        // Frames are small and are waited for.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+
+    async fn resolve(&self, name: String, family: Family) -> DnsAnswer {
+        self.resolver.resolve(&name, family).await
+    }
+
+    fn unix_ms(&self) -> u64 {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(task);
+    }
+}
+
+impl Listener for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, from) = TcpListener::accept(self).await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, from))
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        TcpListener::local_addr(self)
+    }
+}
