@@ -1,9 +1,15 @@
 //! Scenarios for lasso clusters: a language, the worlds in which it runs, and a tool.
 
 pub mod checks;
+pub mod direct;
 pub mod fabric;
+pub mod inspect;
+pub mod invariants;
+pub mod record;
 pub mod scenario;
 pub mod seed;
 pub mod tool;
+pub mod trace;
 pub mod verbs;
 pub mod world;
+pub mod zone;

@@ -262,14 +262,21 @@ impl Node {
 
     /// The links that stand, in the order of the peers' names.
     pub fn links(&self) -> impl Iterator<Item = LinkInfo> {
-        self.links.values().filter_map(|id| {
-            let conn = self.conns.get(id)?;
-            Some(LinkInfo {
-                conn: *id,
-                peer: conn.hello.as_ref()?.identity.clone(),
-                session: conn.link.session(),
-                last_received: conn.link.last_received(),
-            })
+        self.links.values().filter_map(|id| self.link_info(*id))
+    }
+
+    /// The link with one peer, where one stands.
+    pub fn link(&self, peer: &NodeName) -> Option<LinkInfo> {
+        self.link_info(*self.links.get(peer)?)
+    }
+
+    fn link_info(&self, id: ConnId) -> Option<LinkInfo> {
+        let conn = self.conns.get(&id)?;
+        Some(LinkInfo {
+            conn: id,
+            peer: conn.hello.as_ref()?.identity.clone(),
+            session: conn.link.session(),
+            last_received: conn.link.last_received(),
         })
     }
 
@@ -412,7 +419,7 @@ impl Node {
         if let Some(name) = conn.peer()
             && self.links.get(name) == Some(&id)
         {
-            self.unlinked(now, name, &reason);
+            self.unlinked(now, name, &reason, by_peer);
         }
         self.release_asking(now, conn.peer());
         if let (true, CloseReason::StaleIncarnation { known }) = (by_peer, &reason) {
@@ -429,11 +436,12 @@ impl Node {
     }
 
     /// The link of a peer is gone.
-    fn unlinked(&mut self, now: Instant, name: &NodeName, reason: &CloseReason) {
+    fn unlinked(&mut self, now: Instant, name: &NodeName, reason: &CloseReason, by_peer: bool) {
         self.links.remove(name);
         let down = match reason {
             CloseReason::Left => DownReason::Left,
-            CloseReason::Silent => DownReason::Down,
+            // What the other side calls silence was ours, not theirs.
+            CloseReason::Silent if !by_peer => DownReason::Down,
             CloseReason::Replaced | CloseReason::Renumbered => DownReason::Replaced,
             _ => DownReason::Closed,
         };

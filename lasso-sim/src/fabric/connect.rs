@@ -115,7 +115,7 @@ impl Fabric {
             return;
         }
         connection.phase = Phase::Established;
-        self.effects.push_back(Effect::Connected { conn });
+        // The acceptance first: what the dialler writes when it is told must stand behind it.
         if let Some(at) = self.send(now, conn, End::Dialler, Chunk::Accept) {
             let (end, chunk) = (End::Acceptor, Chunk::Accept);
             self.effects.push_back(Effect::Arrives {
@@ -125,6 +125,7 @@ impl Fabric {
                 at,
             });
         }
+        self.effects.push_back(Effect::Connected { conn });
     }
 
     pub(super) fn on_refused(&mut self, now: Instant, conn: Conn) {

@@ -51,6 +51,11 @@ impl Conn {
         u64::from(self.generation) << 32 | u64::from(self.index)
     }
 
+    /// A small number, which another connection may have had before: an index for tables.
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+
     /// The connection whose [`Conn::to_bits`] this is.
     pub fn from_bits(bits: u64) -> Self {
         Conn {
@@ -355,6 +360,16 @@ impl Fabric {
     pub fn is_live(&self, conn: Conn) -> bool {
         let slot = self.conns.get(conn.index as usize);
         slot.is_some_and(|slot| slot.generation == conn.generation && slot.conn.is_some())
+    }
+
+    /// The host at one end, and the port that was connected to.
+    pub fn host(&self, conn: Conn, end: End) -> Option<(u32, u16)> {
+        let slot = self.conns.get(conn.index())?;
+        let connection = slot
+            .conn
+            .as_deref()
+            .filter(|_| slot.generation == conn.generation)?;
+        Some((connection.hosts[end as usize], connection.port))
     }
 
     /// When [`Fabric::advance`] has something to do.

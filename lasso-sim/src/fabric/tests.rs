@@ -40,6 +40,7 @@ fn run(fabric: &mut Fabric, until: Instant) -> Vec<(u64, Effect)> {
             seen.push((when.since_start().as_millis() as u64, effect));
         }
         if due.is_none() {
+            seen.sort_by_key(|(when, _)| *when);
             return seen;
         }
     }

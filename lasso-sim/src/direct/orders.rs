@@ -1,0 +1,169 @@
+//! The direct world as a [`World`]: it can do everything.
+
+use lasso_core::event::{Notice, TopologyEvent};
+use lasso_core::name::Description;
+use lasso_core::node::Command;
+use lasso_core::time::Instant;
+
+use super::DirectWorld;
+use super::host::End;
+use crate::scenario::{NodeId, NodeSpec, Shape};
+use crate::world::{
+    Ability, Cut, DnsMode, FaultId, NodeView, Path, Process, Refusal, Stranger, Timed, World,
+    WorldKind,
+};
+
+impl World for DirectWorld {
+    fn kind(&self) -> WorldKind {
+        WorldKind::Direct
+    }
+
+    fn can(&self, _: Ability) -> bool {
+        true
+    }
+
+    fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn advance(&mut self, until: Instant) -> Instant {
+        self.changed = false;
+        while !self.changed {
+            let next = self.idle_until(until);
+            self.now = self.now.max(next);
+            if self.next_due().is_none_or(|due| due > until) {
+                break;
+            }
+            self.step();
+        }
+        self.now
+    }
+
+    fn attribute(&mut self, fault: FaultId) {
+        self.fault = fault;
+    }
+
+    fn effects(&self, fault: FaultId) -> u64 {
+        self.effects_of(fault)
+    }
+
+    fn start(&mut self, node: NodeId, spec: &NodeSpec) -> Result<(), Refusal> {
+        self.start_process(node, spec)
+    }
+
+    fn stop(&mut self, node: NodeId) -> Result<(), Refusal> {
+        self.command(node, Command::Leave)
+    }
+
+    fn crash(&mut self, node: NodeId) -> Result<(), Refusal> {
+        self.process(node)?;
+        self.touch();
+        self.process_ends(node, End::Crashed);
+        Ok(())
+    }
+
+    fn vanish(&mut self, node: NodeId) -> Result<(), Refusal> {
+        self.process(node)?;
+        self.touch();
+        self.process_ends(node, End::Vanished);
+        Ok(())
+    }
+
+    fn pause(&mut self, node: NodeId) -> Result<(), Refusal> {
+        self.pause_process(node)
+    }
+
+    fn resume(&mut self, node: NodeId) -> Result<(), Refusal> {
+        self.resume_process(node)
+    }
+
+    fn set_ready(&mut self, node: NodeId, ready: bool) -> Result<(), Refusal> {
+        self.command(node, Command::SetReady(ready))
+    }
+
+    fn describe(&mut self, node: NodeId, description: &Description) -> Result<(), Refusal> {
+        self.command(node, Command::Describe(description.clone()))
+    }
+
+    fn jump_clock(&mut self, node: NodeId, millis: i64) -> Result<(), Refusal> {
+        self.hosts[node.index()].clock_offset_ms += millis;
+        self.touch();
+        Ok(())
+    }
+
+    fn cut(&mut self, paths: &[Path], how: Cut) -> Result<(), Refusal> {
+        let paths = pairs(paths);
+        self.fabric.cut(self.now, &paths, how, self.fault);
+        self.invariants.paths(self.now, &paths, true);
+        self.take_effects();
+        Ok(())
+    }
+
+    fn hold(&mut self, paths: &[Path]) -> Result<(), Refusal> {
+        let paths = pairs(paths);
+        self.fabric.hold(self.now, &paths, self.fault);
+        self.invariants.paths(self.now, &paths, true);
+        self.take_effects();
+        Ok(())
+    }
+
+    fn release(&mut self, paths: &[Path]) -> Result<(), Refusal> {
+        let paths = pairs(paths);
+        self.fabric.let_go(self.now, &paths);
+        self.invariants.paths(self.now, &paths, false);
+        self.take_effects();
+        Ok(())
+    }
+
+    fn heal(&mut self, paths: &[Path]) -> Result<(), Refusal> {
+        let paths = pairs(paths);
+        self.fabric.heal(self.now, &paths);
+        self.invariants.paths(self.now, &paths, false);
+        self.take_effects();
+        Ok(())
+    }
+
+    fn shape(&mut self, paths: &[Path], shape: &Shape) -> Result<(), Refusal> {
+        for (from, to) in pairs(paths) {
+            self.fabric.shape(from, to, shape, Some(self.fault));
+        }
+        if shape.loss_ppm > 0 {
+            self.invariants.lossy();
+        }
+        Ok(())
+    }
+
+    fn dns(&mut self, name: &str, seen_by: &[NodeId], mode: &DnsMode) -> Result<(), Refusal> {
+        self.zone.tell(name, seen_by, mode, self.fault);
+        Ok(())
+    }
+
+    fn stranger(&mut self, stranger: &Stranger) -> Result<(), Refusal> {
+        self.admit(stranger)
+    }
+
+    fn process(&self, node: NodeId) -> Process {
+        match &self.hosts[node.index()].process {
+            None => Process::Gone,
+            Some(process) if process.paused => Process::Paused,
+            Some(_) => Process::Running,
+        }
+    }
+
+    fn observe(&self, node: NodeId) -> Option<NodeView> {
+        let machine = self.node(node)?;
+        Some(crate::inspect::view(machine, self.boot(node)?, self.now))
+    }
+
+    fn events(&self, node: NodeId) -> &[Timed<TopologyEvent>] {
+        self.record.events(node)
+    }
+
+    fn notices(&self, node: NodeId) -> &[Timed<Notice>] {
+        self.record.notices(node)
+    }
+}
+
+fn pairs(paths: &[Path]) -> Vec<(u32, u32)> {
+    paths.iter().map(|path| (path.from.0, path.to.0)).collect()
+}

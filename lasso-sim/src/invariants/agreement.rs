@@ -1,0 +1,85 @@
+//! 13. After everything has healed, all nodes agree about who is there: of any two that may link up
+//! and of which one names the other, both are linked with each other.
+
+use std::collections::BTreeSet;
+
+use lasso_core::name::NodeName;
+use lasso_core::node::LinkInfo;
+
+use super::cast::Cast;
+use crate::scenario::NodeId;
+
+pub(super) const NUMBER: u32 = 13;
+
+/// What a running node knows, as far as this invariant reads it.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Which.
+    pub node: NodeId,
+    /// Its links.
+    pub links: Vec<LinkInfo>,
+    /// Whom it would dial.
+    pub candidates: BTreeSet<NodeName>,
+}
+
+impl Member {
+    fn session_with(&self, cast: &Cast, other: NodeId) -> Option<u64> {
+        let (name, incarnation) = (&cast.actor(other).name, cast.actor(other).incarnation);
+        let link = self.links.iter().find(|link| link.peer.name == *name);
+        link.filter(|link| link.peer.incarnation.0 == incarnation)
+            .map(|link| link.session)
+    }
+}
+
+/// The first two that do not agree, if any, and how.
+pub(super) fn disagreement(cast: &Cast, members: &[Member]) -> Option<(NodeId, String)> {
+    let running = |name: &NodeName| {
+        cast.nodes()
+            .filter(|(_, actor)| actor.running && actor.name == *name)
+            .count()
+    };
+    let alone: Vec<&Member> = members
+        .iter()
+        .filter(|member| running(&cast.actor(member.node).name) == 1)
+        .collect();
+    for (index, a) in alone.iter().enumerate() {
+        for b in &alone[index + 1..] {
+            let (a_name, b_name) = (&cast.actor(a.node).name, &cast.actor(b.node).name);
+            let known = a.candidates.contains(b_name) || b.candidates.contains(a_name);
+            if !known || !cast.compatible(a.node, b.node) {
+                continue;
+            }
+            let (there, back) = (a.session_with(cast, b.node), b.session_with(cast, a.node));
+            if there.is_none() || there != back {
+                let says = |session: Option<u64>| {
+                    session.map_or("no link".to_owned(), |session| {
+                        format!("session {session:016x}")
+                    })
+                };
+                let text = format!(
+                    "after everything has healed all must agree who is there; {a_name} has {} \
+                     with {b_name}, which has {}",
+                    says(there),
+                    says(back)
+                );
+                return Some((a.node, text));
+            }
+        }
+    }
+    alone.iter().find_map(|member| ghost(cast, member))
+}
+
+/// A link with somebody who does not run.
+fn ghost(cast: &Cast, member: &Member) -> Option<(NodeId, String)> {
+    let ghost = member.links.iter().find(|link| {
+        let whose = cast.whose(&link.peer.name, link.peer.incarnation.0);
+        whose.is_none_or(|peer| !cast.actor(peer).running)
+    })?;
+    let text = format!(
+        "after everything has healed all must agree who is there; {} is linked with {}, which does \
+         not run",
+        cast.actor(member.node).name,
+        ghost.peer.name
+    );
+    Some((member.node, text))
+}

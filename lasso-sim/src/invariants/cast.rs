@@ -1,0 +1,179 @@
+//! Who takes part, and what hinders them: what the invariants judge by.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+
+use lasso_core::name::{Basename, Label, NodeName};
+use lasso_core::time::Instant;
+
+use crate::scenario::{NodeId, NodeSpec};
+
+/// One node of the scenario.
+#[derive(Debug)]
+pub(super) struct Actor {
+    pub(super) name: NodeName,
+    pub(super) cluster: Label,
+    /// The cookie that it offers, and all that it accepts; empty: none is needed.
+    pub(super) secret: String,
+    pub(super) secrets: BTreeSet<String>,
+    pub(super) basenames: BTreeSet<Basename>,
+    pub(super) tick_time: Duration,
+    pub(super) running: bool,
+    pub(super) paused: bool,
+    pub(super) incarnation: u64,
+    /// When something last happened to it that its peers learn of by silence only.
+    disturbed: Option<Instant>,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Cast {
+    actors: Vec<Actor>,
+    null_cipher: bool,
+    /// Every identity that a process had, and whose it was.
+    identities: BTreeMap<(NodeName, u64), NodeId>,
+    hindered: BTreeSet<(u32, u32)>,
+    /// When paths were last freed.
+    freed: BTreeMap<(u32, u32), Instant>,
+    /// When the last fault of any kind ended.
+    last_change: Instant,
+}
+
+impl Cast {
+    pub(super) fn new(nodes: &[NodeSpec], null_cipher: bool) -> Self {
+        let mut cast = Cast {
+            actors: Vec::with_capacity(nodes.len()),
+            null_cipher,
+            identities: BTreeMap::new(),
+            hindered: BTreeSet::new(),
+            freed: BTreeMap::new(),
+            last_change: Instant::ZERO,
+        };
+        cast.actors
+            .extend(nodes.iter().map(|spec| actor(spec, null_cipher)));
+        cast
+    }
+
+    pub(super) fn actor(&self, node: NodeId) -> &Actor {
+        &self.actors[node.index()]
+    }
+
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (NodeId, &Actor)> {
+        self.actors
+            .iter()
+            .enumerate()
+            .map(|(index, actor)| (NodeId(index as u32), actor))
+    }
+
+    /// Whose process has, or had, this identity.
+    pub(super) fn whose(&self, name: &NodeName, incarnation: u64) -> Option<NodeId> {
+        self.identities.get(&(name.clone(), incarnation)).copied()
+    }
+
+    pub(super) fn started(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        spec: &NodeSpec,
+        incarnation: u64,
+    ) {
+        let disturbed = self.actors[node.index()].disturbed;
+        let mut actor = actor(spec, self.null_cipher);
+        (actor.running, actor.incarnation, actor.disturbed) = (true, incarnation, disturbed);
+        self.identities
+            .insert((actor.name.clone(), incarnation), node);
+        self.actors[node.index()] = actor;
+        self.last_change = now;
+    }
+
+    pub(super) fn renumbered(&mut self, node: NodeId, incarnation: u64) {
+        let actor = &mut self.actors[node.index()];
+        if actor.incarnation != incarnation {
+            actor.incarnation = incarnation;
+            self.identities
+                .insert((actor.name.clone(), incarnation), node);
+        }
+    }
+
+    pub(super) fn ended(&mut self, node: NodeId) {
+        let actor = &mut self.actors[node.index()];
+        (actor.running, actor.paused) = (false, false);
+    }
+
+    pub(super) fn set_paused(&mut self, node: NodeId, paused: bool) {
+        self.actors[node.index()].paused = paused;
+    }
+
+    pub(super) fn disturb_node(&mut self, now: Instant, node: NodeId) {
+        self.actors[node.index()].disturbed = Some(now);
+        self.last_change = now;
+    }
+
+    pub(super) fn paths(&mut self, now: Instant, paths: &[(u32, u32)], hindered: bool) {
+        for path in paths {
+            if hindered {
+                self.hindered.insert(*path);
+            } else if self.hindered.remove(path) {
+                self.freed.insert(*path, now);
+            }
+        }
+        self.last_change = now;
+    }
+
+    /// Two nodes know that they may link up: same cluster, secret and basenames.
+    pub(super) fn compatible(&self, a: NodeId, b: NodeId) -> bool {
+        let (a, b) = (self.actor(a), self.actor(b));
+        let admits = |x: &Actor, y: &Actor| x.basenames.contains(y.name.basename());
+        share_secret(a, b) && a.cluster == b.cluster && admits(a, b) && admits(b, a)
+    }
+
+    /// Both ends of a pair run, and nothing hinders them; since when.
+    pub(super) fn undisturbed_since(&self, a: NodeId, b: NodeId) -> Option<Instant> {
+        let well = |actor: &Actor| actor.running && !actor.paused;
+        let (there, back) = ((a.0, b.0), (b.0, a.0));
+        let hindered = self.hindered.contains(&there) || self.hindered.contains(&back);
+        if hindered || !well(self.actor(a)) || !well(self.actor(b)) {
+            return None;
+        }
+        let times = [
+            self.actor(a).disturbed,
+            self.actor(b).disturbed,
+            self.freed.get(&there).copied(),
+            self.freed.get(&back).copied(),
+        ];
+        Some(times.into_iter().flatten().max().unwrap_or(Instant::ZERO))
+    }
+
+    /// Nothing hinders any two nodes that run; since when.
+    pub(super) fn healed_since(&self) -> Option<Instant> {
+        let paused = self.actors.iter().any(|actor| actor.paused);
+        (self.hindered.is_empty() && !paused).then_some(self.last_change)
+    }
+}
+
+/// One of them accepts what the other one offers.
+pub(super) fn share_secret(a: &Actor, b: &Actor) -> bool {
+    a.secrets.contains(&b.secret) || b.secrets.contains(&a.secret)
+}
+
+fn actor(spec: &NodeSpec, null_cipher: bool) -> Actor {
+    let secret = if null_cipher {
+        String::new()
+    } else {
+        spec.cookie.clone()
+    };
+    let mut secrets = BTreeSet::from([secret.clone()]);
+    secrets.extend(spec.cookie_previous.clone());
+    Actor {
+        name: spec.name(),
+        cluster: spec.cluster.clone(),
+        secret,
+        secrets,
+        basenames: spec.config(true).basenames(),
+        tick_time: spec.settings.link.tick_time,
+        running: false,
+        paused: false,
+        incarnation: 0,
+        disturbed: None,
+    }
+}

@@ -1,0 +1,314 @@
+//! What always holds, in every scenario and every world, without asking: `scenarios.md`, numbers
+//! 1 to 6 and 13, each in a file of its own.
+//!
+//! They look only at what an input touched. A world tells [`Invariants`] what happens, in this
+//! order: for each input the events that the node told its subscribers, then
+//! [`Invariants::after`]; and it calls [`Invariants::advance`] at the times that
+//! [`Invariants::poll_timeout`] names.
+
+mod agreement;
+mod cast;
+mod coverage;
+mod epochs;
+mod incarnations;
+mod one_link;
+mod outsiders;
+mod silence;
+#[cfg(test)]
+mod tests;
+
+use core::fmt;
+use core::time::Duration;
+
+use lasso_core::event::{Change, TopologyEvent};
+use lasso_core::name::NodeName;
+use lasso_core::node::{ConnId, LinkInfo, Node};
+use lasso_core::time::Instant;
+use lasso_core::topology::Coverage;
+
+pub use self::agreement::Member;
+use self::cast::Cast;
+use crate::scenario::{NodeId, NodeSpec};
+
+/// Something that must never be so, was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Which invariant: its number in `scenarios.md`.
+    pub number: u32,
+    /// When it was seen.
+    pub at: Instant,
+    /// At which node.
+    pub node: NodeId,
+    /// What must hold, and what was seen.
+    pub text: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "invariant {}: {}", self.number, self.text)
+    }
+}
+
+/// When the last byte came on a connection of a node, as the network knows it.
+pub trait Witness {
+    /// `None`: none came, or the connection is unknown.
+    fn last_byte(&self, node: NodeId, conn: ConnId) -> Option<Instant>;
+}
+
+/// What a node knows, as far as the invariants read it. Times are the world's.
+pub trait Knowledge {
+    /// A number that differs when the set of links may differ.
+    fn links_version(&self) -> (u64, u64, u64);
+    /// All links that stand.
+    fn links(&self) -> Vec<LinkInfo>;
+    /// The link to one node.
+    fn link(&self, peer: &NodeName) -> Option<LinkInfo>;
+    /// The incarnation under which the node goes.
+    fn incarnation(&self) -> u64;
+    /// What it knows of the incarnation of another node.
+    fn known_incarnation(&self, peer: &NodeName) -> Option<u64>;
+    /// Its coverage.
+    fn coverage(&self) -> Coverage;
+    /// The names of all members, and whether they are linked.
+    fn members(&self) -> Vec<(NodeName, bool)>;
+}
+
+/// A node and when its process started on the world's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Living<'a> {
+    /// The machine.
+    pub node: &'a Node,
+    /// Its start.
+    pub boot: Instant,
+}
+
+impl Knowledge for Living<'_> {
+    fn links_version(&self) -> (u64, u64, u64) {
+        let counters = self.node.counters();
+        (
+            counters.links,
+            counters.links_replaced,
+            self.node.topology().epoch(),
+        )
+    }
+
+    fn links(&self) -> Vec<LinkInfo> {
+        crate::inspect::links(self.node, self.boot)
+    }
+
+    fn link(&self, peer: &NodeName) -> Option<LinkInfo> {
+        let link = self.node.link(peer)?;
+        Some(LinkInfo {
+            last_received: self.boot + link.last_received.since_start(),
+            ..link
+        })
+    }
+
+    fn incarnation(&self) -> u64 {
+        self.node.identity().incarnation.0
+    }
+
+    fn known_incarnation(&self, peer: &NodeName) -> Option<u64> {
+        self.node
+            .topology()
+            .known_incarnation(peer)
+            .map(|known| known.0)
+    }
+
+    fn coverage(&self) -> Coverage {
+        self.node.coverage()
+    }
+
+    fn members(&self) -> Vec<(NodeName, bool)> {
+        let members = self.node.topology().members();
+        members
+            .map(|member| (member.name().clone(), member.is_linked()))
+            .collect()
+    }
+}
+
+/// Watches a run.
+#[derive(Debug)]
+pub struct Invariants {
+    cast: Cast,
+    links: one_link::OneLink,
+    incarnations: incarnations::Incarnations,
+    silence: silence::Silence,
+    epochs: epochs::Epochs,
+    /// Of the last input: peers whose link may have changed.
+    touched: Vec<NodeName>,
+    /// Of the last input: the coverage that the last event carried.
+    told: Option<Coverage>,
+    violations: Vec<Violation>,
+}
+
+impl Invariants {
+    /// Watches these nodes. `slack` is how late the world may be: zero for an event loop, the
+    /// length of two ticks where there are ticks. `lossy`: the network loses packets by chance.
+    pub fn new(nodes: &[NodeSpec], null_cipher: bool, slack: Duration, lossy: bool) -> Self {
+        Invariants {
+            cast: Cast::new(nodes, null_cipher),
+            links: one_link::OneLink::new(nodes.len(), lossy),
+            incarnations: incarnations::Incarnations::new(nodes.len()),
+            silence: silence::Silence::new(nodes.len(), slack),
+            epochs: epochs::Epochs::new(nodes.len()),
+            touched: Vec::new(),
+            told: None,
+            violations: Vec::new(),
+        }
+    }
+
+    /// A process of a node starts.
+    pub fn started(&mut self, now: Instant, node: NodeId, spec: &NodeSpec, incarnation: u64) {
+        self.cast.started(now, node, spec, incarnation);
+        self.links.forget(node);
+        self.incarnations.forget(node);
+        self.silence.forget(node);
+        self.epochs.forget(node);
+    }
+
+    /// The process of a node is gone. `silently`: its peers are not told by its kernel.
+    pub fn ended(&mut self, now: Instant, node: NodeId, silently: bool) {
+        self.cast.ended(node);
+        self.links.forget(node);
+        self.silence.forget(node);
+        if silently {
+            self.cast.disturb_node(now, node);
+        }
+    }
+
+    /// The process of a node is frozen.
+    pub fn paused(&mut self, node: NodeId) {
+        self.cast.set_paused(node, true);
+    }
+
+    /// The process of a node goes on.
+    pub fn resumed(&mut self, now: Instant, node: NodeId) {
+        self.cast.set_paused(node, false);
+        self.cast.disturb_node(now, node);
+        self.silence.resumed(now, node);
+    }
+
+    /// These paths are hindered from now on, or no longer.
+    pub fn paths(&mut self, now: Instant, paths: &[(u32, u32)], hindered: bool) {
+        self.cast.paths(now, paths, hindered);
+    }
+
+    /// Packets get lost by chance from now on.
+    pub fn lossy(&mut self) {
+        self.links.set_lossy();
+    }
+
+    /// A node has told its subscribers something.
+    pub fn event(&mut self, now: Instant, node: NodeId, event: &TopologyEvent, seen: &dyn Witness) {
+        let mut found = Vec::new();
+        self.epochs.event(node, event, &mut found);
+        coverage::event(event, &self.cast, node, &mut found);
+        match &event.change {
+            Change::NodeConnected { name, incarnation } => {
+                self.incarnations
+                    .connected(node, name, incarnation.0, &mut found);
+                outsiders::connected(&self.cast, node, name, incarnation.0, &mut found);
+                self.touched.push(name.clone());
+            }
+            Change::NodeDisconnected { name, reason } => {
+                self.silence
+                    .disconnected(now, &self.cast, node, name, *reason, seen, &mut found);
+                self.touched.push(name.clone());
+            }
+            Change::NodeIdentified { .. } | Change::HealthUpdate { .. } => {}
+        }
+        self.told = Some(event.coverage.clone());
+        self.report(now, node, found);
+    }
+
+    /// A node has handled an input, and its events were told.
+    #[inline]
+    pub fn after(&mut self, now: Instant, node: NodeId, known: &dyn Knowledge) {
+        let version = known.links_version();
+        if self.links.version(node) == version && self.told.is_none() {
+            return;
+        }
+        self.changed(now, node, known, version);
+    }
+
+    fn changed(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        known: &dyn Knowledge,
+        version: (u64, u64, u64),
+    ) {
+        let mut found = Vec::new();
+        let replaced = self.links.version(node).1 != version.1;
+        self.cast.renumbered(node, known.incarnation());
+        let touched = core::mem::take(&mut self.touched);
+        if replaced {
+            let links = known.links();
+            self.links.set_all(now, &self.cast, node, &links);
+            self.silence.set_all(now, &self.cast, node, &links);
+        } else {
+            for peer in &touched {
+                let link = known.link(peer);
+                self.links.set(now, &self.cast, node, peer, link.as_ref());
+                self.silence.set(now, &self.cast, node, peer, link.as_ref());
+                self.incarnations
+                    .stored(node, peer, known.known_incarnation(peer), &mut found);
+            }
+        }
+        self.links.set_version(node, version);
+        if let Some(told) = self.told.take() {
+            coverage::after(&told, known, &mut found);
+        }
+        self.report(now, node, found);
+    }
+
+    /// When [`Invariants::advance`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        lasso_core::time::earliest(self.links.poll_timeout(), self.silence.poll_timeout())
+    }
+
+    /// Looks at what is due at `now`.
+    pub fn advance(&mut self, now: Instant, seen: &dyn Witness) {
+        let mut found = Vec::new();
+        self.links.advance(now, &self.cast, &mut found);
+        self.silence.advance(now, &self.cast, seen, &mut found);
+        for (node, violation) in found {
+            self.report(now, node, vec![violation]);
+        }
+    }
+
+    /// Since when nothing hinders anybody; `None`: something does.
+    pub fn healed_since(&self) -> Option<Instant> {
+        self.cast.healed_since()
+    }
+
+    /// Whether all that run agree about who is there; `None`: they do, else who does not, and why.
+    pub fn disagreement(&self, members: &[Member]) -> Option<(NodeId, String)> {
+        agreement::disagreement(&self.cast, members)
+    }
+
+    /// Notes that the nodes did not come to agree after everything had healed.
+    pub fn report_disagreement(&mut self, now: Instant, node: NodeId, text: String) {
+        self.report(now, node, vec![(agreement::NUMBER, text)]);
+    }
+
+    /// What was found so far.
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    fn report(&mut self, at: Instant, node: NodeId, found: Vec<Found>) {
+        let found = found.into_iter();
+        self.violations
+            .extend(found.map(|(number, text)| Violation {
+                number,
+                at,
+                node,
+                text,
+            }));
+    }
+}
+
+/// Number and text of a violation at a node that the caller knows.
+type Found = (u32, String);

@@ -1,0 +1,182 @@
+//! 1. At most one link per pair carries frames; both ends agree which.
+//!
+//! Each node has at most one link per peer by itself. Both ends agree when they name the same
+//! session. While the news is on its way they may differ: for five seconds where nothing hinders
+//! the two, else until silence would have told them.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use lasso_core::name::NodeName;
+use lasso_core::node::LinkInfo;
+use lasso_core::time::Instant;
+
+use super::Found;
+use super::cast::Cast;
+use crate::scenario::NodeId;
+
+const NUMBER: u32 = 1;
+/// The news that a connection is the link takes half a round trip.
+const GRACE: Duration = Duration::from_secs(5);
+/// Packets that get lost by chance make it longer.
+const GRACE_LOSSY: Duration = Duration::from_secs(60);
+/// After a fault the news may wait for TCP, at most until a node is silent for too long.
+const GRACE_AFTER: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Row {
+    session: u64,
+    incarnation: u64,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct OneLink {
+    rows: Vec<BTreeMap<NodeName, Row>>,
+    versions: Vec<(u64, u64, u64)>,
+    /// Pairs that differ, since when, and when to look again.
+    differ: BTreeMap<(NodeId, NodeId), (Instant, Instant)>,
+    grace: Duration,
+}
+
+impl OneLink {
+    pub(super) fn new(nodes: usize, lossy: bool) -> Self {
+        OneLink {
+            rows: vec![BTreeMap::new(); nodes],
+            versions: vec![(0, 0, 0); nodes],
+            differ: BTreeMap::new(),
+            grace: if lossy { GRACE_LOSSY } else { GRACE },
+        }
+    }
+
+    pub(super) fn set_lossy(&mut self) {
+        self.grace = GRACE_LOSSY;
+    }
+
+    pub(super) fn version(&self, node: NodeId) -> (u64, u64, u64) {
+        self.versions[node.index()]
+    }
+
+    pub(super) fn set_version(&mut self, node: NodeId, version: (u64, u64, u64)) {
+        self.versions[node.index()] = version;
+    }
+
+    pub(super) fn forget(&mut self, node: NodeId) {
+        self.rows[node.index()].clear();
+        self.versions[node.index()] = (0, 0, 0);
+        self.differ.retain(|(a, b), _| *a != node && *b != node);
+    }
+
+    pub(super) fn set_all(&mut self, now: Instant, cast: &Cast, node: NodeId, links: &[LinkInfo]) {
+        let before: Vec<NodeName> = self.rows[node.index()].keys().cloned().collect();
+        for name in before {
+            if !links.iter().any(|link| link.peer.name == name) {
+                self.set(now, cast, node, &name, None);
+            }
+        }
+        for link in links {
+            self.set(now, cast, node, &link.peer.name, Some(link));
+        }
+    }
+
+    pub(super) fn set(
+        &mut self,
+        now: Instant,
+        cast: &Cast,
+        node: NodeId,
+        peer: &NodeName,
+        link: Option<&LinkInfo>,
+    ) {
+        let row = link.map(|link| Row {
+            session: link.session,
+            incarnation: link.peer.incarnation.0,
+        });
+        let rows = &mut self.rows[node.index()];
+        let before = match row {
+            Some(row) => rows.insert(peer.clone(), row),
+            None => rows.remove(peer),
+        };
+        for row in [before, row].into_iter().flatten() {
+            if let Some(other) = cast.whose(peer, row.incarnation) {
+                self.compare(now, cast, node, other);
+            }
+        }
+    }
+
+    fn compare(&mut self, now: Instant, cast: &Cast, a: NodeId, b: NodeId) {
+        let pair = (a.min(b), a.max(b));
+        if a == b || self.agree(cast, a, b) {
+            self.differ.remove(&pair);
+        } else {
+            self.differ.entry(pair).or_insert((now, now + self.grace));
+        }
+    }
+
+    fn agree(&self, cast: &Cast, a: NodeId, b: NodeId) -> bool {
+        self.session(cast, a, b) == self.session(cast, b, a)
+    }
+
+    /// The session of the link that `a` has with the process of `b`.
+    fn session(&self, cast: &Cast, a: NodeId, b: NodeId) -> Option<u64> {
+        let peer = cast.actor(b);
+        let row = self.rows[a.index()].get(&peer.name)?;
+        (row.incarnation == peer.incarnation).then_some(row.session)
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.differ.values().map(|(_, look)| *look).min()
+    }
+
+    pub(super) fn advance(&mut self, now: Instant, cast: &Cast, found: &mut Vec<(NodeId, Found)>) {
+        if self.poll_timeout().is_none_or(|due| due > now) {
+            return;
+        }
+        let due: Vec<_> = self
+            .differ
+            .iter()
+            .filter(|(_, (_, look))| *look <= now)
+            .collect();
+        let due: Vec<_> = due
+            .into_iter()
+            .map(|(pair, (since, _))| (*pair, *since))
+            .collect();
+        for ((a, b), since) in due {
+            let grace = self.grace;
+            let tick_time = cast.actor(a).tick_time.max(cast.actor(b).tick_time);
+            let long = tick_time * 5 / 4 + GRACE_AFTER;
+            let until = cast.undisturbed_since(a, b).map(|quiet| {
+                let after = if quiet == Instant::ZERO {
+                    quiet
+                } else {
+                    quiet + long
+                };
+                after.max(since + grace)
+            });
+            match until {
+                Some(until) if until <= now => {
+                    self.differ.remove(&(a, b));
+                    found.push((a, (NUMBER, self.text(cast, a, b, now - since))));
+                }
+                until => {
+                    let look = until.unwrap_or(now + grace);
+                    self.differ.insert((a, b), (since, look));
+                }
+            }
+        }
+    }
+
+    fn text(&self, cast: &Cast, a: NodeId, b: NodeId, lasts: Duration) -> String {
+        let says = |x: NodeId, y: NodeId| match self.session(cast, x, y) {
+            Some(session) => format!("session {session:016x}"),
+            None => "no link".to_owned(),
+        };
+        format!(
+            "both ends must agree which connection is their link; for {lasts:?} {} has had {} with \
+             {}, which has had {}",
+            cast.actor(a).name,
+            says(a, b),
+            cast.actor(b).name,
+            says(b, a),
+        )
+    }
+}
