@@ -30,6 +30,7 @@ fn specs(count: u32) -> Vec<NodeSpec> {
             basename: basename.clone(),
             address,
             host,
+            dns_name: "app.internal".to_owned(),
             cluster: label("lasso"),
             description: Description::of(&NodeName::new(basename.clone(), address)),
             cookie: "a secret of more than thirty-two bytes".to_owned(),
