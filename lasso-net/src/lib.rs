@@ -9,6 +9,8 @@ pub mod config;
 mod conn;
 mod dns;
 mod driver;
+#[cfg(feature = "http")]
+pub mod http;
 mod notice;
 pub mod responder;
 pub mod seam;
