@@ -183,11 +183,6 @@ impl DirectWorld {
         self.invariants.violations()
     }
 
-    /// How many inputs the nodes have handled.
-    pub fn inputs_handled(&self) -> u64 {
-        self.events_handled
-    }
-
     /// The machine of a node whose process lives.
     pub fn node(&self, node: NodeId) -> Option<&Node> {
         self.hosts[node.index()]

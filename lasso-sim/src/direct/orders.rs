@@ -7,7 +7,10 @@ use lasso_core::time::Instant;
 
 use super::DirectWorld;
 use super::host::End;
+use crate::invariants::Invariants;
+use crate::record::Record;
 use crate::scenario::{NodeId, NodeSpec, Shape};
+use crate::stage::Stage;
 use crate::world::{
     Ability, Cut, DnsMode, FaultId, NodeView, Path, Process, Refusal, Stranger, Timed, World,
     WorldKind,
@@ -161,6 +164,32 @@ impl World for DirectWorld {
 
     fn notices(&self, node: NodeId) -> &[Timed<Notice>] {
         self.record.notices(node)
+    }
+}
+
+impl Stage for DirectWorld {
+    fn record(&self) -> &Record {
+        &self.record
+    }
+
+    fn record_mut(&mut self) -> &mut Record {
+        &mut self.record
+    }
+
+    fn invariants(&self) -> &Invariants {
+        &self.invariants
+    }
+
+    fn invariants_mut(&mut self) -> &mut Invariants {
+        &mut self.invariants
+    }
+
+    fn names_disturbed(&self) -> bool {
+        self.zone.is_disturbed()
+    }
+
+    fn inputs_handled(&self) -> u64 {
+        self.events_handled
     }
 }
 

@@ -5,6 +5,7 @@
 mod check;
 mod files;
 mod list;
+mod run;
 
 use std::process::ExitCode;
 
@@ -22,15 +23,19 @@ struct Arguments {
 enum Command {
     /// Reads files and says everything that is wrong with them
     Check(check::Arguments),
+    /// Runs scenarios in simulated worlds, and says of each whether it held
+    Run(run::Arguments),
     /// Lists scenarios, by theme, with where they run and how many nodes they have
     List(list::Arguments),
 }
 
 /// Something held, did not hold, or could not be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verdict {
     /// All is well.
     Held,
+    /// Something did not hold.
+    Failed,
     /// A bad file or wrong usage.
     Bad,
 }
@@ -39,6 +44,7 @@ impl From<Verdict> for ExitCode {
     fn from(verdict: Verdict) -> ExitCode {
         ExitCode::from(match verdict {
             Verdict::Held => 0,
+            Verdict::Failed => 1,
             Verdict::Bad => 2,
         })
     }
@@ -50,6 +56,7 @@ pub fn main() -> ExitCode {
     let mut out = std::io::stdout().lock();
     let done = match arguments.command {
         Command::Check(arguments) => check::run(&arguments, &mut out),
+        Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::List(arguments) => list::run(&arguments, &mut out),
     };
     match done {

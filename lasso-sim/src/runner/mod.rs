@@ -1,0 +1,437 @@
+//! Runs one scenario in one world with one seed: lets time pass, does what the steps say, and looks
+//! whether everything holds. The run ends with the first moment at which something does not.
+//!
+//! At one moment, in this order: nodes start, steps happen in the order of the file, open
+//! expectations and rules are looked at. Expectations with a window are looked at whenever something
+//! may have changed, and at the window's end.
+
+mod expect;
+mod outcome;
+#[cfg(test)]
+mod tests;
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use lasso_core::time::Instant;
+
+use self::expect::{Miss, Moment};
+pub use self::outcome::{Failure, Outcome, Verdict};
+use crate::direct::Options;
+use crate::invariants::Member;
+use crate::scenario::{self, NodeId, RuleKind, Scenario};
+use crate::stage::{Stage, stage};
+use crate::world::{FaultId, World, WorldKind};
+
+/// Lines of the trace in a failure.
+const LINES: usize = 20;
+/// Misses of one expectation that are shown.
+const MISSES: usize = 4;
+/// Digests of inputs are written into the trace this often.
+const CHECKPOINT: Duration = Duration::from_secs(600);
+/// After everything has healed, and silence would have told everybody, nodes agree within this.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// Runs a scenario. `keep_trace`: the outcome holds the whole trace.
+pub fn run(scenario: &Scenario, kind: WorldKind, seed: u64, keep_trace: bool) -> Outcome {
+    let options = Options { keep_trace, quiet: false };
+    let mut outcome = blank(scenario, kind, seed);
+    let stage = match refusal(scenario, kind, seed, options) {
+        Ok(stage) => stage,
+        Err(reason) => {
+            outcome.verdict = Verdict::Refused;
+            outcome.reason = Some(reason);
+            return outcome;
+        }
+    };
+    // A panic is a failure like any other: a sweep goes on, and its command is printed.
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        let mut run = Run::new(scenario, stage);
+        let failures = run.to_the_end();
+        (run.stage, failures)
+    }));
+    match ran {
+        Ok((mut stage, failures)) => {
+            let now = stage.now();
+            let inputs = stage.inputs_handled();
+            stage.record_mut().trace.checkpoint(now);
+            let verdict = if failures.is_empty() { Verdict::Held } else { Verdict::Failed };
+            stage.record_mut().trace.line(now, "run", format_args!("{verdict:?}"));
+            let trace = &stage.record().trace;
+            outcome.verdict = verdict;
+            outcome.trace_hash = trace.hash();
+            outcome.trace_lines = trace.lines();
+            outcome.trace = trace.text().map(str::to_owned);
+            outcome.simulated_ms = now.as_nanos() / 1_000_000;
+            outcome.inputs = inputs;
+            outcome.failures = failures;
+        }
+        Err(panic) => {
+            outcome.verdict = Verdict::Failed;
+            outcome.failures.push(panicked(&outcome.file, panic.as_ref()));
+        }
+    }
+    outcome
+}
+
+fn blank(scenario: &Scenario, kind: WorldKind, seed: u64) -> Outcome {
+    let file = scenario.source.path.display().to_string();
+    Outcome {
+        replay: format!("lasso-sim run {file} --seed {seed} --world {kind}"),
+        file,
+        title: scenario.title.clone(),
+        world: kind.to_string(),
+        seed,
+        verdict: Verdict::Held,
+        reason: None,
+        trace_hash: String::new(),
+        trace_lines: 0,
+        simulated_ms: 0,
+        inputs: 0,
+        failures: Vec::new(),
+        trace: None,
+    }
+}
+
+/// The world for a run, or why there is none.
+fn refusal(
+    scenario: &Scenario,
+    kind: WorldKind,
+    seed: u64,
+    options: Options,
+) -> Result<Box<dyn Stage>, String> {
+    if !scenario.worlds.contains(&kind) {
+        let because = scenario.because.as_deref().unwrap_or("the file says so");
+        return Err(format!("not for the {kind} world: {because}"));
+    }
+    let stage = stage(kind, scenario, seed, options)
+        .ok_or_else(|| format!("there is no {kind} world here"))?;
+    for step in &scenario.steps {
+        for action in &step.actions {
+            let lacks = action.verb.needs().into_iter().find(|ability| !stage.can(*ability));
+            if let Some(ability) = lacks {
+                let place = scenario.place(&action.loc);
+                return Err(format!("{place}: the {kind} world cannot do that ({ability:?})"));
+            }
+        }
+    }
+    Ok(stage)
+}
+
+fn panicked(file: &str, panic: &(dyn core::any::Any + Send)) -> Failure {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    Failure {
+        place: file.to_owned(),
+        at: "?".to_owned(),
+        node: None,
+        expected: "nothing panics".to_owned(),
+        seen: format!("a panic: {}", text.unwrap_or("without a text")),
+        trace: Vec::new(),
+    }
+}
+
+/// An expectation whose window is open.
+struct Open {
+    step: usize,
+    deadline: Instant,
+}
+
+struct Run<'a> {
+    scenario: &'a Scenario,
+    stage: Box<dyn Stage>,
+    /// Who starts when, the next one last.
+    starts: Vec<(Instant, NodeId)>,
+    /// When each step has happened.
+    happened: Vec<Instant>,
+    open: Vec<Open>,
+    next_checkpoint: Instant,
+    violations_seen: usize,
+}
+
+fn at(since_start: Duration) -> Instant {
+    Instant::ZERO + since_start
+}
+
+impl<'a> Run<'a> {
+    fn new(scenario: &'a Scenario, stage: Box<dyn Stage>) -> Self {
+        let mut starts: Vec<(Instant, NodeId)> = scenario
+            .node_ids()
+            .filter_map(|node| Some((at(scenario.node(node).starts?), node)))
+            .collect();
+        starts.sort_by(|a, b| b.cmp(a));
+        Run {
+            scenario,
+            stage,
+            starts,
+            happened: Vec::new(),
+            open: Vec::new(),
+            next_checkpoint: at(CHECKPOINT),
+            violations_seen: 0,
+        }
+    }
+
+    fn to_the_end(&mut self) -> Vec<Failure> {
+        let end = at(self.scenario.end);
+        loop {
+            let failures = self.moment();
+            if !failures.is_empty() {
+                return failures;
+            }
+            let now = self.stage.now();
+            let over = self.happened.len() == self.scenario.steps.len() && self.open.is_empty();
+            if now >= end && over {
+                break;
+            }
+            let until = self.next_due().unwrap_or(end).max(now);
+            self.stage.advance(until);
+        }
+        let failures = self.idle_faults();
+        if failures.is_empty() { self.settle() } else { failures }
+    }
+
+    /// Everything that happens and is looked at now.
+    fn moment(&mut self) -> Vec<Failure> {
+        let now = self.stage.now();
+        while self.next_checkpoint <= now {
+            self.stage.record_mut().trace.checkpoint(now);
+            self.next_checkpoint += CHECKPOINT;
+        }
+        let mut failures = self.start_nodes(now);
+        failures.extend(self.do_steps(now));
+        failures.extend(self.look_at_open(now));
+        failures.extend(self.look_at_rules(now));
+        failures.extend(self.new_violations());
+        failures
+    }
+
+    fn start_nodes(&mut self, now: Instant) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        while let Some((_, node)) = self.starts.pop_if(|(due, _)| *due <= now) {
+            let spec = self.scenario.node(node);
+            self.stage.attribute(FaultId(u32::MAX));
+            if let Err(refusal) = self.stage.start(node, spec) {
+                let place = self.scenario.place(&spec.loc);
+                failures.push(self.failure(place, Some(node), "it starts", &refusal.to_string()));
+            }
+        }
+        failures
+    }
+
+    fn do_steps(&mut self, now: Instant) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        while failures.is_empty() && self.happened.len() < self.scenario.steps.len() {
+            match self.is_due(now) {
+                Ok(true) => failures.extend(self.do_step(now)),
+                Ok(false) => break,
+                Err(failure) => failures.push(failure),
+            }
+        }
+        failures
+    }
+
+    /// Whether the next step happens now; an error when its condition has come too late.
+    fn is_due(&self, now: Instant) -> Result<bool, Failure> {
+        let step = &self.scenario.steps[self.happened.len()];
+        let (condition, by) = match &step.moment {
+            scenario::Moment::When { condition, by } => (condition, at(*by)),
+            _ => return Ok(self.due_at().is_some_and(|due| due <= now)),
+        };
+        let misses = Moment::new(self.scenario, &*self.stage).misses(condition, MISSES);
+        if misses.is_empty() {
+            return Ok(true);
+        }
+        match misses.into_iter().next() {
+            Some(miss) if now >= by => {
+                let show = scenario::show_duration(by.since_start());
+                let expected = format!("by {show}: {}", miss.mismatch.expected);
+                Err(self.failure(miss.place, miss.node, &expected, &miss.mismatch.seen))
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// When the next step happens, or its condition is given up.
+    fn due_at(&self) -> Option<Instant> {
+        let step = self.scenario.steps.get(self.happened.len())?;
+        Some(match &step.moment {
+            scenario::Moment::At(time) => at(*time),
+            scenario::Moment::After { step, delay } => *self.happened.get(*step)? + *delay,
+            scenario::Moment::When { by, .. } => at(*by),
+        })
+    }
+
+    fn do_step(&mut self, now: Instant) -> Vec<Failure> {
+        let index = self.happened.len();
+        let step = &self.scenario.steps[index];
+        self.happened.push(now);
+        for (number, action) in step.actions.iter().enumerate() {
+            let what = action.verb.describe(self.scenario);
+            let line = step.loc.line;
+            self.stage.record_mut().trace.line(now, "step", format_args!("line {line}: {what}"));
+            self.stage.attribute(fault(index, number));
+            let stage: &mut dyn World = &mut *self.stage;
+            if let Err(refusal) = action.verb.apply(self.scenario, stage) {
+                let place = self.scenario.place(&action.loc);
+                return vec![self.failure(place, None, &what, &refusal.to_string())];
+            }
+        }
+        if let Some(expectation) = &step.expect {
+            let deadline = now + expectation.within;
+            self.open.push(Open { step: index, deadline });
+        }
+        if !step.actions.is_empty() {
+            self.stage.record_mut().trace.checkpoint(now);
+        }
+        Vec::new()
+    }
+
+    fn look_at_open(&mut self, now: Instant) -> Vec<Failure> {
+        let mut late: Vec<(usize, Miss)> = Vec::new();
+        let mut held = Vec::new();
+        let mut moment = Moment::new(self.scenario, &*self.stage);
+        for open in &self.open {
+            let Some(expectation) = &self.scenario.steps[open.step].expect else { continue };
+            let misses = moment.misses(&expectation.expect, MISSES);
+            if misses.is_empty() {
+                held.push(open.step);
+            } else if now >= open.deadline {
+                late.extend(misses.into_iter().map(|miss| (open.step, miss)));
+            }
+        }
+        self.open.retain(|open| !held.contains(&open.step));
+        for step in held {
+            let line = self.scenario.steps[step].loc.line;
+            let trace = &mut self.stage.record_mut().trace;
+            trace.line(now, "step", format_args!("line {line}: holds"));
+        }
+        let mut failures = Vec::new();
+        for (step, miss) in late {
+            let within = self.scenario.steps[step].expect.as_ref().map(|expect| expect.within);
+            let within = within.filter(|within| *within > Duration::ZERO);
+            let within = within
+                .map(|within| format!("within {}: ", scenario::show_duration(within)))
+                .unwrap_or_default();
+            let expected = format!("{within}{}", miss.mismatch.expected);
+            failures.push(self.failure(miss.place, miss.node, &expected, &miss.mismatch.seen));
+        }
+        failures
+    }
+
+    fn look_at_rules(&self, now: Instant) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        let mut moment = Moment::new(self.scenario, &*self.stage);
+        for rule in &self.scenario.rules {
+            if now < at(rule.from) || now > at(rule.until) {
+                continue;
+            }
+            match rule.kind {
+                RuleKind::Always => {
+                    for miss in moment.misses(&rule.expect, MISSES) {
+                        let expected = format!("always: {}", miss.mismatch.expected);
+                        let seen = &miss.mismatch.seen;
+                        failures.push(self.failure(miss.place, miss.node, &expected, seen));
+                    }
+                }
+                RuleKind::Never => {
+                    if let Some(node) = moment.holds_for(&rule.expect) {
+                        let place = self.scenario.place(&rule.loc);
+                        let seen = "all its checks hold";
+                        failures.push(self.failure(place, Some(node), "never", seen));
+                    }
+                }
+            }
+        }
+        failures
+    }
+
+    fn new_violations(&mut self) -> Vec<Failure> {
+        let violations = self.stage.invariants().violations();
+        if violations.len() == self.violations_seen {
+            return Vec::new();
+        }
+        let new: Vec<_> = violations[self.violations_seen..].to_vec();
+        self.violations_seen = violations.len();
+        let place = self.scenario.source.path.display().to_string();
+        let failure = |violation: &crate::invariants::Violation| {
+            let expected = format!("invariant {} of what always holds", violation.number);
+            self.failure(place.clone(), Some(violation.node), &expected, &violation.text)
+        };
+        new.iter().take(MISSES).map(failure).collect()
+    }
+
+    /// Orders that should have touched something, and did not.
+    fn idle_faults(&self) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        for (index, step) in self.scenario.steps.iter().enumerate() {
+            for (number, action) in step.actions.iter().enumerate() {
+                let effects = self.stage.effects(fault(index, number));
+                if action.verb.must_take_effect() && effects == 0 {
+                    let expected = format!("`{}` takes effect", action.verb.describe(self.scenario));
+                    let place = self.scenario.place(&action.loc);
+                    failures.push(self.failure(place, None, &expected, "it touched nothing"));
+                }
+            }
+        }
+        failures
+    }
+
+    /// Where nothing hinders anybody, all nodes must come to agree about who is there.
+    fn settle(&mut self) -> Vec<Failure> {
+        let Some(healed) = self.stage.invariants().healed_since() else { return Vec::new() };
+        if self.stage.names_disturbed() {
+            return Vec::new();
+        }
+        let specs = self.scenario.nodes.iter();
+        let tick_time = specs.map(|spec| spec.settings.link.tick_time).max().unwrap_or_default();
+        let bound = (healed + tick_time * 5 / 4 + SETTLE).max(self.stage.now() + SETTLE);
+        loop {
+            let members = self.members();
+            let Some((node, text)) = self.stage.invariants().disagreement(&members) else { break };
+            let now = self.stage.now();
+            if now >= bound {
+                self.stage.invariants_mut().report_disagreement(now, node, text);
+                break;
+            }
+            self.stage.advance(bound);
+        }
+        self.new_violations()
+    }
+
+    fn members(&self) -> Vec<Member> {
+        let observed = |node| {
+            let view = self.stage.observe(node)?;
+            let candidates: BTreeSet<_> = view.candidates.into_iter().collect();
+            Some(Member { node, links: view.links, candidates })
+        };
+        self.scenario.node_ids().filter_map(observed).collect()
+    }
+
+    /// The next moment at which something is to be done or looked at, whatever changes before.
+    fn next_due(&self) -> Option<Instant> {
+        let now = self.stage.now();
+        let rules = self.scenario.rules.iter().flat_map(|rule| [at(rule.from), at(rule.until)]);
+        let starts = self.starts.last().map(|(due, _)| *due);
+        let open = self.open.iter().map(|open| open.deadline);
+        let all = rules.chain(starts).chain(open).chain(self.due_at());
+        all.chain([at(self.scenario.end), self.next_checkpoint]).filter(|due| *due > now).min()
+    }
+
+    fn failure(&self, place: String, node: Option<NodeId>, expected: &str, seen: &str) -> Failure {
+        let micros = self.stage.now().as_nanos() / 1_000;
+        Failure {
+            place,
+            at: format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000),
+            node: node.map(|node| self.scenario.node(node).key.clone()),
+            expected: expected.to_owned(),
+            seen: seen.to_owned(),
+            trace: self.stage.record().trace.tail(LINES),
+        }
+    }
+}
+
+/// Marks what one verb of one step does.
+fn fault(step: usize, action: usize) -> FaultId {
+    FaultId((step * 64 + action) as u32)
+}

@@ -1,0 +1,91 @@
+//! How a run went, for people and for programs.
+
+use core::fmt::{self, Write};
+
+use serde::Serialize;
+
+/// Whether everything held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Everything held.
+    Held,
+    /// Something did not.
+    Failed,
+    /// This world cannot run the file; nothing was tried.
+    Refused,
+}
+
+/// Something that did not hold.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// `file:line:column` of what did not hold; the file alone where no line demands it.
+    pub place: String,
+    /// When, in seconds since the scenario began, with six decimals.
+    pub at: String,
+    /// On which node, as the file calls it.
+    pub node: Option<String>,
+    /// What must be so.
+    pub expected: String,
+    /// What was so.
+    pub seen: String,
+    /// The last lines of the trace.
+    pub trace: Vec<String>,
+}
+
+/// How one file went in one world with one seed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    /// The file.
+    pub file: String,
+    /// Its title.
+    pub title: String,
+    /// Where it ran.
+    pub world: String,
+    /// With which seed.
+    pub seed: u64,
+    /// How it went.
+    pub verdict: Verdict,
+    /// Why it was not tried, where it was not.
+    pub reason: Option<String>,
+    /// SHA-256 of the trace.
+    pub trace_hash: String,
+    /// Lines of the trace.
+    pub trace_lines: u64,
+    /// Simulated time, in milliseconds.
+    pub simulated_ms: u64,
+    /// Inputs that the nodes have handled.
+    pub inputs: u64,
+    /// What did not hold; the run ends with the first moment at which something did not.
+    pub failures: Vec<Failure>,
+    /// The command that repeats this run.
+    pub replay: String,
+    /// The whole trace, where it was asked for.
+    #[serde(skip)]
+    pub trace: Option<String>,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let on = self.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
+        writeln!(f, "  {}: at {} s{on}", self.place, self.at)?;
+        writeln!(f, "    expected: {}", self.expected)?;
+        writeln!(f, "    seen:     {}", self.seen)?;
+        if !self.trace.is_empty() {
+            writeln!(f, "    before:")?;
+        }
+        self.trace.iter().try_for_each(|line| writeln!(f, "      {line}"))
+    }
+}
+
+impl Outcome {
+    /// The report of a failed run.
+    pub fn report(&self) -> String {
+        let mut text = String::new();
+        for failure in &self.failures {
+            let _ = write!(text, "{failure}");
+        }
+        let _ = writeln!(text, "    replay:   {}", self.replay);
+        text
+    }
+}
