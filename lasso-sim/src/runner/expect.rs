@@ -25,7 +25,11 @@ pub(super) struct Miss {
 
 impl<'a> Moment<'a> {
     pub(super) fn new(scenario: &'a Scenario, stage: &'a dyn Stage) -> Self {
-        Moment { scenario, stage, views: BTreeMap::new() }
+        Moment {
+            scenario,
+            stage,
+            views: BTreeMap::new(),
+        }
     }
 
     /// Checks that do not hold, at most `most`.
@@ -40,7 +44,11 @@ impl<'a> Moment<'a> {
                 let mismatch = self.with(node, |observed| check.holds(observed));
                 if let Err(mismatch) = mismatch {
                     let place = self.scenario.place(loc);
-                    misses.push(Miss { place, node: Some(node), mismatch });
+                    misses.push(Miss {
+                        place,
+                        node: Some(node),
+                        mismatch,
+                    });
                     if misses.len() == most {
                         return misses;
                     }
@@ -71,14 +79,21 @@ impl<'a> Moment<'a> {
                 expected: "at least one of the nodes runs".to_owned(),
                 seen: "none does".to_owned(),
             };
-            return Err(Miss { place, node: None, mismatch });
+            return Err(Miss {
+                place,
+                node: None,
+                mismatch,
+            });
         }
         Ok(running)
     }
 
     fn with<T>(&mut self, node: NodeId, read: impl FnOnce(&Observed<'_>) -> T) -> T {
         let stage = self.stage;
-        let view = self.views.entry(node).or_insert_with(|| stage.observe(node));
+        let view = self
+            .views
+            .entry(node)
+            .or_insert_with(|| stage.observe(node));
         read(&Observed {
             scenario: self.scenario,
             node,

@@ -35,7 +35,10 @@ const SETTLE: Duration = Duration::from_secs(10);
 
 /// Runs a scenario. `keep_trace`: the outcome holds the whole trace.
 pub fn run(scenario: &Scenario, kind: WorldKind, seed: u64, keep_trace: bool) -> Outcome {
-    let options = Options { keep_trace, quiet: false };
+    let options = Options {
+        keep_trace,
+        quiet: false,
+    };
     let mut outcome = blank(scenario, kind, seed);
     let stage = match refusal(scenario, kind, seed, options) {
         Ok(stage) => stage,
@@ -56,8 +59,15 @@ pub fn run(scenario: &Scenario, kind: WorldKind, seed: u64, keep_trace: bool) ->
             let now = stage.now();
             let inputs = stage.inputs_handled();
             stage.record_mut().trace.checkpoint(now);
-            let verdict = if failures.is_empty() { Verdict::Held } else { Verdict::Failed };
-            stage.record_mut().trace.line(now, "run", format_args!("{verdict:?}"));
+            let verdict = if failures.is_empty() {
+                Verdict::Held
+            } else {
+                Verdict::Failed
+            };
+            stage
+                .record_mut()
+                .trace
+                .line(now, "run", format_args!("{verdict:?}"));
             let trace = &stage.record().trace;
             outcome.verdict = verdict;
             outcome.trace_hash = trace.hash();
@@ -69,7 +79,9 @@ pub fn run(scenario: &Scenario, kind: WorldKind, seed: u64, keep_trace: bool) ->
         }
         Err(panic) => {
             outcome.verdict = Verdict::Failed;
-            outcome.failures.push(panicked(&outcome.file, panic.as_ref()));
+            outcome
+                .failures
+                .push(panicked(&outcome.file, panic.as_ref()));
         }
     }
     outcome
@@ -109,10 +121,16 @@ fn refusal(
         .ok_or_else(|| format!("there is no {kind} world here"))?;
     for step in &scenario.steps {
         for action in &step.actions {
-            let lacks = action.verb.needs().into_iter().find(|ability| !stage.can(*ability));
+            let lacks = action
+                .verb
+                .needs()
+                .into_iter()
+                .find(|ability| !stage.can(*ability));
             if let Some(ability) = lacks {
                 let place = scenario.place(&action.loc);
-                return Err(format!("{place}: the {kind} world cannot do that ({ability:?})"));
+                return Err(format!(
+                    "{place}: the {kind} world cannot do that ({ability:?})"
+                ));
             }
         }
     }
@@ -188,7 +206,11 @@ impl<'a> Run<'a> {
             self.stage.advance(until);
         }
         let failures = self.idle_faults();
-        if failures.is_empty() { self.settle() } else { failures }
+        if failures.is_empty() {
+            self.settle()
+        } else {
+            failures
+        }
     }
 
     /// Everything that happens and is looked at now.
@@ -269,7 +291,10 @@ impl<'a> Run<'a> {
         for (number, action) in step.actions.iter().enumerate() {
             let what = action.verb.describe(self.scenario);
             let line = step.loc.line;
-            self.stage.record_mut().trace.line(now, "step", format_args!("line {line}: {what}"));
+            self.stage
+                .record_mut()
+                .trace
+                .line(now, "step", format_args!("line {line}: {what}"));
             self.stage.attribute(fault(index, number));
             let stage: &mut dyn World = &mut *self.stage;
             if let Err(refusal) = action.verb.apply(self.scenario, stage) {
@@ -279,7 +304,10 @@ impl<'a> Run<'a> {
         }
         if let Some(expectation) = &step.expect {
             let deadline = now + expectation.within;
-            self.open.push(Open { step: index, deadline });
+            self.open.push(Open {
+                step: index,
+                deadline,
+            });
         }
         if !step.actions.is_empty() {
             self.stage.record_mut().trace.checkpoint(now);
@@ -292,7 +320,9 @@ impl<'a> Run<'a> {
         let mut held = Vec::new();
         let mut moment = Moment::new(self.scenario, &*self.stage);
         for open in &self.open {
-            let Some(expectation) = &self.scenario.steps[open.step].expect else { continue };
+            let Some(expectation) = &self.scenario.steps[open.step].expect else {
+                continue;
+            };
             let misses = moment.misses(&expectation.expect, MISSES);
             if misses.is_empty() {
                 held.push(open.step);
@@ -308,7 +338,10 @@ impl<'a> Run<'a> {
         }
         let mut failures = Vec::new();
         for (step, miss) in late {
-            let within = self.scenario.steps[step].expect.as_ref().map(|expect| expect.within);
+            let within = self.scenario.steps[step]
+                .expect
+                .as_ref()
+                .map(|expect| expect.within);
             let within = within.filter(|within| *within > Duration::ZERO);
             let within = within
                 .map(|within| format!("within {}: ", scenario::show_duration(within)))
@@ -356,7 +389,12 @@ impl<'a> Run<'a> {
         let place = self.scenario.source.path.display().to_string();
         let failure = |violation: &crate::invariants::Violation| {
             let expected = format!("invariant {} of what always holds", violation.number);
-            self.failure(place.clone(), Some(violation.node), &expected, &violation.text)
+            self.failure(
+                place.clone(),
+                Some(violation.node),
+                &expected,
+                &violation.text,
+            )
         };
         new.iter().take(MISSES).map(failure).collect()
     }
@@ -368,7 +406,8 @@ impl<'a> Run<'a> {
             for (number, action) in step.actions.iter().enumerate() {
                 let effects = self.stage.effects(fault(index, number));
                 if action.verb.must_take_effect() && effects == 0 {
-                    let expected = format!("`{}` takes effect", action.verb.describe(self.scenario));
+                    let expected =
+                        format!("`{}` takes effect", action.verb.describe(self.scenario));
                     let place = self.scenario.place(&action.loc);
                     failures.push(self.failure(place, None, &expected, "it touched nothing"));
                 }
@@ -379,19 +418,28 @@ impl<'a> Run<'a> {
 
     /// Where nothing hinders anybody, all nodes must come to agree about who is there.
     fn settle(&mut self) -> Vec<Failure> {
-        let Some(healed) = self.stage.invariants().healed_since() else { return Vec::new() };
+        let Some(healed) = self.stage.invariants().healed_since() else {
+            return Vec::new();
+        };
         if self.stage.names_disturbed() {
             return Vec::new();
         }
         let specs = self.scenario.nodes.iter();
-        let tick_time = specs.map(|spec| spec.settings.link.tick_time).max().unwrap_or_default();
+        let tick_time = specs
+            .map(|spec| spec.settings.link.tick_time)
+            .max()
+            .unwrap_or_default();
         let bound = (healed + tick_time * 5 / 4 + SETTLE).max(self.stage.now() + SETTLE);
         loop {
             let members = self.members();
-            let Some((node, text)) = self.stage.invariants().disagreement(&members) else { break };
+            let Some((node, text)) = self.stage.invariants().disagreement(&members) else {
+                break;
+            };
             let now = self.stage.now();
             if now >= bound {
-                self.stage.invariants_mut().report_disagreement(now, node, text);
+                self.stage
+                    .invariants_mut()
+                    .report_disagreement(now, node, text);
                 break;
             }
             self.stage.advance(bound);
@@ -403,7 +451,11 @@ impl<'a> Run<'a> {
         let observed = |node| {
             let view = self.stage.observe(node)?;
             let candidates: BTreeSet<_> = view.candidates.into_iter().collect();
-            Some(Member { node, links: view.links, candidates })
+            Some(Member {
+                node,
+                links: view.links,
+                candidates,
+            })
         };
         self.scenario.node_ids().filter_map(observed).collect()
     }
@@ -411,11 +463,17 @@ impl<'a> Run<'a> {
     /// The next moment at which something is to be done or looked at, whatever changes before.
     fn next_due(&self) -> Option<Instant> {
         let now = self.stage.now();
-        let rules = self.scenario.rules.iter().flat_map(|rule| [at(rule.from), at(rule.until)]);
+        let rules = self
+            .scenario
+            .rules
+            .iter()
+            .flat_map(|rule| [at(rule.from), at(rule.until)]);
         let starts = self.starts.last().map(|(due, _)| *due);
         let open = self.open.iter().map(|open| open.deadline);
         let all = rules.chain(starts).chain(open).chain(self.due_at());
-        all.chain([at(self.scenario.end), self.next_checkpoint]).filter(|due| *due > now).min()
+        all.chain([at(self.scenario.end), self.next_checkpoint])
+            .filter(|due| *due > now)
+            .min()
     }
 
     fn failure(&self, place: String, node: Option<NodeId>, expected: &str, seen: &str) -> Failure {

@@ -67,14 +67,20 @@ pub struct Outcome {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let on = self.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
+        let on = self
+            .node
+            .as_ref()
+            .map(|node| format!(" on {node}"))
+            .unwrap_or_default();
         writeln!(f, "  {}: at {} s{on}", self.place, self.at)?;
         writeln!(f, "    expected: {}", self.expected)?;
         writeln!(f, "    seen:     {}", self.seen)?;
         if !self.trace.is_empty() {
             writeln!(f, "    before:")?;
         }
-        self.trace.iter().try_for_each(|line| writeln!(f, "      {line}"))
+        self.trace
+            .iter()
+            .try_for_each(|line| writeln!(f, "      {line}"))
     }
 }
 

@@ -46,7 +46,11 @@ fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
     let (first, last) = text.split_once("..").ok_or_else(wrong)?;
     let last = last.strip_prefix('=').unwrap_or(last);
     let range = first.parse().map_err(|_| wrong())?..=last.parse().map_err(|_| wrong())?;
-    if range.is_empty() { Err(format!("`{text}` holds no seed")) } else { Ok(range) }
+    if range.is_empty() {
+        Err(format!("`{text}` holds no seed"))
+    } else {
+        Ok(range)
+    }
 }
 
 /// All runs of one file in one world.
@@ -57,8 +61,13 @@ struct Group {
 
 /// Runs every file with every seed in every world.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verdict> {
-    let Some(scenarios) = read_all(&arguments.paths, out)? else { return Ok(Verdict::Bad) };
-    let seeds = arguments.seeds.clone().unwrap_or(arguments.seed..=arguments.seed);
+    let Some(scenarios) = read_all(&arguments.paths, out)? else {
+        return Ok(Verdict::Bad);
+    };
+    let seeds = arguments
+        .seeds
+        .clone()
+        .unwrap_or(arguments.seed..=arguments.seed);
     let groups = groups(&scenarios, &arguments.world);
     let jobs: Vec<(usize, u64)> = (0..groups.len())
         .flat_map(|group| seeds.clone().map(move |seed| (group, seed)))
@@ -66,12 +75,19 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verd
     let human = arguments.format == "human";
     let mut verdict = Verdict::Held;
     let mut trace = arguments.trace.as_ref().map(fs::File::create).transpose()?;
-    let threads = arguments.jobs.or_else(|| thread::available_parallelism().ok());
+    let threads = arguments
+        .jobs
+        .or_else(|| thread::available_parallelism().ok());
     let threads = threads.map_or(1, NonZeroUsize::get);
     let mut so_far = Summary::default();
     let one = |(group, seed): (usize, u64)| {
         let group: &Group = &groups[group];
-        runner::run(&scenarios[group.scenario], group.world, seed, arguments.trace.is_some())
+        runner::run(
+            &scenarios[group.scenario],
+            group.world,
+            seed,
+            arguments.trace.is_some(),
+        )
     };
     let count = seeds.clone().count();
     in_order(&jobs, threads, one, |outcome| {
@@ -84,7 +100,11 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verd
             return writeln!(out);
         }
         so_far.add(outcome, out)?;
-        if so_far.runs == count { core::mem::take(&mut so_far).show(out) } else { Ok(()) }
+        if so_far.runs == count {
+            core::mem::take(&mut so_far).show(out)
+        } else {
+            Ok(())
+        }
     })?;
     Ok(verdict)
 }
@@ -127,10 +147,16 @@ fn groups(scenarios: &[Scenario], world: &str) -> Vec<Group> {
     let mut groups = Vec::new();
     for (index, scenario) in scenarios.iter().enumerate() {
         for kind in simulated {
-            let wanted =
-                if world == "all" { scenario.worlds.contains(&kind) } else { kind.name() == world };
+            let wanted = if world == "all" {
+                scenario.worlds.contains(&kind)
+            } else {
+                kind.name() == world
+            };
             if wanted {
-                groups.push(Group { scenario: index, world: kind });
+                groups.push(Group {
+                    scenario: index,
+                    world: kind,
+                });
             }
         }
     }
@@ -164,7 +190,9 @@ fn in_order<J: Copy + Sync, R: Send>(
         let mut early = std::collections::BTreeMap::new();
         let mut wanted = 0;
         while wanted < jobs.len() {
-            let Ok((index, result)) = receiver.recv() else { break };
+            let Ok((index, result)) = receiver.recv() else {
+                break;
+            };
             early.insert(index, result);
             while let Some(result) = early.remove(&wanted) {
                 if let Err(error) = take(result) {
@@ -197,7 +225,11 @@ impl Summary {
         if outcome.verdict == runner::Verdict::Failed {
             self.failed += 1;
             let (file, world, seed) = (&outcome.file, &outcome.world, outcome.seed);
-            writeln!(out, "FAILED   {file} {world} seed {seed}: {}", outcome.title)?;
+            writeln!(
+                out,
+                "FAILED   {file} {world} seed {seed}: {}",
+                outcome.title
+            )?;
             out.write_all(outcome.report().as_bytes())?;
         }
         self.last = Some(outcome);
@@ -215,7 +247,10 @@ impl Summary {
         if self.runs == 1 {
             let hash = &last.trace_hash;
             let seed = last.seed;
-            return writeln!(out, "{word}   {file} {world} seed {seed}  {simulated} s  trace {hash}");
+            return writeln!(
+                out,
+                "{word}   {file} {world} seed {seed}  {simulated} s  trace {hash}"
+            );
         }
         let held = self.runs - self.failed;
         let mut hash = String::new();
@@ -223,7 +258,10 @@ impl Summary {
             hash.push_str(&format!("{byte:02x}"));
         }
         let runs = self.runs;
-        writeln!(out, "{word}   {file} {world} {held} of {runs} seeds  {simulated} s  traces {hash}")
+        writeln!(
+            out,
+            "{word}   {file} {world} {held} of {runs} seeds  {simulated} s  traces {hash}"
+        )
     }
 }
 
