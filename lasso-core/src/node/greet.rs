@@ -128,7 +128,12 @@ impl Node {
         let (theirs, probe) = (hello.identity.clone(), hello.probe || conn.probe);
         if let Some(standing) = self.links.get(&theirs.name).copied() {
             let incarnation = self.standing_incarnation(standing);
-            if !(probe && incarnation == Some(theirs.incarnation)) {
+            // A link that is not silent needs no successor, whatever the other side thinks of it:
+            // where both sides test at once, the second test would end what the first has won.
+            let succeeds = probe
+                && incarnation == Some(theirs.incarnation)
+                && self.is_silent(now, &theirs.name);
+            if !succeeds {
                 return self.ask(now, id, standing);
             }
         } else if let Some(known) = self.topology.known_incarnation(&theirs.name)

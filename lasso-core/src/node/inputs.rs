@@ -130,7 +130,7 @@ impl Node {
         }
     }
 
-    fn is_silent(&self, now: Instant, name: &NodeName) -> bool {
+    pub(super) fn is_silent(&self, now: Instant, name: &NodeName) -> bool {
         let conn = self.links.get(name).and_then(|id| self.conns.get(id));
         let half = self.config.settings.link.tick_time / 2;
         conn.is_some_and(|conn| now - conn.link.last_received() >= half)
