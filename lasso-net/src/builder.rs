@@ -1,12 +1,10 @@
 //! How a program starts a node.
 
-use core::fmt::Display;
-use core::str::FromStr;
 use core::time::Duration;
 use std::net::SocketAddr;
 
 use lasso_core::config::Settings;
-use lasso_core::name::{Label, NodeName};
+use lasso_core::name::{Label, NameError, NodeName};
 use lasso_core::secure::Cookie;
 
 use crate::cluster::{Cluster, StartError};
@@ -49,10 +47,13 @@ impl Builder {
 
     /// The node's name, `basename@ip` or `basename@ip:port`: basename, address and port in one.
     pub fn name(mut self, name: &str) -> Self {
-        if let Some(name) = self.read::<NodeName>("CLUSTER_NODE_BASENAME", name) {
-            self.config.basename = Some(name.basename().clone());
-            self.config.ip = Some(name.address().ip());
-            self.config.port = name.address().port();
+        match name.parse::<NodeName>() {
+            Ok(name) => {
+                self.config.basename = Some(name.basename().clone());
+                self.config.ip = Some(name.address().ip());
+                self.config.port = name.address().port();
+            }
+            Err(error) => self.refuse("CLUSTER_NODE_BASENAME", name, &error),
         }
         self
     }
@@ -70,26 +71,24 @@ impl Builder {
     }
 
     /// The cluster's name, `lasso` by default.
-    pub fn cluster_name(mut self, name: &str) -> Self {
-        match Label::new("cluster name", name) {
-            Ok(label) => self.config.cluster = label,
-            Err(error) => self.refuse("CLUSTER_NAME", name, error),
-        }
-        self
+    pub fn cluster_name(self, name: &str) -> Self {
+        self.take("CLUSTER_NAME", name, |config, read| {
+            config.cluster = read.cluster
+        })
     }
 
     /// A DNS name under which other nodes are found; may be called several times.
-    pub fn query(mut self, query: &str) -> Self {
-        let query = self.read("CLUSTER_DNS_QUERY", query);
-        self.config.queries.extend(query);
-        self
+    pub fn query(self, query: &str) -> Self {
+        self.take("CLUSTER_DNS_QUERY", query, |config, read| {
+            config.queries.extend(read.queries)
+        })
     }
 
     /// A node to dial, by its name; may be called several times.
-    pub fn peer(mut self, name: &str) -> Self {
-        let peer = self.read("CLUSTER_PEERS", name);
-        self.config.peers.extend(peer);
-        self
+    pub fn peer(self, name: &str) -> Self {
+        self.take("CLUSTER_PEERS", name, |config, read| {
+            config.peers.extend(read.peers)
+        })
     }
 
     /// The resolver to ask, in place of the system's.
@@ -99,30 +98,24 @@ impl Builder {
     }
 
     /// The region, `unknown` by default.
-    pub fn region(mut self, region: &str) -> Self {
-        match Label::new("region", region) {
-            Ok(label) => self.config.region = label,
-            Err(error) => self.refuse("CLUSTER_REGION", region, error),
-        }
-        self
+    pub fn region(self, region: &str) -> Self {
+        self.take("CLUSTER_REGION", region, |config, read| {
+            config.region = read.region
+        })
     }
 
     /// A role; may be called several times.
-    pub fn role(mut self, role: &str) -> Self {
-        match Label::new("role", role) {
-            Ok(label) => {
-                self.config.roles.insert(label);
-            }
-            Err(error) => self.refuse("APP_ROLE", role, error),
-        }
-        self
+    pub fn role(self, role: &str) -> Self {
+        self.take("APP_ROLE", role, |config, read| {
+            config.roles.extend(read.roles)
+        })
     }
 
     /// The application's version.
     pub fn version(mut self, version: &str) -> Self {
         match Label::new("version", version) {
             Ok(label) => self.config.version = label,
-            Err(error) => self.refuse("version", version, error),
+            Err(error) => self.refuse("version", version, &error),
         }
         self
     }
@@ -189,20 +182,22 @@ impl Builder {
         Cluster::start_on(platform, config, entropy()?, self.config.listen_on(), None).await
     }
 
-    fn read<T: FromStr>(&mut self, variable: &'static str, text: &str) -> Option<T>
-    where
-        T::Err: Display,
-    {
-        match text.parse() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.refuse(variable, text, error);
-                None
-            }
+    /// Reads one variable as a flag would be read, and moves it over.
+    fn take(
+        mut self,
+        variable: &'static str,
+        text: &str,
+        into: impl FnOnce(&mut Config, Config),
+    ) -> Self {
+        let mut read = Config::default();
+        match read.set(variable, text) {
+            Ok(()) => into(&mut self.config, read),
+            Err(ConfigErrors(errors)) => self.errors.extend(errors),
         }
+        self
     }
 
-    fn refuse(&mut self, variable: &'static str, text: &str, error: impl Display) {
+    fn refuse(&mut self, variable: &'static str, text: &str, error: &NameError) {
         self.errors.push(ConfigError {
             variable: variable.into(),
             value: Some(text.to_owned()),

@@ -56,8 +56,9 @@ impl Shared {
     }
 
     fn handle(&self, input: Input) {
-        let now = self.now();
         let mut node = self.node.lock();
+        // Read under the lock: no input may be older than one that was handled before it.
+        let now = self.now();
         if let Some(observer) = &self.observer {
             observer.input(now, &input);
         }
@@ -65,6 +66,12 @@ impl Shared {
         if let Some(observer) = &self.observer {
             observer.handled(now, &node);
         }
+    }
+
+    /// Whether the machine has a deadline that has passed.
+    fn is_due(&self) -> bool {
+        let deadline = self.node.lock().poll_timeout();
+        deadline.is_some_and(|deadline| deadline <= self.now())
     }
 
     fn next_output(&self) -> Option<Output> {
@@ -126,6 +133,10 @@ pub(crate) async fn run<P: Platform>(
                     let Ok(happening) = inbox.try_recv() else { break };
                     driver.on(happening);
                     driver.perform_all();
+                }
+                // More may wait already: peers that never pause must not hold up the clock.
+                if shared.is_due() {
+                    shared.handle(Input::Tick);
                 }
             }
             () = shared.woken.notified() => {}

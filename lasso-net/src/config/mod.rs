@@ -123,23 +123,27 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Sets one variable of [`VARIABLES`] from its text, as a flag would.
+    /// Sets one variable of [`VARIABLES`] from its text, as a flag would; an empty text is refused.
     ///
     /// # Errors
     /// The text is not acceptable, or there is no such variable; nothing was changed.
-    pub fn set(&mut self, variable: &'static str, text: &str) -> Result<(), ConfigError> {
+    pub fn set(&mut self, variable: &'static str, text: &str) -> Result<(), ConfigErrors> {
         let known = Variable::named(variable);
-        let set = known.map_or(Err("no such variable".into()), |known| {
-            (known.set)(self, text)
-        });
-        set.map_err(|problem| ConfigError {
-            variable: variable.into(),
-            value: known
-                .filter(|known| !known.secret)
-                .map(|_| error::shown(text)),
-            origin: Origin::Program,
-            problem,
-            accepted: known.map_or("", |known| known.accepted).into(),
+        let set = match (known, text.trim()) {
+            (None, _) => Err("no such variable".into()),
+            (_, "") => Err("it is empty".into()),
+            (Some(known), text) => (known.set)(self, text),
+        };
+        set.map_err(|problem| {
+            ConfigErrors(vec![ConfigError {
+                variable: variable.into(),
+                value: known
+                    .filter(|known| !known.secret)
+                    .map(|_| error::shown(text)),
+                origin: Origin::Program,
+                problem,
+                accepted: known.map_or("", |known| known.accepted).into(),
+            }])
         })
     }
 

@@ -1,10 +1,13 @@
 //! What must hold between variables.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use lasso_core::name::ROLES_MAX;
 
 use super::{
     COOKIE_ADVISED, COOKIE_MIN, Config, ConfigError, ConfigErrors, ConfigWarning, Origin, Variable,
-    show_duration,
+    parse, show_duration,
 };
 
 /// Checks every relation. `broken` are the variables whose own value was refused already: what
@@ -21,6 +24,7 @@ pub(super) fn check(
         errors: Vec::new(),
         warnings: Vec::new(),
     };
+    check.ranges();
     check.clustering();
     check.cookies();
     check.ports();
@@ -45,6 +49,38 @@ impl Check<'_> {
         self.config.is_clustered()
             || self.broken.contains("CLUSTER_DNS_QUERY")
             || self.broken.contains("CLUSTER_PEERS")
+    }
+
+    /// What the parsers see to, for a configuration that a program filled field by field.
+    fn ranges(&mut self) {
+        let config = self.config;
+        let unreachable = |ip: &IpAddr| parse::reachable(*ip).is_err();
+        if let Some(ip) = config.ip.filter(unreachable) {
+            let problem = "peers cannot reach it";
+            self.refuse("CLUSTER_NODE_IP", Some(ip.to_string()), problem);
+        }
+        for peer in &config.peers {
+            if unreachable(&peer.address().ip()) || peer.address().port() == 0 {
+                self.refuse(
+                    "CLUSTER_PEERS",
+                    Some(peer.to_string()),
+                    "it cannot be dialled",
+                );
+            }
+        }
+        for (name, value) in [
+            ("CLUSTER_PORT", u32::from(config.port)),
+            ("EXPECTED_NODE_COUNT", config.expected_nodes),
+            ("HTTP_PORT", u32::from(config.http_port)),
+        ] {
+            if value == 0 {
+                self.refuse(name, Some("0".into()), "it is out of range");
+            }
+        }
+        if config.roles.len() > ROLES_MAX {
+            let count = config.roles.len();
+            self.refuse("APP_ROLE", None, &format!("{count} roles are too many"));
+        }
     }
 
     /// What clustering needs is there, and a node that is named is no silent single node.

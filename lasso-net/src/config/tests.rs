@@ -441,11 +441,45 @@ fn a_program_may_set_a_variable_by_its_text() {
     config.set("CLUSTER_TICK_TIME", "8s").unwrap();
     assert_eq!(config.settings.link.tick_time, Duration::from_secs(8));
     let before = format!("{config:?}");
-    let error = config.set("CLUSTER_PORT", "none").unwrap_err().to_string();
+    let error = config.set("CLUSTER_PORT", "none").unwrap_err().0[0].to_string();
     assert_eq!(
         error,
         "CLUSTER_PORT is `none` (program): it is not a port; accepted: 1 to 65535"
     );
     assert!(config.set("CLUSTER_PROT", "1").is_err());
     assert_eq!(format!("{config:?}"), before);
+}
+
+#[test]
+fn what_a_program_filled_in_is_held_against_the_same_bounds() {
+    let errors = |fill: &dyn Fn(&mut Config)| {
+        let mut config = load(&clustered()).unwrap().config;
+        fill(&mut config);
+        let errors = config.validate().unwrap_err().0;
+        errors
+            .into_iter()
+            .map(|error| error.variable)
+            .collect::<Vec<_>>()
+    };
+    let many = || (0..33).map(|n| Label::new("role", &n.to_string()).unwrap());
+    assert_eq!(
+        errors(&|c| c.ip = Some([0, 0, 0, 0].into())),
+        ["CLUSTER_NODE_IP"]
+    );
+    assert_eq!(errors(&|c| c.port = 0), ["CLUSTER_PORT"]);
+    assert_eq!(errors(&|c| c.http_port = 0), ["HTTP_PORT"]);
+    assert_eq!(errors(&|c| c.expected_nodes = 0), ["EXPECTED_NODE_COUNT"]);
+    assert_eq!(errors(&|c| c.roles = many().collect()), ["APP_ROLE"]);
+    assert_eq!(
+        errors(&|c| c.settings.link.tick_time = Duration::ZERO),
+        ["link.tick_time"]
+    );
+    assert_eq!(
+        errors(&|c| c.peers = vec!["lasso@0.0.0.0".parse().unwrap()]),
+        ["CLUSTER_PEERS"]
+    );
+    assert_eq!(
+        Config::default().set("APP_ROLE", " ").unwrap_err().0.len(),
+        1
+    );
 }
