@@ -146,8 +146,7 @@ impl Builder {
     /// # Panics
     /// Outside a tokio runtime.
     pub async fn start(self) -> Result<Cluster, StartError> {
-        let platform = TokioPlatform::new(self.config.dns_server)
-            .map_err(|error| StartError::System(error.to_string()))?;
+        let platform = TokioPlatform::new(self.config.dns_server);
         self.start_on(platform).await
     }
 

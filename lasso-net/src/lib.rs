@@ -7,7 +7,7 @@ mod builder;
 mod cluster;
 pub mod config;
 mod conn;
-mod dns;
+pub mod dns;
 mod driver;
 #[cfg(feature = "http")]
 pub mod http;

@@ -20,10 +20,10 @@ pub(crate) struct TokioPlatform {
 
 impl TokioPlatform {
     /// Asks `dns_server`, or the system's resolvers.
-    pub(crate) fn new(dns_server: Option<SocketAddr>) -> Result<Self, crate::dns::ResolverError> {
-        Ok(TokioPlatform {
-            resolver: Resolver::new(dns_server)?,
-        })
+    pub(crate) fn new(dns_server: Option<SocketAddr>) -> Self {
+        TokioPlatform {
+            resolver: Resolver::new(dns_server),
+        }
     }
 }
 
