@@ -156,6 +156,8 @@ async fn accept<L: Listener>(
 ) where
     L::Stream: Send,
 {
+    // One line in the log per change, not per try.
+    let mut failing = false;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -164,6 +166,9 @@ async fn accept<L: Listener>(
         };
         match accepted {
             Ok((stream, from)) => {
+                if core::mem::take(&mut failing) {
+                    tracing::info!("connections are accepted again");
+                }
                 if happenings
                     .send(Happening::Accepted(stream, from))
                     .await
@@ -174,7 +179,10 @@ async fn accept<L: Listener>(
             }
             Err(error) => {
                 // Out of sockets, most likely: what is there goes on, and more may come later.
-                tracing::warn!(%error, "accepting a connection failed");
+                if !failing {
+                    tracing::warn!(%error, "connections cannot be accepted");
+                }
+                failing = true;
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
             }
         }
