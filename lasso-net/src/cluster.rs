@@ -300,3 +300,14 @@ impl fmt::Debug for Shared {
         f.write_str("Shared")
     }
 }
+
+#[cfg(feature = "http")]
+impl crate::http::HealthSource for Cluster {
+    fn health(&self) -> HealthReport {
+        Cluster::health(self)
+    }
+
+    fn is_ready(&self) -> bool {
+        Cluster::is_ready(self)
+    }
+}

@@ -1,0 +1,48 @@
+//! Why the program ends with something other than success.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use lasso::config::{ConfigErrors, EXIT_CONFIG};
+
+/// A text for the operator, and the exit code.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    text: String,
+    code: u8,
+}
+
+impl Failure {
+    /// Something went wrong while running: exit code 1.
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Failure {
+            text: text.into(),
+            code: 1,
+        }
+    }
+
+    /// The configuration was refused.
+    pub(crate) fn config(errors: ConfigErrors) -> Self {
+        Failure {
+            text: errors.to_string(),
+            code: EXIT_CONFIG,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Says what went wrong, if anything did, and makes it the exit code.
+pub(crate) fn exit(result: Result<(), Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::from(failure.code)
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The program that operators run: one node, or a whole cluster on one machine.
+//!
+//! ```text
+//! cargo run --example node -- --check-config
+//! cargo run --example node -- --local 3
+//! cargo run --example node -- --local 3 --script demo
+//! ```
+//!
+//! `cli` says what may be asked for, `run` is one node, `logs` is what it tells its operator, and
+//! `local` starts many nodes as processes of their own and shows what they say of each other.
+
+mod cli;
+mod failure;
+mod local;
+mod logs;
+mod report;
+mod run;
+mod signals;
+
+use std::process::ExitCode;
+
+use cli::Job;
+
+fn main() -> ExitCode {
+    match cli::parse() {
+        Job::Keygen => run::keygen(),
+        Job::CheckConfig(node) => run::check_config(&node),
+        Job::Node(node) => run::node(node),
+        Job::Local(local) => local::run(local),
+    }
+}

@@ -1,0 +1,247 @@
+//! One node, from its configuration to its goodbye.
+
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use lasso::config::{Config, Loaded, keygen as new_secret};
+use lasso::{Cluster, Label, Member, StartError, TopologyEvent, TopologyUpdate};
+use tokio::io::{AsyncWriteExt, Stdout};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, interval_at};
+use tracing::{info, warn};
+
+use crate::cli::NodeOptions;
+use crate::failure::{self, Failure};
+use crate::logs;
+use crate::report::Report;
+use crate::signals::Signals;
+
+/// A clustered node that has nobody after this says so,
+const ALONE_AFTER: Duration = Duration::from_secs(30);
+/// and again after this, for as long as it has nobody.
+const ALONE_AGAIN: Duration = Duration::from_secs(300);
+
+/// Prints a new secret.
+pub(crate) fn keygen() -> ExitCode {
+    failure::exit(match new_secret() {
+        Ok(secret) => {
+            println!("{secret}");
+            Ok(())
+        }
+        Err(error) => Err(Failure::new(format!(
+            "the system gives no randomness: {error}"
+        ))),
+    })
+}
+
+/// Prints the configuration as it would be used, or everything that is wrong with it.
+pub(crate) fn check_config(options: &NodeOptions) -> ExitCode {
+    failure::exit(match options.loader().load() {
+        Ok(loaded) => {
+            print_config(&loaded);
+            Ok(())
+        }
+        Err(errors) => Err(Failure::config(errors)),
+    })
+}
+
+fn print_config(loaded: &Loaded) {
+    let width = |of: fn(&lasso::config::Row) -> usize| loaded.rows.iter().map(of).max();
+    let names = width(|row| row.name.len()).unwrap_or_default();
+    let values = width(|row| row.value.chars().count()).unwrap_or_default();
+    for row in &loaded.rows {
+        let value = if row.value.is_empty() {
+            "-"
+        } else {
+            &row.value
+        };
+        println!("{:<names$}  {value:<values$}  {}", row.name, row.origin);
+    }
+    for warning in &loaded.warnings {
+        eprintln!("warning: {warning}");
+    }
+}
+
+/// Runs one node until it is asked to stop.
+pub(crate) fn node(options: NodeOptions) -> ExitCode {
+    let loaded = match options.loader().load() {
+        Ok(loaded) => loaded,
+        Err(errors) => return failure::exit(Err(Failure::config(errors))),
+    };
+    logs::start(options.json);
+    // One thread is enough for a node that does nothing but know its cluster.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    failure::exit(match runtime {
+        Ok(runtime) => runtime.block_on(serve(loaded, options.child)),
+        Err(error) => Err(Failure::new(format!("no runtime: {error}"))),
+    })
+}
+
+async fn serve(loaded: Loaded, child: bool) -> Result<(), Failure> {
+    let Loaded {
+        mut config,
+        warnings,
+        ..
+    } = loaded;
+    // The builder tells the others again.
+    let repeated = config.validate().map_err(Failure::config)?;
+    for warning in warnings.iter().filter(|one| !repeated.contains(one)) {
+        warn!("{warning}");
+    }
+    config.version = Label::new("version", env!("CARGO_PKG_VERSION"))
+        .map_err(|error| Failure::new(error.to_string()))?;
+    let enabled = config.is_clustered();
+    let mut signals =
+        Signals::listen().map_err(|error| Failure::new(format!("signals: {error}")))?;
+    let (http, address) = listen(&config).await?;
+    let cluster = Cluster::builder()
+        .config(config)
+        .start()
+        .await
+        .map_err(refused)?;
+    let mut events = cluster.events();
+    let router = lasso::http::router(cluster.clone());
+    tokio::spawn(lasso::http::serve(http, router, std::future::pending()));
+    cluster.ready();
+    info!(node = %cluster.name(), http = %address, clustered = enabled, "up");
+    let mut parent = child.then(Parent::new);
+    if let Some(parent) = &mut parent {
+        parent.tell(&Report::Up { http: address }).await;
+    }
+
+    let mut alone = interval_at(Instant::now() + ALONE_AFTER, ALONE_AGAIN);
+    let why = loop {
+        tokio::select! {
+            biased;
+            signal = signals.next() => break signal,
+            () = parent_gone(&mut parent) => break "the parent process",
+            update = events.recv() => match update {
+                Some(update) => on_update(update, &cluster, &mut parent).await,
+                None => return Err(Failure::new("the node has stopped by itself")),
+            },
+            _ = alone.tick() => warn_if_alone(&cluster, enabled),
+        }
+    };
+    info!(by = why, "asked to stop; saying goodbye");
+    cluster.shutdown().await;
+    Ok(())
+}
+
+/// Listens for HTTP before anybody else can see the node.
+async fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), Failure> {
+    let address = SocketAddr::new(config.http_bind, config.http_port);
+    let listener = TcpListener::bind(address).await.map_err(|error| {
+        let why = why_not(error.kind()).map_or(error.to_string(), str::to_owned);
+        Failure::new(format!(
+            "cannot answer HTTP on {address}: {why}; HTTP_BIND and HTTP_PORT say where"
+        ))
+    })?;
+    Ok((listener, address))
+}
+
+/// Why a node did not start.
+fn refused(error: StartError) -> Failure {
+    match error {
+        StartError::Config(errors) => Failure::config(errors),
+        StartError::Bind {
+            address,
+            message,
+            kind,
+        } => {
+            let why = why_not(kind).unwrap_or(&message);
+            Failure::new(format!(
+                "cannot take links on {address}: {why}; CLUSTER_NODE_IP, CLUSTER_BIND and \
+                 CLUSTER_PORT say where"
+            ))
+        }
+        other => Failure::new(other.to_string()),
+    }
+}
+
+/// Why an address cannot be listened on, in an operator's words.
+fn why_not(kind: io::ErrorKind) -> Option<&'static str> {
+    match kind {
+        io::ErrorKind::AddrInUse => Some("it is taken by another process"),
+        io::ErrorKind::AddrNotAvailable => Some("it is not an address of this machine"),
+        io::ErrorKind::PermissionDenied => Some("this process may not listen there"),
+        _ => None,
+    }
+}
+
+async fn on_update(update: TopologyUpdate, cluster: &Cluster, parent: &mut Option<Parent>) {
+    let report = match update {
+        TopologyUpdate::Event(event) => {
+            logs::event(&event);
+            Report::Event(TopologyEvent::clone(&event))
+        }
+        TopologyUpdate::Lagged { missed, coverage } => {
+            warn!(
+                missed,
+                "topology events came faster than they could be logged"
+            );
+            let members = cluster.topology().members;
+            let state = |member: &Member| (member.name().clone(), member.state());
+            Report::Members {
+                coverage,
+                members: members.iter().map(state).collect(),
+            }
+        }
+    };
+    if let Some(parent) = parent {
+        parent.tell(&report).await;
+    }
+}
+
+/// DNS that answers and nobody there looks like success; an operator wants to know.
+fn warn_if_alone(cluster: &Cluster, enabled: bool) {
+    let coverage = cluster.coverage();
+    if enabled && coverage.connected == 1 {
+        warn!(
+            expected = coverage.expected,
+            "still alone: clustering is on, and no other node is connected"
+        );
+    }
+}
+
+/// The process that started this one.
+struct Parent {
+    out: Stdout,
+    gone: oneshot::Receiver<()>,
+}
+
+impl Parent {
+    fn new() -> Self {
+        let (tell, gone) = oneshot::channel();
+        // A thread, since a read from standard input cannot be given up; it ends with the process.
+        std::thread::spawn(move || {
+            let _ = io::copy(&mut io::stdin().lock().by_ref(), &mut io::sink());
+            let _ = tell.send(());
+        });
+        Parent {
+            out: tokio::io::stdout(),
+            gone,
+        }
+    }
+
+    async fn tell(&mut self, report: &Report) {
+        let mut line = serde_json::to_vec(report).expect("a report that is JSON");
+        line.push(b'\n');
+        // A parent that is gone closes standard input as well, and that ends the node.
+        let _ = self.out.write_all(&line).await;
+        let _ = self.out.flush().await;
+    }
+}
+
+async fn parent_gone(parent: &mut Option<Parent>) {
+    match parent {
+        Some(parent) => {
+            let _ = (&mut parent.gone).await;
+        }
+        None => std::future::pending().await,
+    }
+}

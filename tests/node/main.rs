@@ -1,0 +1,6 @@
+//! The program that operators run, as processes on loopback.
+
+mod config;
+mod local;
+mod node;
+mod support;
