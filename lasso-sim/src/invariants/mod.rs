@@ -225,6 +225,8 @@ impl Invariants {
     /// A node has handled an input, and its events were told.
     #[inline]
     pub fn after(&mut self, now: Instant, node: NodeId, known: &dyn Knowledge) {
+        // A node may renumber itself before anything else about it changes.
+        self.cast.renumbered(node, known.incarnation());
         let version = known.links_version();
         if self.links.version(node) == version && self.told.is_none() {
             return;
@@ -241,7 +243,6 @@ impl Invariants {
     ) {
         let mut found = Vec::new();
         let replaced = self.links.version(node).1 != version.1;
-        self.cast.renumbered(node, known.incarnation());
         let touched = core::mem::take(&mut self.touched);
         if replaced {
             let links = known.links();
