@@ -177,33 +177,18 @@ impl Resolver {
         all
     }
 
-    /// Asks the servers in turn, each for its share of `limit`, until one answers.
     async fn lookup(
         &self,
         name: Name,
         kind: RecordType,
         limit: Duration,
     ) -> Result<Found<RData>, String> {
-        let servers = self.servers()?;
-        let share = limit / u32::try_from(servers.len()).unwrap_or(1).max(1);
-        let mut failed = "the system is configured with no DNS server".to_owned();
-        for server in servers {
-            let ip = server.ip;
-            match ask(server, name.clone(), kind, share).await {
-                Ok(found) => return Ok(found),
-                Err(why) => failed = format!("DNS server {ip}: {why}"),
-            }
-        }
-        Err(failed)
+        ask_in_turn(self.servers()?, name, kind, limit).await
     }
 
     fn servers(&self) -> Result<Vec<NameServerConfig>, String> {
         if let Some(server) = self.server {
-            let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
-            for connection in &mut connections {
-                connection.port = server.port();
-            }
-            return Ok(vec![NameServerConfig::new(server.ip(), true, connections)]);
+            return Ok(vec![only(server)]);
         }
         let (config, _) = system_conf::read_system_conf()
             .map_err(|error| format!("the system's DNS configuration: {error}"))?;
@@ -251,6 +236,34 @@ fn once_each(addresses: Vec<Address>) -> Vec<Address> {
     let mut addresses = addresses;
     addresses.retain(|address| seen.insert(*address));
     addresses
+}
+
+/// One server at a port of its own.
+fn only(server: SocketAddr) -> NameServerConfig {
+    let mut connections = vec![ConnectionConfig::udp(), ConnectionConfig::tcp()];
+    for connection in &mut connections {
+        connection.port = server.port();
+    }
+    NameServerConfig::new(server.ip(), true, connections)
+}
+
+/// Asks the servers in turn, each for its share of `limit`, until one answers.
+async fn ask_in_turn(
+    servers: Vec<NameServerConfig>,
+    name: Name,
+    kind: RecordType,
+    limit: Duration,
+) -> Result<Found<RData>, String> {
+    let share = limit / u32::try_from(servers.len()).unwrap_or(1).max(1);
+    let mut failed = "the system is configured with no DNS server".to_owned();
+    for server in servers {
+        let ip = server.ip;
+        match ask(server, name.clone(), kind, share).await {
+            Ok(found) => return Ok(found),
+            Err(why) => failed = format!("DNS server {ip}: {why}"),
+        }
+    }
+    Err(failed)
 }
 
 /// Asks one server, over UDP, and over TCP where the answer did not fit; twice where there is none.

@@ -414,3 +414,33 @@ async fn targets_beyond_the_bound_are_left_out_and_mark_the_answer() {
     };
     assert_eq!(answer, expected);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_next_server_is_asked_when_one_fails_or_is_silent_but_not_when_it_says_no() {
+    let (first, resolver) = responder().await;
+    let (second, _) = responder().await;
+    second.set("lasso.internal", vec![ip("10.0.0.1")]);
+    for (answer, records) in [
+        (Answer::ServerFailure, 1),
+        (Answer::Silence, 1),
+        (Answer::NoSuchName, 0),
+        (Answer::Empty, 0),
+    ] {
+        first.set_answer("lasso.internal", answer.clone());
+        let servers = vec![only(first.local_addr()), only(second.local_addr())];
+        let name = absolute("lasso.internal").unwrap();
+        let began = Instant::now();
+        let found = ask_in_turn(servers, name, RecordType::A, resolver.limit).await;
+        assert_eq!(found.unwrap().records.len(), records, "{answer:?}");
+        assert!(began.elapsed() <= resolver.limit / 2 + Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn without_a_server_of_its_own_it_takes_what_the_system_says_or_fails() {
+    let system = system_conf::read_system_conf();
+    match Resolver::new(None).servers() {
+        Ok(servers) => assert!((1..=MAX_SERVERS).contains(&servers.len())),
+        Err(why) => assert!(system.is_err(), "{why}"),
+    }
+}
