@@ -14,6 +14,19 @@
 //! bind to loopback, which is the default of `HTTP_BIND`, or to a network of your own.
 //!
 //! What clients can make the process hold is bounded: see [`serve`].
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! use lasso_net::{Cluster, http};
+//!
+//! let cluster = Cluster::builder().start().await?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let shutdown = async { /* until SIGTERM, say */ };
+//! http::serve(listener, http::router(cluster.clone()), shutdown).await;
+//! cluster.shutdown().await;
+//! # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::future::Future;
 use std::pin::pin;
@@ -32,6 +45,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::cluster::Cluster;
+
 /// Where the endpoints take their answers from.
 ///
 /// Called once per request, on a task of the runtime: it must not wait.
@@ -41,6 +56,16 @@ pub trait HealthSource: Clone + Send + Sync + 'static {
 
     /// The application has said that it is ready to work, and has not taken it back.
     fn is_ready(&self) -> bool;
+}
+
+impl HealthSource for Cluster {
+    fn health(&self) -> HealthReport {
+        Cluster::health(self)
+    }
+
+    fn is_ready(&self) -> bool {
+        Cluster::is_ready(self)
+    }
 }
 
 /// The endpoints, to [`serve`], or to nest into the application's own router.
