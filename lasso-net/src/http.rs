@@ -45,8 +45,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::cluster::Cluster;
-
 /// Where the endpoints take their answers from.
 ///
 /// Called once per request, on a task of the runtime: it must not wait.
@@ -56,16 +54,6 @@ pub trait HealthSource: Clone + Send + Sync + 'static {
 
     /// The application has said that it is ready to work, and has not taken it back.
     fn is_ready(&self) -> bool;
-}
-
-impl HealthSource for Cluster {
-    fn health(&self) -> HealthReport {
-        Cluster::health(self)
-    }
-
-    fn is_ready(&self) -> bool {
-        Cluster::is_ready(self)
-    }
 }
 
 /// The endpoints, to [`serve`], or to nest into the application's own router.
