@@ -25,10 +25,10 @@ use crate::seam::Platform;
 pub trait Observer: Send + Sync + 'static {
     /// An input is about to be handled.
     fn input(&self, now: Instant, input: &Input);
-    /// It was handled.
-    fn handled(&self, now: Instant, node: &Node);
     /// An output is about to be carried out.
-    fn output(&self, now: Instant, output: &Output, node: &Node);
+    fn output(&self, now: Instant, output: &Output);
+    /// All outputs of the inputs so far were handed out.
+    fn settled(&self, now: Instant, node: &Node);
 }
 
 /// Why a node did not start. Nothing of it is left running.

@@ -63,9 +63,6 @@ impl Shared {
             observer.input(now, &input);
         }
         node.handle(now, input);
-        if let Some(observer) = &self.observer {
-            observer.handled(now, &node);
-        }
     }
 
     /// Whether the machine has a deadline that has passed.
@@ -76,11 +73,14 @@ impl Shared {
 
     fn next_output(&self) -> Option<Output> {
         let mut node = self.node.lock();
-        let output = node.poll_output()?;
+        let output = node.poll_output();
         if let Some(observer) = &self.observer {
-            observer.output(self.now(), &output, &node);
+            match &output {
+                Some(output) => observer.output(self.now(), output),
+                None => observer.settled(self.now(), &node),
+            }
         }
-        Some(output)
+        output
     }
 }
 

@@ -12,6 +12,7 @@ pub mod seed;
 pub mod stage;
 pub mod tool;
 pub mod trace;
+pub mod turmoil_world;
 pub mod verbs;
 pub mod world;
 pub mod zone;

@@ -1,0 +1,146 @@
+//! The turmoil world: lasso-net's own driver, as users run it, on turmoil's hosts.
+//!
+//! Turmoil gives each node a runtime of its own whose clock it moves in ticks, and runs the nodes
+//! one after another. Task scheduling, framing and the closing of connections are the real ones. The
+//! network beneath is the fabric, as in the direct world, at the seam where a real node has sockets:
+//! turmoil's own loses bytes in a partition for good, refuses instead of hanging, and cannot accept
+//! for a frozen process.
+//!
+//! What arrives within a tick is there at the start of the next one.
+
+mod gate;
+mod net;
+mod orders;
+mod platform;
+mod process;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use lasso_core::time::Instant;
+use parking_lot::Mutex;
+
+use self::net::Kernels;
+use self::process::Host;
+use self::watch::Watch;
+use crate::direct::Options;
+use crate::fabric::Fabric;
+use crate::invariants::{Invariants, Violation};
+use crate::record::Record;
+use crate::scenario::{NodeId, Scenario};
+use crate::seed::{self, Purpose};
+use crate::world::FaultId;
+
+/// See the module's text.
+pub struct TurmoilWorld {
+    seed: u64,
+    null_cipher: bool,
+    dns_latency: Duration,
+    sim: turmoil::Sim<'static>,
+    /// The world's time; between two ticks where an order comes there.
+    now: Instant,
+    /// Up to where turmoil has come.
+    ticked: Instant,
+    kernels: Arc<Mutex<Kernels>>,
+    watch: Arc<Mutex<Watch>>,
+    hosts: Vec<Host>,
+    fault: FaultId,
+    /// What the trait lends out; copied from the watch when it has grown.
+    record: watch::Copied,
+}
+
+impl TurmoilWorld {
+    /// The world of a scenario, before anybody has started.
+    pub fn new(scenario: &Scenario, seed: u64, options: Options) -> Self {
+        let (nodes, network) = (&scenario.nodes, &scenario.network);
+        let lossy = network.default.loss_ppm > 0
+            || network.rules.iter().any(|(_, shape)| shape.loss_ppm > 0);
+        let mut fabric = Fabric::new(seed, nodes.len() as u32, network.default.clone());
+        for (paths, shape) in &network.rules {
+            for path in paths {
+                fabric.shape(path.from.0, path.to.0, shape, None);
+            }
+        }
+        let mut record = Record::new(nodes, options.keep_trace);
+        if options.quiet {
+            record.set_quiet();
+        }
+        let slack = TICK * 2;
+        let invariants = Invariants::new(nodes, scenario.null_cipher, slack, lossy);
+        let epoch = std::time::UNIX_EPOCH + Duration::from_millis(crate::direct::EPOCH_MS);
+        let draw = seed::derived(seed, Purpose::Turmoil, 0, 0);
+        let mut sim = turmoil::Builder::new();
+        sim.tick_duration(TICK)
+            .epoch(epoch)
+            .simulation_duration(Duration::from_secs(u32::MAX.into()))
+            .rng_seed(u64::from_le_bytes(
+                draw[..8].try_into().expect("eight bytes"),
+            ));
+        TurmoilWorld {
+            seed,
+            null_cipher: scenario.null_cipher,
+            dns_latency: network.dns_latency,
+            sim: sim.build(),
+            now: Instant::ZERO,
+            ticked: Instant::ZERO,
+            kernels: Arc::new(Mutex::new(Kernels::new(
+                fabric,
+                nodes.iter().map(|n| n.host),
+            ))),
+            watch: Arc::new(Mutex::new(Watch::new(record, invariants, nodes.len()))),
+            hosts: nodes.iter().map(Host::new).collect(),
+            fault: FaultId(0),
+            record: watch::Copied::new(nodes.len()),
+        }
+    }
+
+    /// What the invariants found.
+    pub fn violations(&self) -> Vec<Violation> {
+        self.watch.lock().invariants.violations().to_vec()
+    }
+
+    /// Reads and writes the record and the invariants of the run.
+    pub(crate) fn watched<T>(&self, look: impl FnOnce(&mut Record, &mut Invariants) -> T) -> T {
+        let mut watch = self.watch.lock();
+        let Watch {
+            record, invariants, ..
+        } = &mut *watch;
+        look(record, invariants)
+    }
+
+    /// One tick of every host.
+    fn tick(&mut self) {
+        self.kernels.lock().advance(self.ticked);
+        self.sim
+            .step()
+            .expect("hosts run for ever and return no error");
+        self.ticked += TICK;
+        self.now = self.ticked;
+        self.kernels.lock().now = self.now;
+        self.reap();
+        let mut watch = self.watch.lock();
+        watch.now = self.now;
+        watch.advance(self.now);
+    }
+
+    /// The network's kernels at the present moment, for an order.
+    fn kernels(&self) -> parking_lot::MutexGuard<'_, Kernels> {
+        let mut kernels = self.kernels.lock();
+        kernels.now = self.now;
+        kernels
+    }
+
+    /// Whether a node's machine may be asked.
+    fn boot(&self, node: NodeId) -> Option<Instant> {
+        self.hosts[node.index()]
+            .process
+            .as_ref()
+            .map(|process| process.boot)
+    }
+}
+
+/// The length of a tick. Shorter ones cost in proportion: turmoil runs every host in each.
+pub const TICK: Duration = Duration::from_millis(10);

@@ -1,0 +1,208 @@
+//! The turmoil world as a [`World`].
+
+use std::sync::atomic::Ordering;
+
+use lasso_core::event::{Notice, TopologyEvent};
+use lasso_core::name::Description;
+use lasso_core::node::Command;
+use lasso_core::time::Instant;
+
+use super::net::Stay;
+use super::process::Ending;
+use super::{TICK, TurmoilWorld};
+use crate::scenario::{NodeId, NodeSpec, Shape};
+use crate::world::{
+    Ability, Cut, DnsMode, FaultId, NodeView, Opening, Path, Process, Refusal, Stranger, Timed,
+    World, WorldKind,
+};
+
+impl World for TurmoilWorld {
+    fn kind(&self) -> WorldKind {
+        WorldKind::Turmoil
+    }
+
+    fn can(&self, _: Ability) -> bool {
+        true
+    }
+
+    fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn advance(&mut self, until: Instant) -> Instant {
+        self.watch.lock().changed = false;
+        loop {
+            if self.ticked + TICK > until {
+                // The rest of the tick is run when its end is asked for.
+                self.now = self.now.max(until);
+                break;
+            }
+            self.tick();
+            if self.watch.lock().changed {
+                break;
+            }
+        }
+        self.record.refresh(&self.watch.lock().record);
+        self.now
+    }
+
+    fn attribute(&mut self, fault: FaultId) {
+        self.fault = fault;
+    }
+
+    fn effects(&self, fault: FaultId) -> u64 {
+        self.kernels.lock().effects(fault)
+    }
+
+    fn start(&mut self, node: NodeId, spec: &NodeSpec) -> Result<(), Refusal> {
+        self.start_process(node, spec)
+    }
+
+    fn stop(&mut self, node: NodeId) -> Result<(), Refusal> {
+        self.command(node, Command::Leave)
+    }
+
+    fn crash(&mut self, node: NodeId) -> Result<(), Refusal> {
+        self.process_mut(node)?;
+        self.kernels().touch(self.fault);
+        self.process_ends(node, Ending::Crashed);
+        Ok(())
+    }
+
+    fn vanish(&mut self, node: NodeId) -> Result<(), Refusal> {
+        self.process_mut(node)?;
+        self.kernels().touch(self.fault);
+        self.process_ends(node, Ending::Vanished);
+        Ok(())
+    }
+
+    fn pause(&mut self, node: NodeId) -> Result<(), Refusal> {
+        self.pause_process(node)
+    }
+
+    fn resume(&mut self, node: NodeId) -> Result<(), Refusal> {
+        self.resume_process(node)
+    }
+
+    fn set_ready(&mut self, node: NodeId, ready: bool) -> Result<(), Refusal> {
+        self.command(node, Command::SetReady(ready))
+    }
+
+    fn describe(&mut self, node: NodeId, description: &Description) -> Result<(), Refusal> {
+        self.command(node, Command::Describe(description.clone()))
+    }
+
+    fn jump_clock(&mut self, node: NodeId, millis: i64) -> Result<(), Refusal> {
+        self.hosts[node.index()]
+            .clock_offset_ms
+            .fetch_add(millis, Ordering::Relaxed);
+        self.kernels().touch(self.fault);
+        Ok(())
+    }
+
+    fn cut(&mut self, paths: &[Path], how: Cut) -> Result<(), Refusal> {
+        self.paths(paths, true, |kernels, now, paths, fault| {
+            kernels.fabric.cut(now, paths, how, fault);
+        });
+        Ok(())
+    }
+
+    fn hold(&mut self, paths: &[Path]) -> Result<(), Refusal> {
+        self.paths(paths, true, |kernels, now, paths, fault| {
+            kernels.fabric.hold(now, paths, fault);
+        });
+        Ok(())
+    }
+
+    fn release(&mut self, paths: &[Path]) -> Result<(), Refusal> {
+        self.paths(paths, false, |kernels, now, paths, _| {
+            kernels.fabric.let_go(now, paths)
+        });
+        Ok(())
+    }
+
+    fn heal(&mut self, paths: &[Path]) -> Result<(), Refusal> {
+        self.paths(paths, false, |kernels, now, paths, _| {
+            kernels.fabric.heal(now, paths)
+        });
+        Ok(())
+    }
+
+    fn shape(&mut self, paths: &[Path], shape: &Shape) -> Result<(), Refusal> {
+        let mut kernels = self.kernels();
+        for path in paths {
+            kernels
+                .fabric
+                .shape(path.from.0, path.to.0, shape, Some(self.fault));
+        }
+        drop(kernels);
+        if shape.loss_ppm > 0 {
+            self.watch.lock().invariants.lossy();
+        }
+        Ok(())
+    }
+
+    fn dns(&mut self, name: &str, seen_by: &[NodeId], mode: &DnsMode) -> Result<(), Refusal> {
+        let fault = self.fault;
+        self.kernels().zone.tell(name, seen_by, mode, fault);
+        Ok(())
+    }
+
+    fn stranger(&mut self, stranger: &Stranger) -> Result<(), Refusal> {
+        let port = self.hosts[stranger.to.index()].spec.address.port();
+        let mut kernels = self.kernels();
+        let opening = match &stranger.opening {
+            Opening::Bytes(bytes) => bytes.clone(),
+            Opening::Replay => kernels.opening(stranger.to.0).ok_or_else(|| {
+                Refusal::Senseless("nobody has dialled that node yet: nothing to replay".into())
+            })?,
+        };
+        for _ in 0..stranger.connections {
+            let leaves_after = stranger.leaves_after;
+            let stay = Stay {
+                fault: self.fault,
+                opening: opening.clone(),
+                leaves_after,
+            };
+            kernels.admit(stranger.from, (stranger.to.0, port), stay);
+        }
+        Ok(())
+    }
+
+    fn process(&self, node: NodeId) -> Process {
+        match &self.hosts[node.index()].process {
+            None => Process::Gone,
+            Some(process) if process.paused => Process::Paused,
+            Some(_) => Process::Running,
+        }
+    }
+
+    fn observe(&self, node: NodeId) -> Option<NodeView> {
+        self.view(node)
+    }
+
+    fn events(&self, node: NodeId) -> &[Timed<TopologyEvent>] {
+        &self.record.events[node.index()]
+    }
+
+    fn notices(&self, node: NodeId) -> &[Timed<Notice>] {
+        &self.record.notices[node.index()]
+    }
+}
+
+impl TurmoilWorld {
+    fn paths(
+        &mut self,
+        paths: &[Path],
+        hindered: bool,
+        order: impl FnOnce(&mut super::net::Kernels, Instant, &[(u32, u32)], FaultId),
+    ) {
+        let paths: Vec<(u32, u32)> = paths.iter().map(|path| (path.from.0, path.to.0)).collect();
+        let (now, fault) = (self.now, self.fault);
+        let mut kernels = self.kernels();
+        order(&mut kernels, now, &paths, fault);
+        kernels.take_effects();
+        drop(kernels);
+        self.watch.lock().invariants.paths(now, &paths, hindered);
+    }
+}

@@ -1,0 +1,333 @@
+//! Processes of nodes on turmoil's hosts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use lasso_core::config::NodeConfig;
+use lasso_core::node::{Command, Node};
+use lasso_core::time::Instant;
+use lasso_net::Cluster;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::TurmoilWorld;
+use super::gate::Gate;
+use super::platform::SimPlatform;
+use super::watch::Eye;
+use crate::direct::EPOCH_MS;
+use crate::scenario::{NodeId, NodeSpec};
+use crate::seed::{self, Purpose};
+use crate::world::{NodeView, Refusal};
+
+/// A machine of turmoil, which may have a process.
+pub(super) struct Host {
+    pub(super) spec: NodeSpec,
+    pub(super) process: Option<Process>,
+    /// What the next process is told; read by the host's software when it begins.
+    launch: Arc<Mutex<Option<Launch>>>,
+    registered: bool,
+    starts: u32,
+    pub(super) clock_offset_ms: Arc<AtomicI64>,
+    pub(super) off: bool,
+}
+
+/// A running or frozen process.
+pub(super) struct Process {
+    pub(super) boot: Instant,
+    pub(super) paused: bool,
+    gate: Gate,
+    commands: mpsc::UnboundedSender<Command>,
+    state: Arc<Mutex<State>>,
+    /// What it shows before its first tick.
+    newborn: Node,
+}
+
+/// What a process shows of itself.
+#[derive(Default)]
+struct State {
+    cluster: Option<Cluster>,
+    finished: bool,
+}
+
+struct Launch {
+    platform: SimPlatform,
+    config: NodeConfig,
+    seed: [u8; 32],
+    listen: core::net::SocketAddr,
+    eye: Arc<Eye>,
+    state: Arc<Mutex<State>>,
+    commands: mpsc::UnboundedReceiver<Command>,
+}
+
+/// How a process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// It has said goodbye.
+    Stopped,
+    /// Its kernel closes its connections.
+    Crashed,
+    /// Its machine goes off.
+    Vanished,
+}
+
+impl Host {
+    pub(super) fn new(spec: &NodeSpec) -> Self {
+        Host {
+            spec: spec.clone(),
+            process: None,
+            launch: Arc::default(),
+            registered: false,
+            starts: 0,
+            clock_offset_ms: Arc::new(AtomicI64::new(spec.clock_offset_ms)),
+            off: false,
+        }
+    }
+}
+
+/// The software of a host: one process, until it has stopped. A host whose software returned would
+/// not be run any more, and its tasks not either, so it waits.
+async fn software(launch: Arc<Mutex<Option<Launch>>>) -> turmoil::Result {
+    let launch = launch.lock().take();
+    let Some(mut launch) = launch else {
+        return core::future::pending().await;
+    };
+    let (config, listen) = (launch.config, Some(launch.listen));
+    let started = Cluster::start_on(
+        launch.platform,
+        config,
+        launch.seed,
+        listen,
+        Some(launch.eye as Arc<dyn lasso_net::Observer>),
+    );
+    let cluster = started.await?;
+    launch.state.lock().cluster = Some(cluster.clone());
+    while let Some(command) = launch.commands.recv().await {
+        match command {
+            Command::SetReady(ready) => cluster.set_ready(ready),
+            Command::Describe(description) => cluster.describe(description)?,
+            Command::Leave => {
+                cluster.shutdown().await;
+                launch.state.lock().finished = true;
+            }
+        }
+    }
+    core::future::pending().await
+}
+
+impl TurmoilWorld {
+    pub(super) fn start_process(&mut self, node: NodeId, spec: &NodeSpec) -> Result<(), Refusal> {
+        let name = host_name(node);
+        let host = &mut self.hosts[node.index()];
+        if host.process.is_some() {
+            return Err(Refusal::Senseless(format!("`{}` runs already", spec.key)));
+        }
+        host.spec = spec.clone();
+        host.starts += 1;
+        let seed = seed::derived(
+            self.seed,
+            Purpose::Process,
+            node.0.into(),
+            host.starts.into(),
+        );
+        let wall = (EPOCH_MS + self.now.as_nanos() / 1_000_000)
+            .saturating_add_signed(host.clock_offset_ms.load(Ordering::Relaxed));
+        let config = spec.config(self.null_cipher);
+        let newborn = Node::new(config.clone(), seed, wall)
+            .map_err(|error| Refusal::Senseless(format!("`{}`: {error}", spec.key)))?;
+        let (commands, received) = mpsc::unbounded_channel();
+        let (gate, state) = (Gate::default(), Arc::new(Mutex::new(State::default())));
+        let life = self.watch.lock().new_life(node);
+        // Turmoil begins it with the next tick.
+        let boot = self.ticked;
+        let eye = Eye {
+            watch: Arc::clone(&self.watch),
+            node,
+            life,
+            boot,
+        };
+        *host.launch.lock() = Some(Launch {
+            platform: SimPlatform {
+                kernels: Arc::clone(&self.kernels),
+                node,
+                dns_latency: self.dns_latency,
+                gate: gate.clone(),
+                wall_offset_ms: Arc::clone(&host.clock_offset_ms),
+            },
+            config,
+            seed,
+            listen: spec.address,
+            eye: Arc::new(eye),
+            state: Arc::clone(&state),
+            commands: received,
+        });
+        host.process = Some(Process {
+            boot,
+            paused: false,
+            gate,
+            commands,
+            state,
+            newborn,
+        });
+        self.address_taken(node);
+        if self.hosts[node.index()].registered {
+            self.sim.bounce(name.as_str());
+        } else {
+            let launch = Arc::clone(&self.hosts[node.index()].launch);
+            self.sim
+                .host(name.as_str(), move || software(Arc::clone(&launch)));
+            self.hosts[node.index()].registered = true;
+        }
+        let mut watch = self.watch.lock();
+        watch.invariants.started(self.now, node, spec, wall);
+        let line = format_args!("starts as {} incarnation {wall}", spec.name());
+        watch.record.line(self.now, node, line);
+        watch.changed = true;
+        drop(watch);
+        self.kernels().touch(self.fault);
+        if spec.ready {
+            self.command(node, Command::SetReady(true))?;
+        }
+        Ok(())
+    }
+
+    /// The node's address leads to its machine from now on, and DNS knows it.
+    fn address_taken(&mut self, node: NodeId) {
+        let spec = self.hosts[node.index()].spec.clone();
+        let at_address = |host: &Host| host.off && host.spec.host == spec.host;
+        let back: Vec<usize> = (0..self.hosts.len())
+            .filter(|index| at_address(&self.hosts[*index]))
+            .collect();
+        let mut kernels = self.kernels();
+        let now = kernels.now;
+        kernels.set_running(node.0, spec.host, true);
+        let address = core::net::SocketAddr::new(spec.host, spec.address.port());
+        kernels.zone.set(&spec.dns_name(), node, Some(address));
+        for index in &back {
+            kernels.fabric.power_on(now, *index as u32);
+        }
+        kernels.take_effects();
+        drop(kernels);
+        for index in back {
+            self.hosts[index].off = false;
+        }
+    }
+
+    /// A running process, frozen or not.
+    pub(super) fn process_mut(&mut self, node: NodeId) -> Result<&mut Process, Refusal> {
+        let host = &mut self.hosts[node.index()];
+        let key = &host.spec.key;
+        host.process
+            .as_mut()
+            .ok_or_else(|| Refusal::Senseless(format!("`{key}` does not run")))
+    }
+
+    pub(super) fn command(&mut self, node: NodeId, command: Command) -> Result<(), Refusal> {
+        let process = self.process_mut(node)?;
+        if process.paused {
+            let key = &self.hosts[node.index()].spec.key;
+            return Err(Refusal::Senseless(format!("`{key}` is paused")));
+        }
+        // The host's software waits for commands as long as it is there.
+        let _ = process.commands.send(command);
+        self.kernels().touch(self.fault);
+        Ok(())
+    }
+
+    /// Ends the processes that have said goodbye.
+    pub(super) fn reap(&mut self) {
+        for index in 0..self.hosts.len() {
+            let process = self.hosts[index].process.as_ref();
+            if process.is_some_and(|process| process.state.lock().finished) {
+                self.process_ends(NodeId(index as u32), Ending::Stopped);
+            }
+        }
+    }
+
+    pub(super) fn process_ends(&mut self, node: NodeId, how: Ending) {
+        let host = &mut self.hosts[node.index()];
+        let Some(process) = host.process.take() else {
+            return;
+        };
+        let dns_name = host.spec.dns_name();
+        {
+            let mut watch = self.watch.lock();
+            watch.new_life(node);
+            watch
+                .record
+                .line(self.now, node, format_args!("is gone: {how:?}"));
+            watch
+                .invariants
+                .ended(self.now, node, how == Ending::Vanished);
+            watch.changed = true;
+        }
+        {
+            let mut kernels = self.kernels();
+            let now = kernels.now;
+            kernels.zone.set(&dns_name, node, None);
+            kernels.process_gone(node.0, how == Ending::Vanished);
+            if how == Ending::Vanished {
+                kernels.fabric.power_off(now, node.0, self.fault);
+            } else if process.paused {
+                kernels.fabric.thaw(now, node.0);
+            }
+            kernels.take_effects();
+        }
+        self.hosts[node.index()].off = how == Ending::Vanished;
+        // Its sockets are gone from the kernel, so what its tasks drop now means nothing.
+        self.sim.crash(host_name(node).as_str());
+    }
+
+    pub(super) fn pause_process(&mut self, node: NodeId) -> Result<(), Refusal> {
+        let process = self.process_mut(node)?;
+        if process.paused {
+            let key = &self.hosts[node.index()].spec.key;
+            return Err(Refusal::Senseless(format!("`{key}` is paused already")));
+        }
+        process.paused = true;
+        process.gate.shut();
+        let mut kernels = self.kernels();
+        let now = kernels.now;
+        kernels.fabric.freeze(now, node.0);
+        kernels.touch(self.fault);
+        drop(kernels);
+        let mut watch = self.watch.lock();
+        watch.invariants.paused(node);
+        watch.record.line(self.now, node, format_args!("is frozen"));
+        Ok(())
+    }
+
+    pub(super) fn resume_process(&mut self, node: NodeId) -> Result<(), Refusal> {
+        let process = self.process_mut(node)?;
+        if !process.paused {
+            let key = &self.hosts[node.index()].spec.key;
+            return Err(Refusal::Senseless(format!("`{key}` is not paused")));
+        }
+        process.paused = false;
+        process.gate.open();
+        let mut kernels = self.kernels();
+        let now = kernels.now;
+        kernels.fabric.thaw(now, node.0);
+        kernels.take_effects();
+        kernels.touch(self.fault);
+        drop(kernels);
+        let mut watch = self.watch.lock();
+        watch.invariants.resumed(self.now, node);
+        watch.record.line(self.now, node, format_args!("goes on"));
+        watch.changed = true;
+        Ok(())
+    }
+
+    pub(super) fn view(&self, node: NodeId) -> Option<NodeView> {
+        let (process, boot) = (self.hosts[node.index()].process.as_ref()?, self.boot(node)?);
+        let state = process.state.lock();
+        let look = |machine: &Node| crate::inspect::view(machine, boot, self.now);
+        Some(match &state.cluster {
+            Some(cluster) => cluster.inspect(look),
+            None => look(&process.newborn),
+        })
+    }
+}
+
+fn host_name(node: NodeId) -> String {
+    format!("node-{}", node.0)
+}

@@ -1,0 +1,166 @@
+//! What the nodes do, as seen from inside their drivers: the trace, the invariants, the events.
+
+use std::sync::Arc;
+
+use lasso_core::event::{Notice, TopologyEvent};
+use lasso_core::node::{ConnId, Input, Node, Output};
+use lasso_core::time::Instant;
+use lasso_net::Observer;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+
+use crate::invariants::{Invariants, Living, Witness};
+use crate::record::{Record, digest_input};
+use crate::scenario::NodeId;
+use crate::world::Timed;
+
+/// See the module's text.
+pub(super) struct Watch {
+    pub(super) record: Record,
+    pub(super) invariants: Invariants,
+    /// The world's time, at the end of the last tick.
+    pub(super) now: Instant,
+    /// A check could see a difference since this was last set to false.
+    pub(super) changed: bool,
+    /// Which life of each node is the present one.
+    pub(super) lives: Vec<u32>,
+    /// When the last byte came on each connection of the present lives.
+    last_bytes: LastBytes,
+}
+
+#[derive(Default)]
+struct LastBytes(BTreeMap<(NodeId, ConnId), Instant>);
+
+impl Witness for LastBytes {
+    fn last_byte(&self, node: NodeId, conn: ConnId) -> Option<Instant> {
+        self.0.get(&(node, conn)).copied()
+    }
+}
+
+impl Watch {
+    pub(super) fn new(record: Record, invariants: Invariants, nodes: usize) -> Self {
+        Watch {
+            record,
+            invariants,
+            now: Instant::ZERO,
+            changed: false,
+            lives: vec![0; nodes],
+            last_bytes: LastBytes::default(),
+        }
+    }
+
+    /// Nothing that this node's earlier lives say counts any more.
+    pub(super) fn new_life(&mut self, node: NodeId) -> u32 {
+        self.lives[node.index()] += 1;
+        self.last_bytes.0.retain(|(of, _), _| *of != node);
+        self.lives[node.index()]
+    }
+
+    /// Lets the invariants look at what is due.
+    pub(super) fn advance(&mut self, now: Instant) {
+        while self.invariants.poll_timeout().is_some_and(|due| due <= now) {
+            self.invariants.advance(now, &self.last_bytes);
+            self.changed = true;
+        }
+    }
+}
+
+/// Watches one life of one node.
+pub(super) struct Eye {
+    pub(super) watch: Arc<Mutex<Watch>>,
+    pub(super) node: NodeId,
+    pub(super) life: u32,
+    /// When it started, on the world's clock.
+    pub(super) boot: Instant,
+}
+
+impl Eye {
+    fn look(&self, now: Instant, at: impl FnOnce(&mut Watch, Instant)) {
+        let mut watch = self.watch.lock();
+        if watch.lives[self.node.index()] == self.life {
+            at(&mut watch, self.boot + now.since_start());
+        }
+    }
+}
+
+impl Observer for Eye {
+    fn input(&self, now: Instant, input: &Input) {
+        self.look(now, |watch, now| {
+            let digest = watch.record.trace.digest();
+            digest.word(now.as_nanos() << 10 | u64::from(self.node.0 & 0x3ff));
+            digest_input(digest, input);
+            match input {
+                Input::Received { conn, .. } => {
+                    watch.last_bytes.0.insert((self.node, *conn), now);
+                }
+                Input::Tick | Input::Resolved { .. } | Input::Written { .. } => {}
+                Input::Connected { .. }
+                | Input::Accepted { .. }
+                | Input::Closed { .. }
+                | Input::Command(_) => watch.changed = true,
+            }
+        });
+    }
+
+    fn output(&self, now: Instant, output: &Output) {
+        self.look(now, |watch, now| {
+            watch.changed |= !matches!(output, Output::Send { .. } | Output::Resolve { .. });
+            match output {
+                Output::Close { conn, reason } => {
+                    watch.last_bytes.0.remove(&(self.node, *conn));
+                    watch
+                        .record
+                        .line(now, self.node, format_args!("closes {conn}: {reason}"));
+                }
+                Output::Event(event) => {
+                    watch
+                        .invariants
+                        .event(now, self.node, event, &watch.last_bytes);
+                    watch.record.event(now, self.node, event.clone());
+                }
+                Output::Notice(notice) => watch.record.notice(now, self.node, notice.clone()),
+                Output::Resolve { .. }
+                | Output::Dial { .. }
+                | Output::Send { .. }
+                | Output::Stopped => {}
+            }
+        });
+    }
+
+    fn settled(&self, now: Instant, node: &Node) {
+        self.look(now, |watch, now| {
+            let living = Living {
+                node,
+                boot: self.boot,
+            };
+            watch.invariants.after(now, self.node, &living);
+        });
+    }
+}
+
+/// Copies of what the nodes have said, which can be lent out without a lock.
+pub(super) struct Copied {
+    pub(super) events: Vec<Vec<Timed<TopologyEvent>>>,
+    pub(super) notices: Vec<Vec<Timed<Notice>>>,
+}
+
+impl Copied {
+    pub(super) fn new(nodes: usize) -> Self {
+        Copied {
+            events: vec![Vec::new(); nodes],
+            notices: vec![Vec::new(); nodes],
+        }
+    }
+
+    /// Takes what has come since the last time.
+    pub(super) fn refresh(&mut self, record: &Record) {
+        for (index, events) in self.events.iter_mut().enumerate() {
+            let all = record.events(NodeId(index as u32));
+            events.extend_from_slice(&all[events.len()..]);
+        }
+        for (index, notices) in self.notices.iter_mut().enumerate() {
+            let all = record.notices(NodeId(index as u32));
+            notices.extend_from_slice(&all[notices.len()..]);
+        }
+    }
+}
