@@ -5,6 +5,7 @@ use crate::direct::{DirectWorld, Options};
 use crate::invariants::Invariants;
 use crate::record::Record;
 use crate::scenario::Scenario;
+use crate::turmoil_world::TurmoilWorld;
 use crate::world::{World, WorldKind};
 
 /// See the module's text.
@@ -32,6 +33,7 @@ pub fn stage(
 ) -> Option<Box<dyn Stage>> {
     match kind {
         WorldKind::Direct => Some(Box::new(DirectWorld::new(scenario, seed, options))),
-        WorldKind::Turmoil | WorldKind::Real => None,
+        WorldKind::Turmoil => Some(Box::new(TurmoilWorld::new(scenario, seed, options))),
+        WorldKind::Real => None,
     }
 }

@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 
 use self::net::Kernels;
 use self::process::Host;
-use self::watch::Watch;
+use self::watch::{Books, Watch};
 use crate::direct::Options;
 use crate::fabric::Fabric;
 use crate::invariants::{Invariants, Violation};
@@ -48,8 +48,8 @@ pub struct TurmoilWorld {
     watch: Arc<Mutex<Watch>>,
     hosts: Vec<Host>,
     fault: FaultId,
-    /// What the trait lends out; copied from the watch when it has grown.
-    record: watch::Copied,
+    /// There but while the hosts run.
+    books: Books,
 }
 
 impl TurmoilWorld {
@@ -90,40 +90,47 @@ impl TurmoilWorld {
                 fabric,
                 nodes.iter().map(|n| n.host),
             ))),
-            watch: Arc::new(Mutex::new(Watch::new(record, invariants, nodes.len()))),
+            watch: Arc::new(Mutex::new(Watch::new(nodes.len()))),
             hosts: nodes.iter().map(Host::new).collect(),
             fault: FaultId(0),
-            record: watch::Copied::new(nodes.len()),
+            books: Books { record, invariants },
         }
     }
 
     /// What the invariants found.
-    pub fn violations(&self) -> Vec<Violation> {
-        self.watch.lock().invariants.violations().to_vec()
+    pub fn violations(&self) -> &[Violation] {
+        self.books.invariants.violations()
     }
 
-    /// Reads and writes the record and the invariants of the run.
-    pub(crate) fn watched<T>(&self, look: impl FnOnce(&mut Record, &mut Invariants) -> T) -> T {
-        let mut watch = self.watch.lock();
-        let Watch {
-            record, invariants, ..
-        } = &mut *watch;
-        look(record, invariants)
+    /// Lends the books to the observers while `run` runs the hosts.
+    fn observed<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
+        let empty = || Books {
+            record: Record::new(&[], false),
+            invariants: Invariants::new(&[], true, Duration::ZERO, false),
+        };
+        let books = core::mem::replace(&mut self.books, empty());
+        self.watch.lock().books = Some(books);
+        let result = run(self);
+        if let Some(books) = self.watch.lock().books.take() {
+            self.books = books;
+        }
+        result
     }
 
     /// One tick of every host.
     fn tick(&mut self) {
         self.kernels.lock().advance(self.ticked);
-        self.sim
-            .step()
-            .expect("hosts run for ever and return no error");
-        self.ticked += TICK;
-        self.now = self.ticked;
-        self.kernels.lock().now = self.now;
+        self.observed(|world| {
+            world
+                .sim
+                .step()
+                .expect("hosts run for ever and return no error");
+            world.ticked += TICK;
+            world.now = world.ticked;
+            world.kernels.lock().now = world.now;
+            world.watch.lock().advance(world.now);
+        });
         self.reap();
-        let mut watch = self.watch.lock();
-        watch.now = self.now;
-        watch.advance(self.now);
     }
 
     /// The network's kernels at the present moment, for an order.

@@ -10,7 +10,10 @@ use lasso_core::time::Instant;
 use super::net::Stay;
 use super::process::Ending;
 use super::{TICK, TurmoilWorld};
+use crate::invariants::Invariants;
+use crate::record::Record;
 use crate::scenario::{NodeId, NodeSpec, Shape};
+use crate::stage::Stage;
 use crate::world::{
     Ability, Cut, DnsMode, FaultId, NodeView, Opening, Path, Process, Refusal, Stranger, Timed,
     World, WorldKind,
@@ -42,7 +45,6 @@ impl World for TurmoilWorld {
                 break;
             }
         }
-        self.record.refresh(&self.watch.lock().record);
         self.now
     }
 
@@ -137,7 +139,7 @@ impl World for TurmoilWorld {
         }
         drop(kernels);
         if shape.loss_ppm > 0 {
-            self.watch.lock().invariants.lossy();
+            self.books.invariants.lossy();
         }
         Ok(())
     }
@@ -182,11 +184,11 @@ impl World for TurmoilWorld {
     }
 
     fn events(&self, node: NodeId) -> &[Timed<TopologyEvent>] {
-        &self.record.events[node.index()]
+        self.books.record.events(node)
     }
 
     fn notices(&self, node: NodeId) -> &[Timed<Notice>] {
-        &self.record.notices[node.index()]
+        self.books.record.notices(node)
     }
 }
 
@@ -203,6 +205,32 @@ impl TurmoilWorld {
         order(&mut kernels, now, &paths, fault);
         kernels.take_effects();
         drop(kernels);
-        self.watch.lock().invariants.paths(now, &paths, hindered);
+        self.books.invariants.paths(now, &paths, hindered);
+    }
+}
+
+impl Stage for TurmoilWorld {
+    fn record(&self) -> &Record {
+        &self.books.record
+    }
+
+    fn record_mut(&mut self) -> &mut Record {
+        &mut self.books.record
+    }
+
+    fn invariants(&self) -> &Invariants {
+        &self.books.invariants
+    }
+
+    fn invariants_mut(&mut self) -> &mut Invariants {
+        &mut self.books.invariants
+    }
+
+    fn names_disturbed(&self) -> bool {
+        self.kernels.lock().zone.is_disturbed()
+    }
+
+    fn inputs_handled(&self) -> u64 {
+        self.watch.lock().inputs_handled
     }
 }

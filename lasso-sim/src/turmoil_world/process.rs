@@ -177,12 +177,10 @@ impl TurmoilWorld {
                 .host(name.as_str(), move || software(Arc::clone(&launch)));
             self.hosts[node.index()].registered = true;
         }
-        let mut watch = self.watch.lock();
-        watch.invariants.started(self.now, node, spec, wall);
+        self.books.invariants.started(self.now, node, spec, wall);
         let line = format_args!("starts as {} incarnation {wall}", spec.name());
-        watch.record.line(self.now, node, line);
-        watch.changed = true;
-        drop(watch);
+        self.books.record.line(self.now, node, line);
+        self.watch.lock().changed = true;
         self.kernels().touch(self.fault);
         if spec.ready {
             self.command(node, Command::SetReady(true))?;
@@ -249,15 +247,15 @@ impl TurmoilWorld {
             return;
         };
         let dns_name = host.spec.dns_name();
+        self.books
+            .record
+            .line(self.now, node, format_args!("is gone: {how:?}"));
+        self.books
+            .invariants
+            .ended(self.now, node, how == Ending::Vanished);
         {
             let mut watch = self.watch.lock();
             watch.new_life(node);
-            watch
-                .record
-                .line(self.now, node, format_args!("is gone: {how:?}"));
-            watch
-                .invariants
-                .ended(self.now, node, how == Ending::Vanished);
             watch.changed = true;
         }
         {
@@ -290,9 +288,10 @@ impl TurmoilWorld {
         kernels.fabric.freeze(now, node.0);
         kernels.touch(self.fault);
         drop(kernels);
-        let mut watch = self.watch.lock();
-        watch.invariants.paused(node);
-        watch.record.line(self.now, node, format_args!("is frozen"));
+        self.books.invariants.paused(node);
+        self.books
+            .record
+            .line(self.now, node, format_args!("is frozen"));
         Ok(())
     }
 
@@ -310,10 +309,11 @@ impl TurmoilWorld {
         kernels.take_effects();
         kernels.touch(self.fault);
         drop(kernels);
-        let mut watch = self.watch.lock();
-        watch.invariants.resumed(self.now, node);
-        watch.record.line(self.now, node, format_args!("goes on"));
-        watch.changed = true;
+        self.books.invariants.resumed(self.now, node);
+        self.books
+            .record
+            .line(self.now, node, format_args!("goes on"));
+        self.watch.lock().changed = true;
         Ok(())
     }
 

@@ -42,7 +42,13 @@ fn run(world: &mut TurmoilWorld, millis: u64) {
     while world.now() < until {
         world.advance(until);
     }
-    let trace = world.watched(|record, _| record.trace.text().unwrap_or_default().to_owned());
+    let trace = world
+        .books
+        .record
+        .trace
+        .text()
+        .unwrap_or_default()
+        .to_owned();
     assert_eq!(world.violations(), [], "{trace}");
 }
 
@@ -171,10 +177,14 @@ fn one_seed_gives_one_trace() {
         run(&mut world, 30_000);
         world.crash(B).unwrap();
         run(&mut world, 30_000);
-        world.watched(|record, _| {
-            record.trace.checkpoint(Instant::ZERO);
-            record.trace.text().unwrap_or_default().to_owned()
-        })
+        world.books.record.trace.checkpoint(Instant::ZERO);
+        world
+            .books
+            .record
+            .trace
+            .text()
+            .unwrap_or_default()
+            .to_owned()
     };
     assert_eq!(trace(8), trace(8));
     assert_ne!(trace(8), trace(9));

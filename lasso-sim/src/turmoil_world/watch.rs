@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use lasso_core::event::{Notice, TopologyEvent};
 use lasso_core::node::{ConnId, Input, Node, Output};
 use lasso_core::time::Instant;
 use lasso_net::Observer;
@@ -12,18 +11,23 @@ use std::collections::BTreeMap;
 use crate::invariants::{Invariants, Living, Witness};
 use crate::record::{Record, digest_input};
 use crate::scenario::NodeId;
-use crate::world::Timed;
+
+/// What is written and what is checked. The world holds it, and lends it to the observers while the
+/// hosts run.
+pub(super) struct Books {
+    pub(super) record: Record,
+    pub(super) invariants: Invariants,
+}
 
 /// See the module's text.
 pub(super) struct Watch {
-    pub(super) record: Record,
-    pub(super) invariants: Invariants,
-    /// The world's time, at the end of the last tick.
-    pub(super) now: Instant,
+    /// There while the hosts run.
+    pub(super) books: Option<Books>,
     /// A check could see a difference since this was last set to false.
     pub(super) changed: bool,
     /// Which life of each node is the present one.
     pub(super) lives: Vec<u32>,
+    pub(super) inputs_handled: u64,
     /// When the last byte came on each connection of the present lives.
     last_bytes: LastBytes,
 }
@@ -38,13 +42,12 @@ impl Witness for LastBytes {
 }
 
 impl Watch {
-    pub(super) fn new(record: Record, invariants: Invariants, nodes: usize) -> Self {
+    pub(super) fn new(nodes: usize) -> Self {
         Watch {
-            record,
-            invariants,
-            now: Instant::ZERO,
+            books: None,
             changed: false,
             lives: vec![0; nodes],
+            inputs_handled: 0,
             last_bytes: LastBytes::default(),
         }
     }
@@ -58,8 +61,11 @@ impl Watch {
 
     /// Lets the invariants look at what is due.
     pub(super) fn advance(&mut self, now: Instant) {
-        while self.invariants.poll_timeout().is_some_and(|due| due <= now) {
-            self.invariants.advance(now, &self.last_bytes);
+        let Some(Books { invariants, .. }) = &mut self.books else {
+            return;
+        };
+        while invariants.poll_timeout().is_some_and(|due| due <= now) {
+            invariants.advance(now, &self.last_bytes);
             self.changed = true;
         }
     }
@@ -75,18 +81,23 @@ pub(super) struct Eye {
 }
 
 impl Eye {
-    fn look(&self, now: Instant, at: impl FnOnce(&mut Watch, Instant)) {
+    fn look(&self, now: Instant, at: impl FnOnce(&mut Watch, &mut Books, Instant)) {
         let mut watch = self.watch.lock();
-        if watch.lives[self.node.index()] == self.life {
-            at(&mut watch, self.boot + now.since_start());
+        if watch.lives[self.node.index()] != self.life {
+            return;
+        }
+        if let Some(mut books) = watch.books.take() {
+            at(&mut watch, &mut books, self.boot + now.since_start());
+            watch.books = Some(books);
         }
     }
 }
 
 impl Observer for Eye {
     fn input(&self, now: Instant, input: &Input) {
-        self.look(now, |watch, now| {
-            let digest = watch.record.trace.digest();
+        self.look(now, |watch, books, now| {
+            watch.inputs_handled += 1;
+            let digest = books.record.trace.digest();
             digest.word(now.as_nanos() << 10 | u64::from(self.node.0 & 0x3ff));
             digest_input(digest, input);
             match input {
@@ -103,22 +114,18 @@ impl Observer for Eye {
     }
 
     fn output(&self, now: Instant, output: &Output) {
-        self.look(now, |watch, now| {
+        self.look(now, |watch, Books { record, invariants }, now| {
             watch.changed |= !matches!(output, Output::Send { .. } | Output::Resolve { .. });
             match output {
                 Output::Close { conn, reason } => {
                     watch.last_bytes.0.remove(&(self.node, *conn));
-                    watch
-                        .record
-                        .line(now, self.node, format_args!("closes {conn}: {reason}"));
+                    record.line(now, self.node, format_args!("closes {conn}: {reason}"));
                 }
                 Output::Event(event) => {
-                    watch
-                        .invariants
-                        .event(now, self.node, event, &watch.last_bytes);
-                    watch.record.event(now, self.node, event.clone());
+                    invariants.event(now, self.node, event, &watch.last_bytes);
+                    record.event(now, self.node, event.clone());
                 }
-                Output::Notice(notice) => watch.record.notice(now, self.node, notice.clone()),
+                Output::Notice(notice) => record.notice(now, self.node, notice.clone()),
                 Output::Resolve { .. }
                 | Output::Dial { .. }
                 | Output::Send { .. }
@@ -128,39 +135,12 @@ impl Observer for Eye {
     }
 
     fn settled(&self, now: Instant, node: &Node) {
-        self.look(now, |watch, now| {
+        self.look(now, |_, books, now| {
             let living = Living {
                 node,
                 boot: self.boot,
             };
-            watch.invariants.after(now, self.node, &living);
+            books.invariants.after(now, self.node, &living);
         });
-    }
-}
-
-/// Copies of what the nodes have said, which can be lent out without a lock.
-pub(super) struct Copied {
-    pub(super) events: Vec<Vec<Timed<TopologyEvent>>>,
-    pub(super) notices: Vec<Vec<Timed<Notice>>>,
-}
-
-impl Copied {
-    pub(super) fn new(nodes: usize) -> Self {
-        Copied {
-            events: vec![Vec::new(); nodes],
-            notices: vec![Vec::new(); nodes],
-        }
-    }
-
-    /// Takes what has come since the last time.
-    pub(super) fn refresh(&mut self, record: &Record) {
-        for (index, events) in self.events.iter_mut().enumerate() {
-            let all = record.events(NodeId(index as u32));
-            events.extend_from_slice(&all[events.len()..]);
-        }
-        for (index, notices) in self.notices.iter_mut().enumerate() {
-            let all = record.notices(NodeId(index as u32));
-            notices.extend_from_slice(&all[notices.len()..]);
-        }
     }
 }
