@@ -469,7 +469,8 @@ impl Discovery {
             .take(self.settings.addresses_max)
             .filter(|(ip, _)| usable(ip))
             .map(|&(ip, port)| {
-                let port = port.unwrap_or(crate::name::DEFAULT_PORT);
+                // All nodes of a deployment listen on one port: the own one, where DNS names none.
+                let port = port.unwrap_or(self.me.address().port());
                 NodeName::new(basename.clone(), SocketAddr::new(ip, port))
             })
             .filter(|name| !self.own.contains(name))

@@ -1,6 +1,59 @@
-use lasso::{Cluster, HealthStatus, StartError};
+use std::net::SocketAddr;
 
-use crate::support::{Network, PATIENCE, eventually, whole};
+use lasso::responder::Responder;
+use lasso::{Cluster, HealthStatus, NodeState, StartError};
+
+use crate::support::{COOKIE, Network, PATIENCE, eventually, whole};
+
+#[tokio::test]
+async fn three_nodes_find_each_other_by_dns_and_are_healthy() {
+    let network = Network::new(1);
+    let responder = Responder::bind(SocketAddr::new(network.ip(100), 0))
+        .await
+        .unwrap();
+    responder.set(
+        "lasso.internal",
+        (1..=3).map(|node| network.ip(node)).collect(),
+    );
+
+    let mut nodes = Vec::new();
+    for node in 1..=3 {
+        let cluster = Cluster::builder()
+            .name(&network.name(node).to_string())
+            .cookie(COOKIE)
+            .query("lasso.internal")
+            .dns_server(responder.local_addr())
+            .region(["iad", "sjc", "ams"][usize::from(node) - 1])
+            .expected_nodes(3)
+            .start()
+            .await
+            .unwrap();
+        cluster.set_ready(true);
+        nodes.push(cluster);
+    }
+    whole(&nodes.iter().collect::<Vec<_>>(), 3).await;
+    for cluster in &nodes {
+        let ready = || {
+            let members = cluster.topology().members;
+            members.len() == 2
+                && members
+                    .iter()
+                    .all(|member| member.state() == NodeState::Ready)
+        };
+        eventually("both others are ready", ready).await;
+        let coverage = cluster.coverage();
+        assert_eq!(
+            (coverage.expected, coverage.responding, coverage.identified),
+            (3, 3, 3)
+        );
+        assert!(coverage.disconnected.is_empty() && coverage.unresponsive.is_empty());
+        let health = cluster.health();
+        assert_eq!(health.status, HealthStatus::Healthy);
+        assert_eq!(health.cluster.regions.len(), 3);
+        // The own address is not counted.
+        assert_eq!(health.cluster.discovery[0].addresses, 2);
+    }
+}
 
 #[tokio::test]
 async fn nodes_that_start_at_once_end_with_one_link_per_pair() {

@@ -50,6 +50,17 @@ fn a_good_answer_makes_candidates_and_drops_the_nodes_own_address() {
 }
 
 #[test]
+fn an_address_without_a_port_is_dialled_at_the_port_of_the_node_itself() {
+    let security = Security::InsecureNull;
+    let mut config = NodeConfig::new(name("lasso@10.0.0.1:7000"), security);
+    config.queries = vec!["lasso.internal".parse().expect("a query")];
+    let mut d = Discovery::new(&config);
+    let found = answer(&mut d, 1, addresses(&["10.0.0.1", "10.0.0.2"]));
+    assert_eq!(found.added, [name("lasso@10.0.0.2:7000")]);
+    assert_eq!(d.nodes_named(), 2);
+}
+
+#[test]
 fn a_query_may_name_its_own_basename_and_srv_names_ports() {
     let mut d = discovery(&["srv:_lasso._tcp.other=phoenix"], &[]);
     let found = d.tick(at(0), |_| false);
