@@ -102,7 +102,6 @@ fn command() -> Command {
             .help(help)
             .action(ArgAction::SetTrue)
     };
-    let local = "Local cluster";
     let variables = VARIABLES.iter().map(|variable| {
         let mut help = variable.help.to_owned();
         if !variable.default.is_empty() {
@@ -140,35 +139,37 @@ fn command() -> Command {
                 .default_value("text"),
         )
         .arg(switch("child", "Report to a parent process").hide(true))
-        .arg(
-            Arg::new("local")
-                .long("local")
-                .value_name("N")
-                .help("Start N nodes on 127.0.0.1, 127.0.0.2, … and show how they see each other")
-                .value_parser(value_parser!(u8).range(2..=64))
-                .conflicts_with_all(["config", "check-config", "child"])
-                .conflicts_with_all(DECIDED)
-                .help_heading(local),
-        )
-        .arg(
-            Arg::new("script")
-                .long("script")
-                .help("demo: kill a node and bring it back; measure: formation, memory, kills")
-                .value_parser(PossibleValuesParser::new(["demo", "measure"]))
-                .requires("local")
-                .help_heading(local),
-        )
-        .arg(
-            Arg::new("local-base")
-                .long("local-base")
-                .value_name("IP")
-                .help("Address of the first node; the others follow")
-                .value_parser(value_parser!(Ipv4Addr))
-                .default_value("127.0.0.1")
-                .requires("local")
-                .help_heading(local),
-        )
+        .args(local_arguments())
         .args(variables)
+}
+
+/// What belongs to `--local`.
+fn local_arguments() -> [Arg; 3] {
+    let local = "Local cluster";
+    [
+        Arg::new("local")
+            .long("local")
+            .value_name("N")
+            .help("Start N nodes on 127.0.0.1, 127.0.0.2, … and show how they see each other")
+            .value_parser(value_parser!(u8).range(2..=64))
+            .conflicts_with_all(["config", "check-config", "child"])
+            .conflicts_with_all(DECIDED)
+            .help_heading(local),
+        Arg::new("script")
+            .long("script")
+            .help("demo: kill a node and bring it back; measure: formation, memory, kills")
+            .value_parser(PossibleValuesParser::new(["demo", "measure"]))
+            .requires("local")
+            .help_heading(local),
+        Arg::new("local-base")
+            .long("local-base")
+            .value_name("IP")
+            .help("Address of the first node; the others follow")
+            .value_parser(value_parser!(Ipv4Addr))
+            .default_value("127.0.0.1")
+            .requires("local")
+            .help_heading(local),
+    ]
 }
 
 fn job(matches: &ArgMatches) -> Job {

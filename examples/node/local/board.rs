@@ -154,63 +154,67 @@ impl Board {
         let row = &mut self.rows[node];
         if row.process.pid().is_some() {
             row.process = Process::Ended { at: now };
-            row.view.clear();
             row.coverage.clear();
             row.responding = 0;
-            self.agree(now);
+            for (of, state) in std::mem::take(&mut row.view) {
+                forget(&mut self.rows[of].seen, state);
+            }
+            self.settle_all(now);
         }
     }
 
     /// A node says something.
     pub(crate) fn report(&mut self, now: Instant, node: usize, report: Report) -> Vec<News> {
-        let event = match report {
+        match report {
             Report::Up { http } => {
                 if let Some(pid) = self.rows[node].process.pid() {
                     self.rows[node].process = Process::Up { pid, at: now, http };
                 }
-                return vec![News::Up { node }];
+                self.settle_all(now);
+                vec![News::Up { node }]
             }
             Report::Members { coverage, members } => {
                 self.covers(node, &coverage);
-                for (name, state) in members {
-                    self.says(node, &name, state);
-                }
-                return self.agree(now);
+                let says = |(name, state)| self.says(now, node, &name, state);
+                members.into_iter().filter_map(says).collect()
             }
-            Report::Event(event) => event,
-        };
-        self.covers(node, &event.coverage);
-        let mut news = Vec::new();
-        match event.change {
-            Change::NodeConnected { name, .. } => self.says(node, &name, NodeState::Connected),
+            Report::Event(event) => {
+                self.covers(node, &event.coverage);
+                self.change(now, node, event.change)
+            }
+        }
+    }
+
+    fn change(&mut self, now: Instant, node: usize, change: Change) -> Vec<News> {
+        match change {
+            Change::NodeConnected { name, .. } => {
+                let news = self.says(now, node, &name, NodeState::Connected);
+                news.into_iter().collect()
+            }
             Change::NodeIdentified { name, description } => {
                 if let Some(of) = self.by_name.get(&name) {
                     self.rows[*of].region = description.region.to_string();
                 }
+                Vec::new()
             }
             Change::HealthUpdate { changed } => {
-                for (name, state) in changed {
-                    self.says(node, &name, state);
-                }
+                let says = |(name, state)| self.says(now, node, &name, state);
+                changed.into_iter().filter_map(says).collect()
             }
             Change::NodeDisconnected { name, reason } => {
-                self.says(node, &name, NodeState::Disconnected);
-                if let Some(of) = self.by_name.get(&name) {
-                    let after = match self.rows[*of].process {
+                let lost = self.by_name.get(&name).map(|of| News::Lost {
+                    node: *of,
+                    by: node,
+                    reason,
+                    after: match self.rows[*of].process {
                         Process::Ended { at } => Some(now - at),
                         _ => None,
-                    };
-                    news.push(News::Lost {
-                        node: *of,
-                        by: node,
-                        reason,
-                        after,
-                    });
-                }
+                    },
+                });
+                let agreed = self.says(now, node, &name, NodeState::Disconnected);
+                lost.into_iter().chain(agreed).collect()
             }
         }
-        news.extend(self.agree(now));
-        news
     }
 
     fn covers(&mut self, node: usize, coverage: &Coverage) {
@@ -218,36 +222,44 @@ impl Board {
         self.rows[node].responding = coverage.responding;
     }
 
-    fn says(&mut self, node: usize, name: &NodeName, state: NodeState) {
-        if let Some(of) = self.by_name.get(name) {
-            self.rows[node].view.insert(*of, state);
+    fn says(
+        &mut self,
+        now: Instant,
+        node: usize,
+        name: &NodeName,
+        state: NodeState,
+    ) -> Option<News> {
+        let of = *self.by_name.get(name)?;
+        let before = self.rows[node].view.insert(of, state);
+        let seen = &mut self.rows[of].seen;
+        if let Some(before) = before {
+            forget(seen, before);
         }
+        *seen.entry(state).or_default() += 1;
+        self.settle(now, of)
     }
 
-    /// Brings what the others say of each node up to date; what they have come to agree on is news.
-    fn agree(&mut self, now: Instant) -> Vec<News> {
-        let mut seen = vec![Seen::new(); self.rows.len()];
-        let observers = || self.rows.iter().filter(|row| row.process.is_up());
-        for (of, state) in observers().flat_map(|row| &row.view) {
-            *seen[*of].entry(*state).or_default() += 1;
+    /// What the others have come to agree on is news.
+    fn settle(&mut self, now: Instant, node: usize) -> Option<News> {
+        let up = |row: &&Row| row.process.is_up();
+        let by = self.rows.iter().filter(up).count();
+        let row = &mut self.rows[node];
+        let by = by - usize::from(row.process.is_up());
+        let agreed = row.seen.iter().find(|(_, count)| **count == by);
+        let agreed = agreed.map(|(state, _)| *state);
+        if row.agreed == agreed {
+            return None;
         }
-        let observers = observers().count();
-        let mut news = Vec::new();
-        for (node, (row, seen)) in self.rows.iter_mut().zip(seen).enumerate() {
-            let by = observers - usize::from(row.process.is_up());
-            let agreed = seen.iter().find(|(_, count)| **count == by);
-            let agreed = agreed.map(|(state, _)| *state);
-            row.seen = seen;
-            if row.agreed == agreed {
-                continue;
-            }
-            row.agreed = agreed;
-            row.since = now;
-            if let Some(state) = agreed {
-                news.push(News::Agreed { node, state, by });
-            }
-        }
-        news
+        row.agreed = agreed;
+        row.since = now;
+        agreed.map(|state| News::Agreed { node, state, by })
+    }
+
+    /// The number of those who can say something has changed, which is no news by itself.
+    fn settle_all(&mut self, now: Instant) {
+        (0..self.rows.len()).for_each(|node| {
+            self.settle(now, node);
+        });
     }
 
     /// Every node is up, is ready for every other, and says so of the whole cluster.
@@ -297,5 +309,15 @@ impl Board {
     /// All that run say that `node` is disconnected.
     pub(crate) fn is_lost(&self, node: usize) -> bool {
         self.rows[node].agreed == Some(NodeState::Disconnected)
+    }
+}
+
+/// One node less says so.
+fn forget(seen: &mut Seen, state: NodeState) {
+    if let Some(count) = seen.get_mut(&state) {
+        *count -= 1;
+        if *count == 0 {
+            seen.remove(&state);
+        }
     }
 }
