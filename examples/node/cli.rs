@@ -1,7 +1,7 @@
 //! The command line: flags made from the table of variables, and a few of the program's own.
 
 use std::io::{self, IsTerminal};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
@@ -12,12 +12,22 @@ use lasso::config::{Loader, VARIABLES};
 pub(crate) enum Job {
     /// Print a new secret.
     Keygen,
+    /// Answer DNS, to try out nodes that are started by hand.
+    Dns(DnsOptions),
     /// Print the configuration as it would be used.
     CheckConfig(NodeOptions),
     /// Run one node.
     Node(NodeOptions),
     /// Run a cluster of processes on loopback.
     Local(LocalOptions),
+}
+
+/// What the DNS server is told on the command line.
+pub(crate) struct DnsOptions {
+    /// Where it answers.
+    pub(crate) listen: SocketAddr,
+    /// What it answers.
+    pub(crate) names: Vec<(String, Vec<IpAddr>)>,
 }
 
 /// What one node is told on the command line.
@@ -118,7 +128,7 @@ fn command() -> Command {
         .about("A node of a lasso cluster, or with --local a whole cluster on this machine")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand(Command::new("keygen").about("Prints a new secret for RELEASE_COOKIE"))
-        .subcommand_negates_reqs(true)
+        .subcommand(dns_command())
         .arg(
             Arg::new("config")
                 .long("config")
@@ -141,6 +151,37 @@ fn command() -> Command {
         .arg(switch("child", "Report to a parent process").hide(true))
         .args(local_arguments())
         .args(variables)
+}
+
+fn dns_command() -> Command {
+    Command::new("dns")
+        .about("Answers DNS for a few names, to try out nodes that are started by hand")
+        .arg(
+            Arg::new("listen")
+                .long("listen")
+                .value_name("IP:PORT")
+                .help("Where to answer, over UDP and TCP")
+                .value_parser(value_parser!(SocketAddr))
+                .default_value("127.0.0.1:5300"),
+        )
+        .arg(
+            Arg::new("names")
+                .value_name("NAME=IP,IP,…")
+                .help("A name and its addresses")
+                .value_parser(addresses)
+                .num_args(1..)
+                .required(true),
+        )
+}
+
+/// Reads `name=ip,ip`.
+fn addresses(text: &str) -> Result<(String, Vec<IpAddr>), String> {
+    let (name, list) = text
+        .split_once('=')
+        .ok_or("accepted: `lasso.internal=127.0.0.1,127.0.0.2`")?;
+    let read = |ip: &str| ip.parse().map_err(|_| format!("`{ip}` is no address"));
+    let list: Result<Vec<IpAddr>, String> = list.split(',').map(read).collect();
+    Ok((name.to_owned(), list?))
 }
 
 /// What belongs to `--local`.
@@ -173,8 +214,20 @@ fn local_arguments() -> [Arg; 3] {
 }
 
 fn job(matches: &ArgMatches) -> Job {
-    if matches.subcommand_name() == Some("keygen") {
-        return Job::Keygen;
+    match matches.subcommand() {
+        Some(("keygen", _)) => return Job::Keygen,
+        Some(("dns", dns)) => {
+            return Job::Dns(DnsOptions {
+                listen: *dns.get_one("listen").expect("an argument with a default"),
+                names: dns
+                    .get_many("names")
+                    .into_iter()
+                    .flatten()
+                    .cloned()
+                    .collect(),
+            });
+        }
+        _ => {}
     }
     let flags: Vec<(&'static str, String)> = VARIABLES
         .iter()

@@ -6,10 +6,11 @@
 //! cargo run --example node -- --local 3 --script demo
 //! ```
 //!
-//! `cli` says what may be asked for, `run` is one node, `logs` is what it tells its operator, and
-//! `local` starts many nodes as processes of their own and shows what they say of each other.
+//! `cli` says what may be asked for, `run` is one node, `logs` is what it tells its operator, `dns`
+//! names nodes that are started by hand, and `local` starts many nodes as processes of their own and shows what they say of each other.
 
 mod cli;
+mod dns;
 mod failure;
 mod local;
 mod logs;
@@ -24,6 +25,7 @@ use cli::Job;
 fn main() -> ExitCode {
     match cli::parse() {
         Job::Keygen => run::keygen(),
+        Job::Dns(options) => dns::run(options),
         Job::CheckConfig(node) => run::check_config(&node),
         Job::Node(node) => run::node(node),
         Job::Local(local) => local::run(local),

@@ -5,17 +5,59 @@ use serde_json::Value;
 
 use crate::support::{COOKIE, Running, address, free_port, get, node, output};
 
-/// A node at `ip` that dials `peer`, with its logs as JSON.
-fn one_of_two(ip: Ipv4Addr, peer: Ipv4Addr) -> Command {
+/// A node at `ip`, with its logs as JSON.
+fn one(ip: Ipv4Addr) -> Command {
     let mut command = node(&["--log-format", "json"]);
     command
         .env("CLUSTER_NODE_BASENAME", "lasso")
         .env("CLUSTER_NODE_IP", ip.to_string())
-        .env("CLUSTER_PEERS", format!("lasso@{peer}"))
-        .env("EXPECTED_NODE_COUNT", "2")
         .env("HTTP_BIND", ip.to_string())
         .env("RELEASE_COOKIE", COOKIE);
     command
+}
+
+/// A node that dials `peer`.
+fn one_of_two(ip: Ipv4Addr, peer: Ipv4Addr) -> Command {
+    let mut command = one(ip);
+    command
+        .env("CLUSTER_PEERS", format!("lasso@{peer}"))
+        .env("EXPECTED_NODE_COUNT", "2");
+    command
+}
+
+/// What a node answers to `/health`.
+fn health(ip: Ipv4Addr) -> Value {
+    let answer = get(SocketAddr::from((ip, 4000)), "/health");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(!answer.contains(COOKIE));
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    serde_json::from_str(body).unwrap()
+}
+
+#[test]
+fn three_nodes_started_by_hand_find_each_other_by_dns() {
+    let ips = [1, 2, 3].map(|node| address(4, node));
+    let names = format!("lasso.internal={},{},{}", ips[0], ips[1], ips[2]);
+    let mut dns = Running::start(node(&["dns", "--listen", "127.0.0.1:0", &names]));
+    let line = dns.line(&["CLUSTER_DNS_SERVER="]);
+    let (variable, server) = line.split_once('=').unwrap();
+    let mut nodes = ips.map(|ip| {
+        let mut command = one(ip);
+        command
+            .env(variable, server)
+            .env("CLUSTER_DNS_QUERY", "lasso.internal")
+            .env("EXPECTED_NODE_COUNT", "3");
+        Running::start(command)
+    });
+    for node in &mut nodes {
+        node.line(&["health_update", "\"3/3\""]);
+    }
+    for ip in ips {
+        let health = health(ip);
+        assert_eq!(health["cluster"]["nodes_total"], 3);
+        assert_eq!(health["cluster"]["coverage"]["responding"], 3);
+        assert_eq!(health["cluster"]["discovery"][0]["query"], "lasso.internal");
+    }
 }
 
 #[test]
@@ -47,16 +89,12 @@ fn health_is_answered_over_http() {
     for node in &mut nodes {
         node.line(&["health_update", "\"ready\""]);
     }
-    let http = SocketAddr::from((ips[0], 4000));
-    let answer = get(http, "/health");
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    let health: Value = serde_json::from_str(body).unwrap();
+    let health = health(ips[0]);
     assert_eq!(health["status"], "healthy");
     assert_eq!(health["node"]["name"], format!("lasso@{}", ips[0]));
     assert_eq!(health["cluster"]["nodes"][0]["state"], "ready");
     assert_eq!(health["cluster"]["coverage"]["responding"], 2);
-    assert!(!body.contains(COOKIE));
+    let http = SocketAddr::from((ips[0], 4000));
     for path in ["/livez", "/readyz"] {
         let answer = get(http, path);
         assert!(answer.starts_with("HTTP/1.1 200"), "{path}: {answer}");
