@@ -1,16 +1,18 @@
 //! The scenario language: what a file says, and how it is read.
 //!
 //! `value` is the file as a tree with positions; `reader` turns values into durations, amounts and
-//! nodes and remembers every mistake; `nodes`, `network` and `steps` each read their section, and
-//! `parse` all of them. What comes out is in `model`.
+//! nodes and remembers every mistake; `nodes` (with `draft` and `place`), `network` and `steps` each
+//! read their section, and `parse` all of them. What comes out is in `model`.
 
 mod amount;
+mod draft;
 mod errors;
 mod model;
 mod names;
 mod network;
 mod nodes;
 mod parse;
+mod place;
 mod reader;
 mod settings;
 mod steps;
@@ -31,5 +33,5 @@ pub use settings::keys as setting_keys;
 pub use units::{DURATION_MAX, show as show_duration};
 pub use value::{Key, Kind, Table, Value};
 
+pub(crate) use draft::{address, offset_ms};
 pub(crate) use network::{one_way, read_paths, read_shape};
-pub(crate) use nodes::{address, offset_ms};

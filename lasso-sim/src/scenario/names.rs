@@ -100,7 +100,7 @@ impl Names {
         &mut self,
         name: &str,
         span: Range<usize>,
-    ) -> Result<BTreeSet<NodeId>, Diagnostic> {
+    ) -> Result<BTreeSet<NodeId>, Box<Diagnostic>> {
         if name == "all" {
             return Ok(self.all().collect());
         }
@@ -109,7 +109,7 @@ impl Names {
             return Ok(BTreeSet::from([*id]));
         }
         let Some(sets) = self.groups.get(name) else {
-            return Err(self.unknown(name, span));
+            return Err(Box::new(self.unknown(name, span)));
         };
         let mut different: Vec<_> = sets.iter().collect();
         different.dedup_by(|a, b| a.1 == b.1);
@@ -117,11 +117,10 @@ impl Names {
             [(_, only)] => Ok((*only).clone()),
             several => {
                 let origins: Vec<&str> = several.iter().map(|(origin, _)| origin.name()).collect();
-                Err(
-                    Diagnostic::new(span, format!("`{name}` can mean different nodes"))
-                        .label(format!("a {}", origins.join(" and a ")))
-                        .help("name the nodes one by one, or rename one of the two"),
-                )
+                let ambiguous = Diagnostic::new(span, format!("`{name}` can mean different nodes"))
+                    .label(format!("a {}", origins.join(" and a ")))
+                    .help("name the nodes one by one, or rename one of the two");
+                Err(Box::new(ambiguous))
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Reads a whole file: syntax first, then every section, and says all that is wrong at once.
 
+use core::ops::Range;
+use core::time::Duration;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
@@ -111,26 +113,19 @@ fn read(
         deadlines,
         ..
     } = steps::read(reader, &mut fields);
-    let rules = steps::read_rules(reader, &mut fields, last);
     let ends = fields
         .take("ends")
-        .map(|value| (value, reader.duration(value)));
-    let rules_end = rules
-        .iter()
-        .map(|(rule, _)| rule.until)
-        .max()
-        .unwrap_or_default();
-    let mut end = last.max(rules_end);
-    if let Some((value, Some(ends))) = ends {
-        let ruled = rules.iter().map(|(rule, span)| (rule.until, span.clone()));
-        for (deadline, span) in deadlines.into_iter().chain(ruled) {
-            if deadline > ends {
-                let message = format!("the run ends at {}, before {}", show(ends), show(deadline));
-                let late = Diagnostic::new(span, message).label("never completely checked");
-                reader.error(late.also(value.span.clone(), "ends here"));
-            }
-        }
-        end = ends;
+        .and_then(|value| Some((reader.duration(value)?, value.span.clone())));
+    let until = ends.as_ref().map_or(last, |(ends, _)| *ends);
+    let rules = steps::read_rules(reader, &mut fields, until);
+    let ruled = rules.iter().map(|(rule, span)| (rule.until, span.clone()));
+    let deadlines: Vec<_> = deadlines.into_iter().chain(ruled).collect();
+    let latest = deadlines.iter().map(|(deadline, _)| *deadline).max();
+    let end = ends
+        .as_ref()
+        .map_or(latest.unwrap_or(last), |(ends, _)| *ends);
+    if let Some((ends, span)) = ends {
+        refuse_late(reader, &deadlines, ends, &span);
     }
     if !reader.expects {
         let idle = Diagnostic::new(0..0, "nothing is expected, so this can never fail");
@@ -155,6 +150,20 @@ fn read(
             .map(|(rule, _)| -> Rule { rule })
             .collect(),
         end,
+    }
+}
+
+/// Complains of what the end of the run cuts off.
+fn refuse_late(
+    reader: &mut Reader<'_>,
+    deadlines: &[(Duration, Range<usize>)],
+    ends: Duration,
+    ends_at: &Range<usize>,
+) {
+    for (deadline, span) in deadlines.iter().filter(|(deadline, _)| *deadline > ends) {
+        let message = format!("the run ends at {}, before {}", show(ends), show(*deadline));
+        let late = Diagnostic::new(span.clone(), message).label("never completely checked");
+        reader.error(late.also(ends_at.clone(), "ends here"));
     }
 }
 

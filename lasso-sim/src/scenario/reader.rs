@@ -194,7 +194,7 @@ impl<'t> Reader<'t> {
             match self.names.resolve(name, item.span.clone()) {
                 Err(diagnostic) => {
                     good = false;
-                    self.error(diagnostic);
+                    self.error(*diagnostic);
                 }
                 Ok(nodes) if taken => {
                     if index == 0 {

@@ -56,7 +56,7 @@ pub fn show(duration: Duration) -> String {
     if nanos == 0 {
         return "0s".to_owned();
     }
-    if nanos % 1_000_000_000 == 0 {
+    if duration.subsec_nanos() == 0 {
         let seconds = nanos / 1_000_000_000;
         let parts = [
             (seconds / 3_600, "h"),
@@ -76,7 +76,7 @@ pub fn show(duration: Duration) -> String {
             fraction.trim_end_matches('0')
         );
     }
-    if nanos % 1_000_000 == 0 {
+    if duration.subsec_nanos().is_multiple_of(1_000_000) {
         return format!("{}ms", nanos / 1_000_000);
     }
     format!("{}us", nanos / 1_000)
