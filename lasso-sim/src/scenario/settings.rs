@@ -20,6 +20,7 @@ const DURATIONS: &[(&str, Place<Duration>)] = &[
     ("backoff_max", |s| &mut s.dial.backoff_max),
     ("backoff_max_stale", |s| &mut s.dial.backoff_max_stale),
     ("stale_after", |s| &mut s.dial.stale_after),
+    ("second_delay", |s| &mut s.dial.second_delay),
     ("refused_secret", |s| &mut s.dial.refused_secret),
     ("poll_interval", |s| &mut s.discovery.poll_interval),
     ("forget_after", |s| &mut s.discovery.forget_after),
