@@ -1,1 +1,126 @@
+use super::*;
 
+fn scenario(rest: &str) -> Scenario {
+    let text =
+        format!("lasso = 1\ntitle = \"three\"\n[nodes]\na = {{}}\nb = {{}}\nc = {{}}\n{rest}");
+    match Scenario::parse("three.toml".as_ref(), &text) {
+        Ok(scenario) => scenario,
+        Err(bad) => panic!("{}", bad.render(false)),
+    }
+}
+
+fn direct(rest: &str) -> Outcome {
+    run(&scenario(rest), WorldKind::Direct, 1, true)
+}
+
+#[test]
+fn what_holds_is_held_and_leaves_a_trace() {
+    let outcome = direct(
+        "[[step]]\nat = \"0s\"\nexpect = { on = \"all\", within = \"10s\", connected = 3 }\n",
+    );
+    assert_eq!(
+        (outcome.verdict, outcome.failures.len()),
+        (Verdict::Held, 0)
+    );
+    let trace = outcome.trace.unwrap();
+    assert!(trace.contains("a starts as lasso@"), "{trace}");
+    assert!(trace.contains("step line 7: holds"), "{trace}");
+    assert_eq!(outcome.trace_hash.len(), 64);
+}
+
+#[test]
+fn a_failure_says_where_when_who_and_how_to_repeat_it() {
+    let outcome =
+        direct("[[step]]\nat = \"20s\"\nexpect = { on = \"b\", within = \"5s\", connected = 2 }\n");
+    assert_eq!(outcome.verdict, Verdict::Failed);
+    let failure = &outcome.failures[0];
+    assert!(failure.place.starts_with("three.toml:9:"), "{failure:?}");
+    assert_eq!(
+        (failure.at.as_str(), failure.node.as_deref()),
+        ("25.000000", Some("b"))
+    );
+    assert_eq!(failure.expected, "within 5s: connected = 2");
+    assert_eq!(failure.seen, "connected = 3");
+    assert!(!failure.trace.is_empty());
+    assert_eq!(
+        outcome.replay,
+        "lasso-sim run three.toml --seed 1 --world direct"
+    );
+    assert!(
+        outcome
+            .report()
+            .contains("expected: within 5s: connected = 2")
+    );
+}
+
+#[test]
+fn an_order_that_touches_nothing_fails_the_run() {
+    let outcome = direct(
+        "[[step]]\nat = \"20s\"\ncut = { between = [\"a\", \"b\"] }\n\
+         [[step]]\nat = \"20s\"\nheal = \"all\"\n\
+         [[step]]\nat = \"20s\"\nexpect = { on = \"all\", connected = 3 }\n",
+    );
+    assert_eq!(outcome.verdict, Verdict::Failed);
+    assert_eq!(outcome.failures[0].seen, "it touched nothing");
+}
+
+#[test]
+fn a_rule_is_broken_at_the_moment_at_which_it_is() {
+    let outcome = direct(
+        "[[step]]\nat = \"30s\"\ncrash = \"c\"\n\
+         [[always]]\nfrom = \"10s\"\nuntil = \"60s\"\non = [\"a\", \"b\"]\nconnected = 3\n",
+    );
+    let failure = &outcome.failures[0];
+    assert!(failure.at.starts_with("30.000"), "{failure:?}");
+    assert_eq!(failure.expected, "always: connected = 3");
+    let outcome = direct(
+        "[[step]]\nat = \"30s\"\ncrash = \"c\"\n\
+         [[never]]\nfrom = \"10s\"\nuntil = \"60s\"\non = [\"a\", \"b\"]\nconnected = 2\n",
+    );
+    assert_eq!(outcome.failures[0].expected, "never");
+}
+
+#[test]
+fn a_step_waits_for_its_condition_and_the_run_fails_when_it_never_comes() {
+    let waits = |condition: &str| {
+        direct(&format!(
+            "[[step]]\nwhen = {{ on = \"all\", {condition} }}\nby = \"20s\"\n\
+             crash = \"c\"\n\
+             [[step]]\nat = \"21s\"\nexpect = {{ on = [\"a\", \"b\"], connected = 2 }}\n"
+        ))
+    };
+    assert_eq!(
+        waits("connected = 3").verdict,
+        Verdict::Held,
+        "{}",
+        waits("connected = 3").report()
+    );
+    let failed = waits("disconnected = [\"b\"]");
+    assert_eq!(failed.verdict, Verdict::Failed);
+    assert!(
+        failed.failures[0].at.starts_with("20.000"),
+        "{:?}",
+        failed.failures
+    );
+}
+
+#[test]
+fn a_file_for_other_worlds_is_refused_with_its_reason() {
+    let text = "lasso = 1\ntitle = \"t\"\nworlds = [\"turmoil\"]\nbecause = \"of tasks\"\n\
+                [nodes]\na = {}\n[[step]]\nat = \"1s\"\nexpect = { on = \"a\", connected = 1 }\n";
+    let scenario = match Scenario::parse("t.toml".as_ref(), text) {
+        Ok(scenario) => scenario,
+        Err(bad) => panic!("{}", bad.render(false)),
+    };
+    let outcome = run(&scenario, WorldKind::Direct, 1, false);
+    assert_eq!(outcome.verdict, Verdict::Refused);
+    assert!(outcome.reason.unwrap().contains("of tasks"));
+}
+
+#[test]
+fn a_seed_is_a_trace() {
+    let rest = "[[step]]\nat = \"1m\"\nexpect = { on = \"all\", connected = 3 }\n";
+    assert_eq!(direct(rest).trace, direct(rest).trace);
+    let other = run(&scenario(rest), WorldKind::Direct, 2, true);
+    assert_ne!(direct(rest).trace_hash, other.trace_hash);
+}
