@@ -1,5 +1,5 @@
-//! 13. After everything has healed, all nodes agree about who is there: of any two that may link up
-//! and of which one names the other, both are linked with each other.
+//! Invariant 13: After everything has healed, all nodes agree about who is there: of any two that
+//! may link up and of which one names the other, both are linked with each other.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! 5. Coverage adds up: responding ≤ connected ≤ known, every node counted once, and what an event
-//! says is what the node knows.
+//! Invariant 5: Coverage adds up: responding ≤ connected ≤ known, every node counted once, and what
+//! an event says is what the node knows.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! 6. The membership epoch grows by one per change, and subscribers see each change.
+//! Invariant 6: The membership epoch grows by one per change, and subscribers see each change.
 
 use lasso_core::event::TopologyEvent;
 

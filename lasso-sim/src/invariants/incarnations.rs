@@ -1,4 +1,5 @@
-//! 2. A stored incarnation never goes back, for as long as the process that stores it lives.
+//! Invariant 2: A stored incarnation never goes back, for as long as the process that stores it
+//! lives.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! 1. At most one link per pair carries frames; both ends agree which.
+//! Invariant 1: At most one link per pair carries frames; both ends agree which.
 //!
 //! Each node has at most one link per peer by itself. Both ends agree when they name the same
 //! session. While the news is on its way they may differ: for five seconds where nothing hinders

@@ -1,5 +1,6 @@
-//! 3. Nobody without the cookie changes any state but counters: whoever a node calls connected is,
-//! or was, a process of that identity, in the same cluster and with a secret in common.
+//! Invariant 3: Nobody without the cookie changes any state but counters: whoever a node calls
+//! connected is, or was, a process of that identity, in the same cluster and with a secret in
+//! common.
 
 use lasso_core::name::NodeName;
 

@@ -1,6 +1,6 @@
-//! 4. No node is declared down earlier than 0.75 T after its last byte, nor stays up later than
-//! 1.25 T while silent. T is the tick time of the node that judges; one that was frozen has as much
-//! time again.
+//! Invariant 4: No node is declared down earlier than 0.75 T after its last byte, nor stays up
+//! later than 1.25 T while silent. T is the tick time of the node that judges; one that was frozen
+//! has as much time again.
 
 use core::cmp::Reverse;
 use core::time::Duration;

@@ -51,7 +51,7 @@ pub fn run(scenario: &Scenario, kind: WorldKind, seed: u64, keep_trace: bool) ->
     // A panic is a failure like any other: a sweep goes on, and its command is printed.
     let ran = catch_unwind(AssertUnwindSafe(|| {
         let mut run = Run::new(scenario, stage);
-        let failures = run.to_the_end();
+        let failures = run.finish();
         (run.stage, failures)
     }));
     match ran {
@@ -190,7 +190,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn to_the_end(&mut self) -> Vec<Failure> {
+    fn finish(&mut self) -> Vec<Failure> {
         let end = at(self.scenario.end);
         loop {
             let failures = self.moment();
@@ -247,14 +247,14 @@ impl<'a> Run<'a> {
             match self.is_due(now) {
                 Ok(true) => failures.extend(self.do_step(now)),
                 Ok(false) => break,
-                Err(failure) => failures.push(failure),
+                Err(failure) => failures.push(*failure),
             }
         }
         failures
     }
 
     /// Whether the next step happens now; an error when its condition has come too late.
-    fn is_due(&self, now: Instant) -> Result<bool, Failure> {
+    fn is_due(&self, now: Instant) -> Result<bool, Box<Failure>> {
         let step = &self.scenario.steps[self.happened.len()];
         let (condition, by) = match &step.moment {
             scenario::Moment::When { condition, by } => (condition, at(*by)),
@@ -268,7 +268,12 @@ impl<'a> Run<'a> {
             Some(miss) if now >= by => {
                 let show = scenario::show_duration(by.since_start());
                 let expected = format!("by {show}: {}", miss.mismatch.expected);
-                Err(self.failure(miss.place, miss.node, &expected, &miss.mismatch.seen))
+                Err(Box::new(self.failure(
+                    miss.place,
+                    miss.node,
+                    &expected,
+                    &miss.mismatch.seen,
+                )))
             }
             _ => Ok(false),
         }
