@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lasso_core::discovery::Family;
 use lasso_core::node::{ConnId, Input, NetError, Node, Output};
@@ -30,6 +31,9 @@ pub(crate) struct Shared {
     observer: Option<Arc<dyn Observer>>,
     /// True once the node has said goodbye and its connections are closed.
     pub(crate) stopped: watch::Sender<bool>,
+    /// True while the machine handles an input; it stays true when it panicked over it, which only a
+    /// bug of ours does, and then it is driven no more.
+    handling: AtomicBool,
 }
 
 impl Shared {
@@ -41,6 +45,7 @@ impl Shared {
             events: broadcast::Sender::new(EVENTS_KEPT),
             observer,
             stopped: watch::Sender::new(false),
+            handling: AtomicBool::new(false),
         }
     }
 
@@ -57,12 +62,16 @@ impl Shared {
 
     fn handle(&self, input: Input) {
         let mut node = self.node.lock();
+        if self.handling.swap(true, Ordering::Relaxed) {
+            return;
+        }
         // Read under the lock: no input may be older than one that was handled before it.
         let now = self.now();
         if let Some(observer) = &self.observer {
             observer.input(now, &input);
         }
         node.handle(now, input);
+        self.handling.store(false, Ordering::Relaxed);
     }
 
     /// Whether the machine has a deadline that has passed.
@@ -105,6 +114,7 @@ pub(crate) async fn run<P: Platform>(
     shared: Arc<Shared>,
     listener: Option<P::Listener>,
 ) {
+    let _stopped = Stopped(Arc::clone(&shared));
     let (happenings, mut inbox) = mpsc::channel(INBOX);
     let stop = watch::Sender::new(());
     if let Some(listener) = listener {
@@ -146,7 +156,15 @@ pub(crate) async fn run<P: Platform>(
     // Every connection sends what is left and ends within a second; the last one closes the inbox.
     drop(driver);
     while inbox.recv().await.is_some() {}
-    shared.stopped.send_replace(true);
+}
+
+/// Tells everybody who waits that the loop has ended, however it did.
+struct Stopped(Arc<Shared>);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.0.stopped.send_replace(true);
+    }
 }
 
 async fn accept<L: Listener>(

@@ -1,8 +1,10 @@
 //! Freezes a process: its tasks are not run while the gate is shut, and time goes on without them.
 
 use core::future::Future;
+use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
 use core::task::{Context, Poll, Waker};
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -10,6 +12,8 @@ use parking_lot::Mutex;
 #[derive(Default)]
 struct State {
     shut: bool,
+    /// What a task said when it panicked.
+    panic: Option<String>,
     waiting: Vec<Waker>,
 }
 
@@ -32,6 +36,11 @@ impl Gate {
             core::mem::take(&mut state.waiting)
         };
         waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// What a task said when it panicked; once.
+    pub(super) fn take_panic(&self) -> Option<String> {
+        self.state.lock().panic.take()
     }
 
     /// A task that runs only while the gate is open.
@@ -63,13 +72,31 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
                 return Poll::Pending;
             }
         }
-        self.task.as_mut().poll(cx)
+        // Tokio would keep it to itself.
+        let task = &mut self.task;
+        let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx)));
+        polled.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            let text = text.unwrap_or_else(|| "a panic without a text".to_owned());
+            self.gate.state.lock().panic.get_or_insert(text);
+            Poll::Ready(())
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_of_a_task_is_told() {
+        let gate = Gate::default();
+        let mut task = Box::pin(gate.guard(async { panic!("out of {}", "order") }));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert_eq!(task.as_mut().poll(&mut cx), Poll::Ready(()));
+        assert_eq!(gate.take_panic().as_deref(), Some("out of order"));
+    }
 
     #[test]
     fn a_task_behind_a_shut_gate_runs_when_it_opens() {

@@ -231,8 +231,17 @@ impl TurmoilWorld {
         Ok(())
     }
 
-    /// Ends the processes that have said goodbye.
+    /// Ends the processes that have said goodbye. A panic in a process is one of the run.
     pub(super) fn reap(&mut self) {
+        for host in &self.hosts {
+            if let Some(text) = host
+                .process
+                .as_ref()
+                .and_then(|process| process.gate.take_panic())
+            {
+                panic!("`{}`: {text}", host.spec.key);
+            }
+        }
         for index in 0..self.hosts.len() {
             let process = self.hosts[index].process.as_ref();
             if process.is_some_and(|process| process.state.lock().finished) {
