@@ -15,8 +15,11 @@ use serde_json::Value;
 
 const SEED: u64 = 11;
 
+/// The hash of a trace, by file and world.
+type Hashes = BTreeMap<(String, String), String>;
+
 /// What another process says, by file and world; it runs once for all tests.
-static ELSEWHERE: OnceLock<Result<BTreeMap<(String, String), String>, String>> = OnceLock::new();
+static ELSEWHERE: OnceLock<Result<Hashes, String>> = OnceLock::new();
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -58,7 +61,7 @@ fn is_one_trace(file: PathBuf, world: WorldKind) -> Result<(), Failed> {
     }
 }
 
-fn run_elsewhere() -> Result<BTreeMap<(String, String), String>, String> {
+fn run_elsewhere() -> Result<Hashes, String> {
     let output = Command::new(env!("CARGO_BIN_EXE_lasso-sim"))
         .current_dir(common::root())
         .args([

@@ -5,7 +5,7 @@
 //! the two, else until silence would have told them.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use lasso_core::name::NodeName;
 use lasso_core::node::LinkInfo;
@@ -23,6 +23,8 @@ const GRACE_LOSSY: Duration = Duration::from_secs(60);
 /// After a fault the news may wait for TCP, at most until a node is silent for too long.
 const GRACE_AFTER: Duration = Duration::from_secs(10);
 
+type Pair = (NodeId, NodeId);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Row {
     session: u64,
@@ -35,7 +37,9 @@ pub(super) struct OneLink {
     rows: Vec<BTreeMap<NodeName, Row>>,
     versions: Vec<(u64, u64, u64)>,
     /// Pairs that differ, since when, and when to look again.
-    differ: BTreeMap<(NodeId, NodeId), (Instant, Instant)>,
+    differ: BTreeMap<Pair, (Instant, Instant)>,
+    /// The same by when to look again.
+    due: BTreeSet<(Instant, Pair)>,
     grace: Duration,
 }
 
@@ -45,6 +49,7 @@ impl OneLink {
             rows: vec![BTreeMap::new(); nodes],
             versions: vec![(0, 0, 0); nodes],
             differ: BTreeMap::new(),
+            due: BTreeSet::new(),
             grace: if lossy { GRACE_LOSSY } else { GRACE },
         }
     }
@@ -64,7 +69,9 @@ impl OneLink {
     pub(super) fn forget(&mut self, node: NodeId) {
         self.rows[node.index()].clear();
         self.versions[node.index()] = (0, 0, 0);
-        self.differ.retain(|(a, b), _| *a != node && *b != node);
+        let of_node = |(a, b): &Pair| *a == node || *b == node;
+        self.differ.retain(|pair, _| !of_node(pair));
+        self.due.retain(|(_, pair)| !of_node(pair));
     }
 
     pub(super) fn set_all(&mut self, now: Instant, cast: &Cast, node: NodeId, links: &[LinkInfo]) {
@@ -106,10 +113,17 @@ impl OneLink {
     fn compare(&mut self, now: Instant, cast: &Cast, a: NodeId, b: NodeId) {
         let pair = (a.min(b), a.max(b));
         if a == b || self.agree(cast, a, b) {
-            self.differ.remove(&pair);
-        } else {
-            self.differ.entry(pair).or_insert((now, now + self.grace));
+            if let Some((_, look)) = self.differ.remove(&pair) {
+                self.due.remove(&(look, pair));
+            }
+        } else if !self.differ.contains_key(&pair) {
+            self.look_at(pair, now, now + self.grace);
         }
+    }
+
+    fn look_at(&mut self, pair: Pair, since: Instant, look: Instant) {
+        self.differ.insert(pair, (since, look));
+        self.due.insert((look, pair));
     }
 
     fn agree(&self, cast: &Cast, a: NodeId, b: NodeId) -> bool {
@@ -124,43 +138,30 @@ impl OneLink {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.differ.values().map(|(_, look)| *look).min()
+        self.due.first().map(|(look, _)| *look)
     }
 
     pub(super) fn advance(&mut self, now: Instant, cast: &Cast, found: &mut Vec<(NodeId, Found)>) {
-        if self.poll_timeout().is_none_or(|due| due > now) {
-            return;
-        }
-        let due: Vec<_> = self
-            .differ
-            .iter()
-            .filter(|(_, (_, look))| *look <= now)
-            .collect();
-        let due: Vec<_> = due
-            .into_iter()
-            .map(|(pair, (since, _))| (*pair, *since))
-            .collect();
-        for ((a, b), since) in due {
-            let grace = self.grace;
+        while let Some(&(look, pair)) = self.due.first()
+            && look <= now
+        {
+            self.due.remove(&(look, pair));
+            let Some((since, _)) = self.differ.remove(&pair) else {
+                continue;
+            };
+            let (a, b) = pair;
             let tick_time = cast.actor(a).tick_time.max(cast.actor(b).tick_time);
             let long = tick_time * 5 / 4 + GRACE_AFTER;
             let until = cast.undisturbed_since(a, b).map(|quiet| {
-                let after = if quiet == Instant::ZERO {
-                    quiet
-                } else {
-                    quiet + long
-                };
-                after.max(since + grace)
+                let undisturbed = quiet == Instant::ZERO;
+                let after = if undisturbed { quiet } else { quiet + long };
+                after.max(since + self.grace)
             });
             match until {
                 Some(until) if until <= now => {
-                    self.differ.remove(&(a, b));
                     found.push((a, (NUMBER, self.text(cast, a, b, now - since))));
                 }
-                until => {
-                    let look = until.unwrap_or(now + grace);
-                    self.differ.insert((a, b), (since, look));
-                }
+                until => self.look_at(pair, since, until.unwrap_or(now + self.grace)),
             }
         }
     }
