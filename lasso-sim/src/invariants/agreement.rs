@@ -72,7 +72,7 @@ pub(super) fn disagreement(cast: &Cast, members: &[Member]) -> Option<(NodeId, S
 /// A link with somebody who does not run.
 fn ghost(cast: &Cast, member: &Member) -> Option<(NodeId, String)> {
     let ghost = member.links.iter().find(|link| {
-        let whose = cast.whose(&link.peer.name, link.peer.incarnation.0);
+        let whose = cast.whose_name(&link.peer.name, link.peer.incarnation.0);
         whose.is_none_or(|peer| !cast.actor(peer).running)
     })?;
     let text = format!(

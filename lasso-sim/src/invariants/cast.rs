@@ -8,9 +8,14 @@ use lasso_core::time::Instant;
 
 use crate::scenario::{NodeId, NodeSpec};
 
+/// A name that was heard of, as a small number: tables of a thousand nodes hold a million of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Who(u32);
+
 /// One node of the scenario.
 #[derive(Debug)]
 pub(super) struct Actor {
+    pub(super) who: Who,
     pub(super) name: NodeName,
     pub(super) cluster: Label,
     /// The cookie that it offers, and all that it accepts; empty: none is needed.
@@ -31,7 +36,10 @@ pub(super) struct Cast {
     actors: Vec<Actor>,
     null_cipher: bool,
     /// Every identity that a process had, and whose it was.
-    identities: BTreeMap<(NodeName, u64), NodeId>,
+    identities: BTreeMap<(Who, u64), NodeId>,
+    /// Every name that was heard of.
+    heard: BTreeMap<NodeName, Who>,
+    names: Vec<NodeName>,
     hindered: BTreeSet<(u32, u32)>,
     /// When paths were last freed.
     freed: BTreeMap<(u32, u32), Instant>,
@@ -45,13 +53,33 @@ impl Cast {
             actors: Vec::with_capacity(nodes.len()),
             null_cipher,
             identities: BTreeMap::new(),
+            heard: BTreeMap::new(),
+            names: Vec::new(),
             hindered: BTreeSet::new(),
             freed: BTreeMap::new(),
             last_change: Instant::ZERO,
         };
-        cast.actors
-            .extend(nodes.iter().map(|spec| actor(spec, null_cipher)));
+        for spec in nodes {
+            let who = cast.who(&spec.name());
+            cast.actors.push(actor(spec, who, null_cipher));
+        }
         cast
+    }
+
+    /// The number of a name.
+    pub(super) fn who(&mut self, name: &NodeName) -> Who {
+        if let Some(who) = self.heard.get(name) {
+            return *who;
+        }
+        let who = Who(self.names.len() as u32);
+        self.heard.insert(name.clone(), who);
+        self.names.push(name.clone());
+        who
+    }
+
+    /// The name of a number.
+    pub(super) fn name(&self, who: Who) -> &NodeName {
+        &self.names[who.0 as usize]
     }
 
     pub(super) fn actor(&self, node: NodeId) -> &Actor {
@@ -66,8 +94,13 @@ impl Cast {
     }
 
     /// Whose process has, or had, this identity.
-    pub(super) fn whose(&self, name: &NodeName, incarnation: u64) -> Option<NodeId> {
-        self.identities.get(&(name.clone(), incarnation)).copied()
+    pub(super) fn whose(&self, who: Who, incarnation: u64) -> Option<NodeId> {
+        self.identities.get(&(who, incarnation)).copied()
+    }
+
+    /// The same for a name that may be unheard of.
+    pub(super) fn whose_name(&self, name: &NodeName, incarnation: u64) -> Option<NodeId> {
+        self.whose(*self.heard.get(name)?, incarnation)
     }
 
     pub(super) fn started(
@@ -78,10 +111,10 @@ impl Cast {
         incarnation: u64,
     ) {
         let disturbed = self.actors[node.index()].disturbed;
-        let mut actor = actor(spec, self.null_cipher);
+        let who = self.who(&spec.name());
+        let mut actor = actor(spec, who, self.null_cipher);
         (actor.running, actor.incarnation, actor.disturbed) = (true, incarnation, disturbed);
-        self.identities
-            .insert((actor.name.clone(), incarnation), node);
+        self.identities.insert((who, incarnation), node);
         self.actors[node.index()] = actor;
         self.last_change = now;
     }
@@ -90,8 +123,7 @@ impl Cast {
         let actor = &mut self.actors[node.index()];
         if actor.incarnation != incarnation {
             actor.incarnation = incarnation;
-            self.identities
-                .insert((actor.name.clone(), incarnation), node);
+            self.identities.insert((actor.who, incarnation), node);
         }
     }
 
@@ -156,7 +188,7 @@ pub(super) fn share_secret(a: &Actor, b: &Actor) -> bool {
     a.secrets.contains(&b.secret) || b.secrets.contains(&a.secret)
 }
 
-fn actor(spec: &NodeSpec, null_cipher: bool) -> Actor {
+fn actor(spec: &NodeSpec, who: Who, null_cipher: bool) -> Actor {
     let secret = if null_cipher {
         String::new()
     } else {
@@ -165,6 +197,7 @@ fn actor(spec: &NodeSpec, null_cipher: bool) -> Actor {
     let mut secrets = BTreeSet::from([secret.clone()]);
     secrets.extend(spec.cookie_previous.clone());
     Actor {
+        who,
         name: spec.name(),
         cluster: spec.cluster.clone(),
         secret,

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use lasso_core::name::NodeName;
-
 use super::Found;
+use super::cast::{Cast, Who};
 use crate::scenario::NodeId;
 
 const NUMBER: u32 = 2;
@@ -13,7 +12,7 @@ const NUMBER: u32 = 2;
 /// The highest incarnation that each node has known of each name.
 #[derive(Debug)]
 pub(super) struct Incarnations {
-    highest: Vec<BTreeMap<NodeName, u64>>,
+    highest: Vec<BTreeMap<Who, u64>>,
 }
 
 impl Incarnations {
@@ -31,14 +30,14 @@ impl Incarnations {
     pub(super) fn connected(
         &mut self,
         node: NodeId,
-        name: &NodeName,
+        cast: &Cast,
+        who: Who,
         incarnation: u64,
         found: &mut Vec<Found>,
     ) {
-        let highest = self.highest[node.index()]
-            .entry(name.clone())
-            .or_insert(incarnation);
+        let highest = self.highest[node.index()].entry(who).or_insert(incarnation);
         if incarnation < *highest {
+            let name = cast.name(who);
             let text = format!(
                 "a stored incarnation must not go back; {name} was known as {highest} and has \
                  connected as {incarnation}"
@@ -52,14 +51,16 @@ impl Incarnations {
     pub(super) fn stored(
         &mut self,
         node: NodeId,
-        name: &NodeName,
+        cast: &Cast,
+        who: Who,
         stored: Option<u64>,
         found: &mut Vec<Found>,
     ) {
-        let Some(highest) = self.highest[node.index()].get(name) else {
+        let Some(highest) = self.highest[node.index()].get(&who) else {
             return;
         };
         if let Some(stored) = stored.filter(|stored| stored < highest) {
+            let name = cast.name(who);
             let text = format!(
                 "a stored incarnation must not go back; {name} was known as {highest} and is \
                  stored as {stored}"

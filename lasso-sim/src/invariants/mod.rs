@@ -27,7 +27,7 @@ use lasso_core::time::Instant;
 use lasso_core::topology::Coverage;
 
 pub use self::agreement::Member;
-use self::cast::Cast;
+use self::cast::{Cast, Who};
 use crate::scenario::{NodeId, NodeSpec};
 
 /// Something that must never be so, was.
@@ -136,7 +136,7 @@ pub struct Invariants {
     silence: silence::Silence,
     epochs: epochs::Epochs,
     /// Of the last input: peers whose link may have changed.
-    touched: Vec<NodeName>,
+    touched: Vec<Who>,
     /// Of the last input: the coverage that the last event carried.
     told: Option<Coverage>,
     violations: Vec<Violation>,
@@ -206,15 +206,18 @@ impl Invariants {
         coverage::event(event, &self.cast, node, &mut found);
         match &event.change {
             Change::NodeConnected { name, incarnation } => {
+                let (who, incarnation) = (self.cast.who(name), incarnation.0);
+                let cast = &self.cast;
                 self.incarnations
-                    .connected(node, name, incarnation.0, &mut found);
-                outsiders::connected(&self.cast, node, name, incarnation.0, &mut found);
-                self.touched.push(name.clone());
+                    .connected(node, cast, who, incarnation, &mut found);
+                outsiders::connected(cast, node, who, incarnation, &mut found);
+                self.touched.push(who);
             }
             Change::NodeDisconnected { name, reason } => {
+                let who = self.cast.who(name);
                 self.silence
-                    .disconnected(now, &self.cast, node, name, *reason, seen, &mut found);
-                self.touched.push(name.clone());
+                    .disconnected(now, &self.cast, node, who, *reason, seen, &mut found);
+                self.touched.push(who);
             }
             Change::NodeIdentified { .. } | Change::HealthUpdate { .. } => {}
         }
@@ -245,16 +248,21 @@ impl Invariants {
         let replaced = self.links.version(node).1 != version.1;
         let touched = core::mem::take(&mut self.touched);
         if replaced {
-            let links = known.links();
+            let links = known.links().into_iter();
+            let links: Vec<_> = links
+                .map(|link| (self.cast.who(&link.peer.name), link))
+                .collect();
             self.links.set_all(now, &self.cast, node, &links);
             self.silence.set_all(now, &self.cast, node, &links);
         } else {
-            for peer in &touched {
-                let link = known.link(peer);
-                self.links.set(now, &self.cast, node, peer, link.as_ref());
-                self.silence.set(now, &self.cast, node, peer, link.as_ref());
+            for &who in &touched {
+                let cast = &self.cast;
+                let link = known.link(cast.name(who));
+                let stored = known.known_incarnation(cast.name(who));
+                self.links.set(now, cast, node, who, link.as_ref());
+                self.silence.set(now, cast, node, who, link.as_ref());
                 self.incarnations
-                    .stored(node, peer, known.known_incarnation(peer), &mut found);
+                    .stored(node, cast, who, stored, &mut found);
             }
         }
         self.links.set_version(node, version);

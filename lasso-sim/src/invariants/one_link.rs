@@ -7,12 +7,11 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use lasso_core::name::NodeName;
 use lasso_core::node::LinkInfo;
 use lasso_core::time::Instant;
 
 use super::Found;
-use super::cast::Cast;
+use super::cast::{Cast, Who};
 use crate::scenario::NodeId;
 
 const NUMBER: u32 = 1;
@@ -34,7 +33,7 @@ struct Row {
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct OneLink {
-    rows: Vec<BTreeMap<NodeName, Row>>,
+    rows: Vec<BTreeMap<Who, Row>>,
     versions: Vec<(u64, u64, u64)>,
     /// Pairs that differ, since when, and when to look again.
     differ: BTreeMap<Pair, (Instant, Instant)>,
@@ -74,15 +73,21 @@ impl OneLink {
         self.due.retain(|(_, pair)| !of_node(pair));
     }
 
-    pub(super) fn set_all(&mut self, now: Instant, cast: &Cast, node: NodeId, links: &[LinkInfo]) {
-        let before: Vec<NodeName> = self.rows[node.index()].keys().cloned().collect();
-        for name in before {
-            if !links.iter().any(|link| link.peer.name == name) {
-                self.set(now, cast, node, &name, None);
+    pub(super) fn set_all(
+        &mut self,
+        now: Instant,
+        cast: &Cast,
+        node: NodeId,
+        links: &[(Who, LinkInfo)],
+    ) {
+        let before: Vec<Who> = self.rows[node.index()].keys().copied().collect();
+        for peer in before {
+            if !links.iter().any(|(who, _)| *who == peer) {
+                self.set(now, cast, node, peer, None);
             }
         }
-        for link in links {
-            self.set(now, cast, node, &link.peer.name, Some(link));
+        for (peer, link) in links {
+            self.set(now, cast, node, *peer, Some(link));
         }
     }
 
@@ -91,7 +96,7 @@ impl OneLink {
         now: Instant,
         cast: &Cast,
         node: NodeId,
-        peer: &NodeName,
+        peer: Who,
         link: Option<&LinkInfo>,
     ) {
         let row = link.map(|link| Row {
@@ -100,8 +105,8 @@ impl OneLink {
         });
         let rows = &mut self.rows[node.index()];
         let before = match row {
-            Some(row) => rows.insert(peer.clone(), row),
-            None => rows.remove(peer),
+            Some(row) => rows.insert(peer, row),
+            None => rows.remove(&peer),
         };
         for row in [before, row].into_iter().flatten() {
             if let Some(other) = cast.whose(peer, row.incarnation) {
@@ -133,7 +138,7 @@ impl OneLink {
     /// The session of the link that `a` has with the process of `b`.
     fn session(&self, cast: &Cast, a: NodeId, b: NodeId) -> Option<u64> {
         let peer = cast.actor(b);
-        let row = self.rows[a.index()].get(&peer.name)?;
+        let row = self.rows[a.index()].get(&peer.who)?;
         (row.incarnation == peer.incarnation).then_some(row.session)
     }
 

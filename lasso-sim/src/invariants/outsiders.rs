@@ -2,10 +2,8 @@
 //! connected is, or was, a process of that identity, in the same cluster and with a secret in
 //! common.
 
-use lasso_core::name::NodeName;
-
 use super::Found;
-use super::cast::{Cast, share_secret};
+use super::cast::{Cast, Who, share_secret};
 use crate::scenario::NodeId;
 
 const NUMBER: u32 = 3;
@@ -14,17 +12,18 @@ const NUMBER: u32 = 3;
 pub(super) fn connected(
     cast: &Cast,
     node: NodeId,
-    name: &NodeName,
+    who: Who,
     incarnation: u64,
     found: &mut Vec<Found>,
 ) {
     let me = cast.actor(node);
-    let wrong = match cast.whose(name, incarnation) {
+    let wrong = match cast.whose(who, incarnation) {
         None => "no process has had that identity",
         Some(other) if !share_secret(me, cast.actor(other)) => "they share no secret",
         Some(other) if me.cluster != cast.actor(other).cluster => "it is of another cluster",
         Some(_) => return,
     };
+    let name = cast.name(who);
     let text = format!(
         "only a member may connect; {} calls {name} of incarnation {incarnation} connected, and \
          {wrong}",

@@ -7,11 +7,10 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use lasso_core::event::DownReason;
-use lasso_core::name::NodeName;
 use lasso_core::node::{ConnId, LinkInfo};
 use lasso_core::time::Instant;
 
-use super::cast::Cast;
+use super::cast::{Cast, Who};
 use super::{Found, Witness};
 use crate::scenario::NodeId;
 
@@ -27,9 +26,9 @@ struct Row {
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Silence {
-    rows: Vec<BTreeMap<NodeName, Row>>,
+    rows: Vec<BTreeMap<Who, Row>>,
     resumed: Vec<Instant>,
-    due: BinaryHeap<Reverse<(Instant, NodeId, NodeName, ConnId)>>,
+    due: BinaryHeap<Reverse<(Instant, NodeId, Who, ConnId)>>,
     slack: Duration,
 }
 
@@ -52,10 +51,16 @@ impl Silence {
         self.resumed[node.index()] = now;
     }
 
-    pub(super) fn set_all(&mut self, now: Instant, cast: &Cast, node: NodeId, links: &[LinkInfo]) {
-        self.rows[node.index()].retain(|name, _| links.iter().any(|link| link.peer.name == *name));
-        for link in links {
-            self.set(now, cast, node, &link.peer.name, Some(link));
+    pub(super) fn set_all(
+        &mut self,
+        now: Instant,
+        cast: &Cast,
+        node: NodeId,
+        links: &[(Who, LinkInfo)],
+    ) {
+        self.rows[node.index()].retain(|peer, _| links.iter().any(|(who, _)| who == peer));
+        for (peer, link) in links {
+            self.set(now, cast, node, *peer, Some(link));
         }
     }
 
@@ -64,26 +69,26 @@ impl Silence {
         now: Instant,
         cast: &Cast,
         node: NodeId,
-        peer: &NodeName,
+        peer: Who,
         link: Option<&LinkInfo>,
     ) {
         let rows = &mut self.rows[node.index()];
         let Some(link) = link else {
-            rows.remove(peer);
+            rows.remove(&peer);
             return;
         };
-        if rows.get(peer).is_some_and(|row| row.conn == link.conn) {
+        if rows.get(&peer).is_some_and(|row| row.conn == link.conn) {
             return;
         }
         rows.insert(
-            peer.clone(),
+            peer,
             Row {
                 conn: link.conn,
                 since: now,
             },
         );
         let at = now + self.longest(cast, node);
-        self.due.push(Reverse((at, node, peer.clone(), link.conn)));
+        self.due.push(Reverse((at, node, peer, link.conn)));
     }
 
     /// The longest silence that a link may survive.
@@ -101,12 +106,12 @@ impl Silence {
         now: Instant,
         cast: &Cast,
         node: NodeId,
-        peer: &NodeName,
+        peer: Who,
         reason: DownReason,
         seen: &dyn Witness,
         found: &mut Vec<Found>,
     ) {
-        let Some(row) = self.rows[node.index()].remove(peer) else {
+        let Some(row) = self.rows[node.index()].remove(&peer) else {
             return;
         };
         if reason != DownReason::Down {
@@ -117,9 +122,10 @@ impl Silence {
         let tick_time = cast.actor(node).tick_time;
         if silent + self.slack < tick_time * 3 / 4 {
             let text = format!(
-                "nobody may be declared down before 0.75 of {tick_time:?}; {} did with {peer} \
+                "nobody may be declared down before 0.75 of {tick_time:?}; {} did with {} \
                  {silent:?} after its last byte",
-                cast.actor(node).name
+                cast.actor(node).name,
+                cast.name(peer)
             );
             found.push((NUMBER, text));
         }
@@ -158,8 +164,9 @@ impl Silence {
             let (tick_time, silent) = (cast.actor(node).tick_time, now - last);
             let text = format!(
                 "nobody may stay up later than 1.25 of {tick_time:?} while silent; {} has had no \
-                 byte of {peer} for {silent:?}",
-                cast.actor(node).name
+                 byte of {} for {silent:?}",
+                cast.actor(node).name,
+                cast.name(peer)
             );
             found.push((node, (NUMBER, text)));
         }
