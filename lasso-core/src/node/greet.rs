@@ -31,7 +31,7 @@ impl Node {
         }
         conn.link.set_peer_tick(hello.tick_time());
         let greeting = matches!(id, ConnId::In(_));
-        self.strangers.retain(|stranger| *stranger != id);
+        self.strangers.remove(id);
         if let Some(reason) = self.objection(&hello) {
             self.warn_of_prefix(now, &hello, &reason);
             return self.turn_away(now, id, hello, reason);

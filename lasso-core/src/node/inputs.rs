@@ -174,7 +174,7 @@ impl Node {
             offered: false,
             probe: false,
         };
-        self.conns.entry(id).or_insert(conn)
+        self.conns.entry(id).or_insert(Box::new(conn))
     }
 
     pub(super) fn on_connected(&mut self, now: Instant, id: ConnId) {
@@ -196,7 +196,7 @@ impl Node {
         self.ledger.counters.accepts += 1;
         self.make_room(now, from);
         self.open(now, id, Role::Acceptor, from);
-        self.strangers.push_back(id);
+        self.strangers.add(id, from.ip());
         self.arm(id);
     }
 
@@ -204,18 +204,14 @@ impl Node {
     fn make_room(&mut self, now: Instant, from: SocketAddr) {
         let settings = &self.config.settings.link;
         let (most, per_address) = (settings.handshakes_max, settings.handshakes_per_address);
-        let of_address = |id: &&ConnId| {
-            self.conns
-                .get(id)
-                .is_some_and(|conn| conn.remote.ip() == from.ip())
-        };
-        if self.strangers.iter().filter(of_address).count() >= per_address
-            && let Some(oldest) = self.strangers.iter().find(of_address).copied()
+        let address = from.ip();
+        if self.strangers.of_address(address) >= per_address
+            && let Some(oldest) = self.strangers.oldest_of(address)
         {
             self.close(now, oldest, CloseReason::TooManyHandshakes);
         }
         if self.strangers.len() >= most
-            && let Some(oldest) = self.strangers.front().copied()
+            && let Some(oldest) = self.strangers.oldest()
         {
             self.close(now, oldest, CloseReason::TooManyHandshakes);
         }

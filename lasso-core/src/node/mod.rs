@@ -21,6 +21,7 @@ mod greet;
 mod inputs;
 mod io;
 mod ledger;
+mod strangers;
 mod timers;
 
 use core::net::SocketAddr;
@@ -44,6 +45,7 @@ use crate::secure::ReplayGuard;
 use crate::time::{Instant, earliest};
 use crate::topology::{Coverage, Order, Topology};
 use ledger::Ledger;
+use strangers::Strangers;
 use timers::Timers;
 
 /// A link that stands: one per pair of nodes.
@@ -113,15 +115,15 @@ pub struct Node {
     /// Seeds the handshakes of connections.
     rng: ChaCha12Rng,
     connecting: BTreeMap<ConnId, Connecting>,
-    conns: BTreeMap<ConnId, Conn>,
+    /// Boxed: a tree of the connections themselves would move them about.
+    conns: BTreeMap<ConnId, Box<Conn>>,
     /// The connection that is each peer's link.
     links: BTreeMap<NodeName, ConnId>,
     /// The dial under way to each candidate; it ends when the connection is the link, or gone.
     dials: BTreeMap<NodeName, ConnId>,
     /// Connections that wait for a standing link to answer.
     asking: BTreeSet<ConnId>,
-    /// Accepted connections that are not authenticated yet, oldest first.
-    strangers: VecDeque<ConnId>,
+    strangers: Strangers,
     /// Connections that have something to send.
     dirty: BTreeSet<ConnId>,
     timers: Timers<ConnId>,
@@ -134,6 +136,8 @@ pub struct Node {
     next_conn: u64,
     next_ping: u64,
     stopped: bool,
+    /// What [`Node::poll_timeout`] says; found once per input.
+    due: Option<Instant>,
     outputs: VecDeque<Output>,
     /// Lent to links while they receive.
     events: Vec<LinkEvent>,
@@ -168,13 +172,14 @@ impl Node {
             links: BTreeMap::new(),
             dials: BTreeMap::new(),
             asking: BTreeSet::new(),
-            strangers: VecDeque::new(),
+            strangers: Strangers::default(),
             dirty: BTreeSet::new(),
             timers: Timers::new(),
             ledger: Ledger::default(),
             next_conn: 0,
             next_ping: 0,
             stopped: false,
+            due: Some(Instant::ZERO),
             outputs: VecDeque::new(),
             events: Vec::new(),
             config,
@@ -184,6 +189,7 @@ impl Node {
             .iter()
             .for_each(|peer| node.mesh.add(Instant::ZERO, peer));
         node.topology.set_discovered(node.discovery.nodes_named());
+        node.due = node.next_due();
         Ok(node)
     }
 
@@ -215,6 +221,7 @@ impl Node {
             self.dial_due(now);
             self.transmit(now);
         }
+        self.due = self.next_due();
         self.assert_invariants();
     }
 
@@ -225,6 +232,10 @@ impl Node {
 
     /// When to call with [`Input::Tick`] at the latest; `None`: only when something happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        self.due
+    }
+
+    fn next_due(&self) -> Option<Instant> {
         if self.stopped {
             return None;
         }
@@ -407,7 +418,7 @@ impl Node {
         };
         self.dirty.remove(&id);
         self.asking.remove(&id);
-        self.strangers.retain(|stranger| *stranger != id);
+        self.strangers.remove(id);
         let peer = conn.peer().or(conn.candidate.as_ref()).cloned();
         let notice = self
             .ledger
