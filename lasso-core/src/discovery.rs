@@ -11,180 +11,21 @@
 //!
 //! It does not resolve, and it does not know how to dial: see [`crate::mesh`].
 
+mod found;
+mod query;
+
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+pub use found::{DiscoveryCounters, Found, Lookup};
+pub use query::{Family, Query, QueryError, QueryId, QueryState, QueryStatus};
 
 use crate::config::{DiscoverySettings, NodeConfig};
 use crate::event::Notice;
-use crate::name::{Basename, NameError, NodeName};
+use crate::name::NodeName;
 use crate::node::DnsAnswer;
 use crate::time::{Instant, earliest};
-
-/// One name to resolve, and the basename that its addresses bear.
-///
-/// Written `name`, `name=basename`, `srv:name` or `srv:name=basename`.
-///
-/// ```
-/// use lasso_core::discovery::Query;
-///
-/// let query: Query = "other-app.internal=phoenix".parse()?;
-/// assert_eq!(query.basename.unwrap().as_str(), "phoenix");
-/// # Ok::<(), lasso_core::discovery::QueryError>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Query {
-    /// The DNS name.
-    pub name: String,
-    /// Ask for SRV records, which name ports, rather than for addresses.
-    pub srv: bool,
-    /// The basename of the nodes found, where it is not this node's own.
-    pub basename: Option<Basename>,
-}
-
-/// Why a text is not a query. The caller's fault.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum QueryError {
-    /// The DNS name is empty, too long, or has a character that no host name has.
-    #[error("`{0}` is not a DNS name of 1 to 253 letters, digits, `-`, `_` and `.`")]
-    Name(String),
-    /// What follows the `=` is not a basename.
-    #[error(transparent)]
-    Basename(#[from] NameError),
-}
-
-impl core::str::FromStr for Query {
-    type Err = QueryError;
-
-    fn from_str(text: &str) -> Result<Self, QueryError> {
-        let (name, basename) = match text.split_once('=') {
-            Some((name, basename)) => (name, Some(Basename::new(basename.trim())?)),
-            None => (text, None),
-        };
-        let name = name.trim();
-        let (name, srv) = match name.strip_prefix("srv:") {
-            Some(name) => (name, true),
-            None => (name, false),
-        };
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-        if name.is_empty() || name.len() > 253 || !name.bytes().all(allowed) {
-            return Err(QueryError::Name(name.chars().take(253).collect()));
-        }
-        Ok(Query {
-            name: name.to_owned(),
-            srv,
-            basename,
-        })
-    }
-}
-
-impl fmt::Display for Query {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", if self.srv { "srv:" } else { "" }, self.name)?;
-        self.basename
-            .iter()
-            .try_for_each(|basename| write!(f, "={basename}"))
-    }
-}
-
-/// The position of a query in the node's configuration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct QueryId(pub u32);
-
-/// Which records a query asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Family {
-    /// IPv4 addresses.
-    A,
-    /// IPv6 addresses.
-    Aaaa,
-    /// Services: targets with ports, which the driver resolves on to addresses.
-    Srv,
-}
-
-/// How a query is doing, over all its families.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum QueryState {
-    /// Not answered yet.
-    Pending,
-    /// An address came with the last answers, whole.
-    Ok,
-    /// The last answers had none.
-    Empty,
-    /// One of the last answers was cut short.
-    Truncated,
-    /// The last tries failed, or one failed and the other had nothing.
-    Failed,
-}
-
-impl fmt::Display for QueryState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            QueryState::Pending => "pending",
-            QueryState::Ok => "ok",
-            QueryState::Empty => "empty",
-            QueryState::Truncated => "truncated",
-            QueryState::Failed => "failed",
-        })
-    }
-}
-
-/// One query as the health answer shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueryStatus {
-    /// The query as configured.
-    pub query: String,
-    /// How it is doing.
-    pub state: QueryState,
-    /// Nodes in the last good answers, both families together.
-    pub addresses: usize,
-    /// Seconds since the last good answer.
-    pub age_seconds: Option<u64>,
-}
-
-/// What there is to do after an input.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Found {
-    /// Names to ask for now.
-    pub lookups: Vec<Lookup>,
-    /// New candidates.
-    pub added: Vec<NodeName>,
-    /// Candidates that are no more.
-    pub forgotten: Vec<NodeName>,
-    /// Changes of state, for the operator.
-    pub notices: Vec<Notice>,
-}
-
-/// One question to DNS.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lookup {
-    /// Which query.
-    pub query: QueryId,
-    /// Its name.
-    pub name: String,
-    /// Which records.
-    pub family: Family,
-}
-
-/// Counters of discovery; they only grow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct DiscoveryCounters {
-    /// Questions asked.
-    pub lookups: u64,
-    /// Answers that failed or did not come in time.
-    pub failures: u64,
-    /// Answers that were cut short, by the resolver or by the bound on addresses.
-    pub truncated: u64,
-    /// Candidates forgotten.
-    pub forgotten: u64,
-    /// Nodes that dialled us and were not taken as candidates, since too many are remembered.
-    pub learned_shed: u64,
-}
 
 /// One query and family: a schedule, and what its last good answer named.
 struct Source {
@@ -319,7 +160,11 @@ impl Discovery {
                 QueryState::Failed
             }
             DnsAnswer::Empty => QueryState::Empty,
-            DnsAnswer::Addresses { addresses, .. } if addresses.is_empty() => QueryState::Empty,
+            // What was cut short may have had some: it is no empty answer.
+            DnsAnswer::Addresses {
+                addresses,
+                truncated: false,
+            } if addresses.is_empty() => QueryState::Empty,
             DnsAnswer::Addresses {
                 addresses,
                 truncated,
@@ -486,6 +331,7 @@ impl Discovery {
         found: &mut Found,
     ) {
         self.counters.truncated += u64::from(cut);
+        let names = self.admitted(names);
         if !cut && self.sources[position].named == names {
             // The usual case: nothing changed.
             self.sources[position].last_good = Some(now);
@@ -519,6 +365,22 @@ impl Discovery {
             }
         }
         self.mark_absent(now);
+    }
+
+    /// The names that are candidates already, and new ones as far as there is room.
+    fn admitted(&mut self, mut names: BTreeSet<NodeName>) -> BTreeSet<NodeName> {
+        let mut room = CANDIDATES_MAX.saturating_sub(self.candidates.len());
+        let found = names.len();
+        names.retain(|name| {
+            if self.candidates.contains_key(name) {
+                return true;
+            }
+            let fits = room > 0;
+            room = room.saturating_sub(1);
+            fits
+        });
+        self.counters.named_shed += (found - names.len()) as u64;
+        names
     }
 
     /// After a good answer: whoever nobody names is absent from now on.
@@ -609,6 +471,9 @@ impl fmt::Debug for Discovery {
     }
 }
 
+/// Most candidates, four times the largest cluster that is tested: answers that are cut short name
+/// others each time and remove nobody, and whoever forges DNS must not fill memory.
+const CANDIDATES_MAX: usize = 4096;
 /// Most candidates that only dialled us; as many as disconnected nodes are remembered.
 const LEARNED_MAX: usize = 1024;
 

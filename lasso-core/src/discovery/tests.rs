@@ -211,6 +211,44 @@ fn at_most_256_addresses_are_taken_and_the_rest_removes_nobody() {
 }
 
 #[test]
+fn an_answer_cut_short_before_its_first_address_is_truncated_and_not_empty() {
+    let mut d = discovery(&["lasso.internal"], &[]);
+    answer(&mut d, 0, addresses(&["10.0.0.2"]));
+    let nothing = DnsAnswer::Addresses {
+        addresses: Vec::new(),
+        truncated: true,
+    };
+    let found = answer(&mut d, 5, nothing);
+    let state = QueryState::Truncated;
+    let query = "lasso.internal".into();
+    assert_eq!(found.notices, [Notice::Discovery { query, state }]);
+    assert_eq!(d.status(at(5))[0].state, QueryState::Truncated);
+    assert_eq!(d.counters().truncated, 1);
+    assert_eq!(d.tick(at(1000), |_| false).forgotten, []);
+}
+
+#[test]
+fn answers_that_name_others_each_time_do_not_fill_memory() {
+    let mut d = discovery(&["lasso.internal"], &[]);
+    let part = |n: u32| DnsAnswer::Addresses {
+        addresses: (0..200)
+            .map(|host| ([10, 1, n as u8, host].into(), None))
+            .collect(),
+        truncated: true,
+    };
+    let added: usize = (0..30)
+        .map(|n| answer(&mut d, 5 * u64::from(n), part(n)).added.len())
+        .sum();
+    assert_eq!((added, d.candidates().count()), (4096, 4096));
+    assert_eq!(d.counters().named_shed, 30 * 200 - 4096);
+    // Good answers make room again.
+    answer(&mut d, 200, addresses(&["10.1.0.1"]));
+    assert_eq!(d.tick(at(260), |_| false).forgotten.len(), 4095);
+    let found = answer(&mut d, 261, addresses(&["10.1.0.1", "10.2.0.1"]));
+    assert_eq!(found.added, [name("lasso@10.2.0.1")]);
+}
+
+#[test]
 fn the_operator_hears_of_changes_of_state_only() {
     let mut d = discovery(&["lasso.internal"], &[]);
     let mut notices = Vec::new();
