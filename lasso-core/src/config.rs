@@ -68,12 +68,12 @@ impl NodeConfig {
 
 /// Two settings that cannot work together, or one out of its range. The caller's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{field} is {value:?}: {why}")]
+#[error("{field} is {value}: {why}")]
 pub struct SettingsError {
     /// The field, by its path: `link.tick_time`.
     pub field: &'static str,
-    /// Its value.
-    pub value: Duration,
+    /// Its value, as text.
+    pub value: String,
     /// What would be accepted.
     pub why: &'static str,
 }
@@ -102,16 +102,20 @@ pub struct LinkSettings {
     /// memory for longer. Lower: a slow network cannot link up.
     pub handshake_timeout: Duration,
     /// Most handshakes open at a time, 256; the oldest gives way. Higher: more memory that
-    /// strangers may hold (4 KiB each). Lower: a mass restart takes longer.
+    /// strangers may hold (4 KiB each). Lower: a mass restart takes longer. At least 1.
     pub handshakes_max: usize,
-    /// Most handshakes open at a time from one address, 64.
+    /// Most handshakes open at a time from one address, 64; at least 1. Higher: one stranger can
+    /// take more of the places of others. Lower: nodes behind one address take longer to link up.
     pub handshakes_per_address: usize,
-    /// How long a standing link has to answer when a newcomer bears its peer's name, 2 s.
+    /// How long a standing link has to answer when a newcomer bears its peer's name, 2 s; less than
+    /// `handshake_timeout`. Higher: a node whose machine died comes back later. Lower: a slow peer
+    /// may lose its place to a newcomer.
     pub ask_timeout: Duration,
-    /// Bytes that may wait in the control lane, 1 MiB; more closes the link. Higher: a slow peer
+    /// Bytes that may wait in the control lane, 1 MiB, at least 4 KiB; more closes the link. Higher: a slow peer
     /// costs more memory. Lower: a burst of control frames costs the link.
     pub control_lane_bytes: usize,
-    /// Largest message, 16 MiB.
+    /// Largest message, in bytes, 16 MiB; 4 KiB to 128 MiB. Higher: a peer may make this node hold
+    /// more. Lower: larger messages are refused at the sender.
     pub message_bytes_max: usize,
     /// Bytes handed to the network and not yet taken by it, at most, 64 KiB: what waits beyond that
     /// waits in a lane, where its order can still change.
@@ -146,7 +150,8 @@ pub struct DialSettings {
     pub backoff_max_stale: Duration,
     /// See `backoff_max_stale`, 10 min.
     pub stale_after: Duration,
-    /// Jitter on every delay, in percent either way, 20.
+    /// Jitter on every delay, in percent either way, 20; at most 90. Higher: a healed network is
+    /// whole later. Lower: nodes that lost each other at once dial at once.
     pub jitter_percent: u32,
     /// Shortest delay after a refused secret, 30 s.
     pub refused_secret: Duration,
@@ -155,7 +160,7 @@ pub struct DialSettings {
     /// Lower: more connections that are made to be refused as duplicates.
     pub second_delay: Duration,
     /// Most dials under way at a time, 64. Higher: faster to form a large cluster, more sockets at
-    /// once. Lower: the reverse.
+    /// once. Lower: the reverse. At least 1.
     pub concurrent_max: usize,
 }
 
@@ -183,7 +188,8 @@ pub struct DiscoverySettings {
     /// A candidate that good answers have not named for this long, and that has no link, is
     /// forgotten, 60 s.
     pub forget_after: Duration,
-    /// Most addresses taken from one answer, 256.
+    /// Most addresses taken from one answer, 256; 1 to 4,096. Higher: more to dial for an answer
+    /// that is wrong. Lower: an answer with more counts as cut short, and removes nobody.
     pub addresses_max: usize,
     /// A query that is not answered after this has failed, 5 s.
     pub lookup_timeout: Duration,
@@ -267,51 +273,25 @@ impl Settings {
     /// # Errors
     /// The first field that is out of range or contradicts another.
     pub fn validate(&self) -> Result<(), SettingsError> {
-        let check = |ok: bool, field, value, why| {
-            if ok {
-                Ok(())
-            } else {
-                Err(SettingsError { field, value, why })
-            }
-        };
         let tick = self.link.tick_time;
-        check(
-            (Duration::from_secs(1)..=Duration::from_secs(600)).contains(&tick),
-            "link.tick_time",
-            tick,
-            "1s to 600s is accepted",
-        )?;
-        for (field, value) in [
-            ("link.handshake_timeout", self.link.handshake_timeout),
-            ("link.ask_timeout", self.link.ask_timeout),
-            ("dial.connect_timeout", self.dial.connect_timeout),
-            ("dial.backoff_min", self.dial.backoff_min),
-            ("discovery.poll_interval", self.discovery.poll_interval),
-            ("discovery.lookup_timeout", self.discovery.lookup_timeout),
-            ("topology.describe_timeout", self.topology.describe_timeout),
-            (
-                "topology.describe_backoff_min",
-                self.topology.describe_backoff_min,
-            ),
-            ("topology.describe_again", self.topology.describe_again),
-            ("topology.health_interval", self.topology.health_interval),
-            ("topology.health_timeout", self.topology.health_timeout),
-            (
-                "topology.health_suspect_interval",
-                self.topology.health_suspect_interval,
-            ),
-            (
-                "topology.reconcile_interval",
-                self.topology.reconcile_interval,
-            ),
-        ] {
-            check(
-                value >= Duration::from_millis(1),
-                field,
-                value,
-                "at least 1ms is accepted",
-            )?;
+        let legal = Duration::from_secs(1)..=Duration::from_secs(600);
+        let why = "1s to 600s is accepted";
+        check(legal.contains(&tick), "link.tick_time", tick, why)?;
+        for (field, value) in self.durations() {
+            let why = "at least 1ms is accepted";
+            check(value >= Duration::from_millis(1), field, value, why)?;
         }
+        for (field, value, least, most) in self.amounts() {
+            let ok = (least..=most).contains(&value);
+            let why = "it is out of the range that the field's description gives";
+            check(ok, field, value, why)?;
+        }
+        check(
+            self.link.ask_timeout < self.link.handshake_timeout,
+            "link.ask_timeout",
+            self.link.ask_timeout,
+            "it must be below link.handshake_timeout, which ends the wait",
+        )?;
         check(
             self.dial.backoff_max >= self.dial.backoff_min,
             "dial.backoff_max",
@@ -330,5 +310,160 @@ impl Settings {
             self.topology.describe_backoff_max,
             "it must not be below topology.describe_backoff_min",
         )
+    }
+
+    /// Intervals and time-outs that must not be nothing.
+    fn durations(&self) -> [(&'static str, Duration); 13] {
+        let (link, dial, topology) = (&self.link, &self.dial, &self.topology);
+        let suspect = topology.health_suspect_interval;
+        [
+            ("link.handshake_timeout", link.handshake_timeout),
+            ("link.ask_timeout", link.ask_timeout),
+            ("dial.connect_timeout", dial.connect_timeout),
+            ("dial.backoff_min", dial.backoff_min),
+            ("discovery.poll_interval", self.discovery.poll_interval),
+            ("discovery.lookup_timeout", self.discovery.lookup_timeout),
+            ("topology.describe_timeout", topology.describe_timeout),
+            (
+                "topology.describe_backoff_min",
+                topology.describe_backoff_min,
+            ),
+            ("topology.describe_again", topology.describe_again),
+            ("topology.health_interval", topology.health_interval),
+            ("topology.health_timeout", topology.health_timeout),
+            ("topology.health_suspect_interval", suspect),
+            ("topology.reconcile_interval", topology.reconcile_interval),
+        ]
+    }
+
+    /// Amounts, each with the least and the most that is accepted.
+    fn amounts(&self) -> [(&'static str, usize, usize, usize); 7] {
+        let (link, dial) = (&self.link, &self.dial);
+        let (jitter, lane) = (dial.jitter_percent as usize, link.control_lane_bytes);
+        let message = link.message_bytes_max;
+        [
+            ("link.handshakes_max", link.handshakes_max, 1, usize::MAX),
+            (
+                "link.handshakes_per_address",
+                link.handshakes_per_address,
+                1,
+                usize::MAX,
+            ),
+            ("link.control_lane_bytes", lane, 4 << 10, usize::MAX),
+            ("link.message_bytes_max", message, 4 << 10, 128 << 20),
+            ("dial.jitter_percent", jitter, 0, 90),
+            ("dial.concurrent_max", dial.concurrent_max, 1, usize::MAX),
+            (
+                "discovery.addresses_max",
+                self.discovery.addresses_max,
+                1,
+                4096,
+            ),
+        ]
+    }
+}
+
+fn check(
+    ok: bool,
+    field: &'static str,
+    value: impl core::fmt::Debug,
+    why: &'static str,
+) -> Result<(), SettingsError> {
+    let value = || format!("{value:?}");
+    if ok {
+        Ok(())
+    } else {
+        Err(SettingsError {
+            field,
+            value: value(),
+            why,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One change of the defaults that makes them wrong.
+    type Spoil = fn(&mut Settings);
+
+    #[test]
+    fn the_defaults_are_accepted_and_each_wrong_value_is_refused_by_its_name() {
+        assert_eq!(Settings::default().validate(), Ok(()));
+        const ZERO: Duration = Duration::ZERO;
+        let table: [(&str, Spoil); 28] = [
+            ("link.tick_time", |s| s.link.tick_time = ZERO),
+            ("link.tick_time", |s| {
+                s.link.tick_time = Duration::from_secs(601)
+            }),
+            ("link.handshake_timeout", |s| {
+                s.link.handshake_timeout = ZERO
+            }),
+            ("link.ask_timeout", |s| s.link.ask_timeout = ZERO),
+            ("link.ask_timeout", |s| {
+                s.link.ask_timeout = s.link.handshake_timeout
+            }),
+            ("link.handshakes_max", |s| s.link.handshakes_max = 0),
+            ("link.handshakes_per_address", |s| {
+                s.link.handshakes_per_address = 0
+            }),
+            ("link.control_lane_bytes", |s| s.link.control_lane_bytes = 0),
+            ("link.message_bytes_max", |s| s.link.message_bytes_max = 0),
+            ("link.message_bytes_max", |s| {
+                s.link.message_bytes_max = 256 << 20
+            }),
+            ("dial.connect_timeout", |s| s.dial.connect_timeout = ZERO),
+            ("dial.backoff_min", |s| s.dial.backoff_min = ZERO),
+            ("dial.backoff_max", |s| {
+                s.dial.backoff_max = s.dial.backoff_min / 2
+            }),
+            ("dial.backoff_max_stale", |s| {
+                s.dial.backoff_max_stale = s.dial.backoff_max / 2
+            }),
+            ("dial.jitter_percent", |s| s.dial.jitter_percent = 91),
+            ("dial.concurrent_max", |s| s.dial.concurrent_max = 0),
+            ("discovery.poll_interval", |s| {
+                s.discovery.poll_interval = ZERO
+            }),
+            ("discovery.lookup_timeout", |s| {
+                s.discovery.lookup_timeout = ZERO
+            }),
+            ("discovery.addresses_max", |s| s.discovery.addresses_max = 0),
+            ("topology.describe_timeout", |s| {
+                s.topology.describe_timeout = ZERO
+            }),
+            ("topology.describe_backoff_min", |s| {
+                s.topology.describe_backoff_min = ZERO
+            }),
+            ("topology.describe_backoff_max", |s| {
+                s.topology.describe_backoff_max = ZERO
+            }),
+            ("topology.describe_again", |s| {
+                s.topology.describe_again = ZERO
+            }),
+            ("topology.health_interval", |s| {
+                s.topology.health_interval = ZERO
+            }),
+            ("topology.health_timeout", |s| {
+                s.topology.health_timeout = ZERO
+            }),
+            ("topology.health_suspect_interval", |s| {
+                s.topology.health_suspect_interval = ZERO
+            }),
+            ("topology.reconcile_interval", |s| {
+                s.topology.reconcile_interval = ZERO
+            }),
+            ("discovery.addresses_max", |s| {
+                s.discovery.addresses_max = 5000
+            }),
+        ];
+        for (field, spoil) in table {
+            let mut settings = Settings::default();
+            spoil(&mut settings);
+            let error = settings.validate().expect_err(field);
+            assert_eq!(error.field, field);
+            assert!(error.to_string().starts_with(field), "{error}");
+        }
     }
 }
