@@ -8,7 +8,15 @@ use std::process::{Command, ExitCode};
 fn main() -> ExitCode {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let status = Command::new(env!("CARGO"))
-        .args(["run", "--quiet", "--release", "--example", "node", "--manifest-path", manifest])
+        .args([
+            "run",
+            "--quiet",
+            "--release",
+            "--example",
+            "node",
+            "--manifest-path",
+            manifest,
+        ])
         .args(["--", "--local", "40", "--script", "measure"])
         .status();
     match status {

@@ -108,11 +108,8 @@ impl Node {
             return;
         };
         let name = &hello.identity.name;
-        if share_a_prefix(theirs, self.identity.name.basename())
-            && self
-                .ledger
-                .may_tell(now, name.address().ip(), "basename_prefix")
-        {
+        let (own, address) = (self.identity.name.basename(), name.address().ip());
+        if share_a_prefix(theirs, own) && self.ledger.may_tell(now, address, "basename_prefix") {
             self.emit(Output::Notice(Notice::BasenamePrefix {
                 name: name.clone(),
             }));
@@ -164,9 +161,19 @@ impl Node {
 
     /// A standing link has answered: whoever bears its name is turned away.
     pub(super) fn on_pong(&mut self, now: Instant, from: ConnId, number: u64) {
+        // Numbers can be guessed: only the node that was asked can answer.
+        let Some(asked) = self.conns.get(&from) else {
+            return;
+        };
+        if !matches!(asked.phase, Phase::Linked | Phase::Retiring(_)) {
+            return;
+        }
         let answered = |id: &&ConnId| {
-            let conn = self.conns.get(id);
-            matches!(conn.map(|c| &c.phase), Some(Phase::Asking { ping, .. }) if *ping == number)
+            let asking = self
+                .conns
+                .get(id)
+                .filter(|conn| conn.peer() == asked.peer());
+            matches!(asking.map(|c| &c.phase), Some(Phase::Asking { ping, .. }) if *ping == number)
         };
         let Some(id) = self.asking.iter().find(answered).copied() else {
             return;
@@ -357,6 +364,10 @@ impl Node {
             return;
         };
         if known < self.identity.incarnation {
+            return;
+        }
+        if !self.renumbering.admit(now) {
+            self.ledger.counters.renumberings_held += 1;
             return;
         }
         self.identity.incarnation = Incarnation(next);

@@ -19,7 +19,8 @@ impl Node {
         };
         let late = now - deadline;
         let tick = self.config.settings.link.tick_time;
-        if late < tick / 8 {
+        // Once per stall: all that came meanwhile is handled before the deadline is served.
+        if late < tick / 8 || core::mem::replace(&mut self.stalled, true) {
             return;
         }
         self.ledger.counters.stalls += 1;
@@ -31,6 +32,7 @@ impl Node {
     }
 
     pub(super) fn on_tick(&mut self, now: Instant) {
+        self.stalled = false;
         while let Some(id) = self.timers.pop_due(now) {
             self.on_conn_due(now, id);
         }

@@ -32,6 +32,9 @@ pub struct Counters {
     pub stale_inputs: u64,
     /// Times that the node was run late by more than it can tell from silence.
     pub stalls: u64,
+    /// Words of peers that know a later life of this node's name, and were not acted upon, since the
+    /// node had started over shortly before.
+    pub renumberings_held: u64,
     /// Notices held back, since one like it was given within the minute.
     pub notices_held: u64,
 }
@@ -65,7 +68,6 @@ impl Ledger {
             return None;
         }
         if !self.may_tell(now, address, reason.name()) {
-            self.counters.notices_held += 1;
             return None;
         }
         Some(Notice::Refused {
@@ -76,8 +78,14 @@ impl Ledger {
         })
     }
 
-    /// True once per address, kind and minute, for as many as are remembered.
+    /// True once per address, kind and minute, for as many as are remembered; else it is counted.
     pub(super) fn may_tell(&mut self, now: Instant, address: IpAddr, kind: &'static str) -> bool {
+        let may = self.is_news(now, address, kind);
+        self.counters.notices_held += u64::from(!may);
+        may
+    }
+
+    fn is_news(&mut self, now: Instant, address: IpAddr, kind: &'static str) -> bool {
         if let Some(last) = self.given.get(&(address, kind))
             && now - *last < NOTICE_INTERVAL
         {

@@ -17,14 +17,15 @@
 //!
 //! It does no IO, reads no clock, and draws from no generator but its own.
 
+mod conn;
 mod greet;
 mod inputs;
 mod io;
 mod ledger;
+mod renumbering;
 mod strangers;
 mod timers;
 
-use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rand_chacha::ChaCha12Rng;
@@ -36,15 +37,17 @@ pub use ledger::Counters;
 use crate::config::{NodeConfig, SettingsError};
 use crate::discovery::Discovery;
 use crate::event::{CloseReason, DownReason, Notice};
-use crate::frame::{Frame, Hello};
+use crate::frame::Frame;
 use crate::health::HealthReport;
-use crate::link::{Link, LinkEvent};
+use crate::link::LinkEvent;
 use crate::mesh::{Mesh, Miss};
 use crate::name::{Basename, Identity, Incarnation, NodeName};
 use crate::secure::ReplayGuard;
 use crate::time::{Instant, earliest};
 use crate::topology::{Coverage, Order, Topology};
+use conn::{Conn, Connecting, Phase};
 use ledger::Ledger;
+use renumbering::Renumbering;
 use strangers::Strangers;
 use timers::Timers;
 
@@ -59,52 +62,6 @@ pub struct LinkInfo {
     pub session: u64,
     /// When the last byte came.
     pub last_received: Instant,
-}
-
-/// How far a connection has come.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Phase {
-    /// Handshake, until the other side's `Hello`.
-    Handshake,
-    /// The other side bears the name of a linked node, which is being asked, until then.
-    Asking { until: Instant, ping: u64 },
-    /// Our checks passed; the decision is open.
-    Greeted,
-    /// The link.
-    Linked,
-    /// Another connection is the link now; the other side closes this one, or we do then.
-    Retiring(Instant),
-}
-
-/// A connect that is under way.
-struct Connecting {
-    /// Until when it may take.
-    until: Instant,
-    candidate: NodeName,
-    /// It tests a silent link.
-    probe: bool,
-}
-
-/// One connection.
-struct Conn {
-    phase: Phase,
-    link: Link,
-    remote: SocketAddr,
-    /// Whom we dialled.
-    candidate: Option<NodeName>,
-    /// What the other side said of itself.
-    hello: Option<Hello>,
-    /// The other side has said `Offer`.
-    offered: bool,
-    /// We dialled it to test a silent link.
-    probe: bool,
-}
-
-impl Conn {
-    /// The name of the other side, once it is authenticated.
-    fn peer(&self) -> Option<&NodeName> {
-        self.hello.as_ref().map(|hello| &hello.identity.name)
-    }
 }
 
 /// The machine. See the module's text.
@@ -133,6 +90,9 @@ pub struct Node {
     mesh: Mesh,
     topology: Topology,
     ledger: Ledger,
+    renumbering: Renumbering,
+    /// A stall was told of and its deadline has not been served yet.
+    stalled: bool,
     next_conn: u64,
     next_ping: u64,
     stopped: bool,
@@ -176,6 +136,8 @@ impl Node {
             dirty: BTreeSet::new(),
             timers: Timers::new(),
             ledger: Ledger::default(),
+            renumbering: Renumbering::default(),
+            stalled: false,
             next_conn: 0,
             next_ping: 0,
             stopped: false,

@@ -1,5 +1,6 @@
 //! Nodes on a network that delivers at once, or not at all.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -31,6 +32,7 @@ enum Packet {
     },
 }
 
+mod members;
 mod properties;
 
 struct World {
@@ -500,6 +502,24 @@ fn inputs_that_name_what_is_gone_change_nothing_and_are_counted() {
     );
     assert_eq!(world.node(0).counters().stale_inputs, 2);
     assert_eq!(world.node(0).connections(), 0);
+}
+
+#[test]
+fn a_stall_is_told_once_however_much_was_waiting() {
+    let mut world = World::of(1);
+    world.run(10);
+    for stalls in 1..=2 {
+        world.now += Duration::from_secs(600);
+        for n in 0..100 {
+            let (conn, bytes) = (ConnId::In(n), Bytes::from_static(b"late"));
+            world.input(0, Input::Received { conn, bytes });
+        }
+        world.input(0, Input::Tick);
+        assert_eq!(world.node(0).counters().stalls, stalls);
+        let told = |notice: &&Notice| matches!(notice, Notice::Stalled { .. });
+        let told = world.notices[0].iter().filter(told).count();
+        assert_eq!(told as u64, stalls);
+    }
 }
 
 #[test]

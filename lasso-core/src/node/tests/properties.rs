@@ -4,6 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+use crate::link::Link;
+
 /// One step of a script: some time passes, then something happens.
 #[derive(Debug, Clone)]
 struct Step {
