@@ -6,11 +6,12 @@
 use core::time::Duration;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use lasso_core::node::{ConnId, Input, NetError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::seam::Platform;
 
@@ -46,11 +47,18 @@ pub(crate) fn open<P: Platform>(
     conn: ConnId,
     stream: P::Stream,
     happenings: &mpsc::Sender<Happening<P::Stream>>,
+    lingering: &Arc<Semaphore>,
 ) -> Conn {
     let (reader, writer) = tokio::io::split(stream);
     let (outgoing, queue) = mpsc::unbounded_channel();
     let open = watch::Sender::new(());
-    platform.spawn(read(conn, reader, happenings.clone(), open.subscribe()));
+    platform.spawn(read(
+        conn,
+        reader,
+        happenings.clone(),
+        open.subscribe(),
+        Arc::clone(lingering),
+    ));
     platform.spawn(write(
         conn,
         writer,
@@ -69,6 +77,7 @@ async fn read<S>(
     mut reader: impl AsyncRead + Unpin,
     happenings: mpsc::Sender<Happening<S>>,
     mut open: watch::Receiver<()>,
+    lingering: Arc<Semaphore>,
 ) {
     let mut buffer = BytesMut::new();
     let mut total = 0;
@@ -80,7 +89,7 @@ async fn read<S>(
         });
         let received = tokio::select! {
             biased;
-            _ = open.changed() => return discard(reader).await,
+            _ = open.changed() => return discard(reader, &lingering).await,
             received = reader.read_buf(&mut buffer) => received,
         };
         match received {
@@ -100,8 +109,12 @@ async fn read<S>(
 }
 
 /// Reads on until the peer has closed too: a socket that is closed with unread bytes is reset, and
-/// a reset may overtake the reason that was just sent.
-async fn discard(mut reader: impl AsyncRead + Unpin) {
+/// a reset may overtake the reason that was just sent. Where too many wait already, it may: strangers
+/// that come fast must not use up the sockets.
+async fn discard(mut reader: impl AsyncRead + Unpin, lingering: &Semaphore) {
+    let Ok(_place) = lingering.try_acquire() else {
+        return;
+    };
     let drained = async {
         let mut sink = [0; 1024];
         while matches!(reader.read(&mut sink).await, Ok(count) if count > 0) {}
@@ -148,6 +161,9 @@ async fn write<S>(
 
 /// How long a connection that is closed may take to send what is left.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
+/// Connections that wait at a time for their peers to close as well: as many as the links of the
+/// largest cluster that is tested, all of which may say goodbye at once.
+pub(crate) const LINGERING_MAX: usize = 1024;
 /// Until so much has come, little is read at a time: whoever it is may be a stranger.
 const STRANGER_BYTES: usize = 4 << 10;
 const STRANGER_READ: usize = 1 << 10;

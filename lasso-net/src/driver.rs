@@ -13,7 +13,7 @@ use lasso_core::discovery::Family;
 use lasso_core::node::{ConnId, Input, NetError, Node, Output};
 use lasso_core::time::Instant;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, broadcast, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
 use tokio::time::sleep_until;
 
 use crate::conn::{self, Conn, Happening};
@@ -74,6 +74,12 @@ impl Shared {
         self.handling.store(false, Ordering::Relaxed);
     }
 
+    /// Whether the machine panicked, maybe in a thread that called a handle.
+    fn is_broken(&self) -> bool {
+        let _idle = self.node.lock();
+        self.handling.load(Ordering::Relaxed)
+    }
+
     /// Whether the machine has a deadline that has passed.
     fn is_due(&self) -> bool {
         let deadline = self.node.lock().poll_timeout();
@@ -101,6 +107,8 @@ pub(crate) struct Driver<P: Platform> {
     /// Dials under way; dropping one gives it up.
     dials: BTreeMap<ConnId, watch::Sender<()>>,
     next_in: u64,
+    /// Places for connections that wait for their peers to close as well.
+    lingering: Arc<Semaphore>,
     /// The machine has said its last word.
     stopped: bool,
     happenings: mpsc::Sender<Happening<P::Stream>>,
@@ -127,6 +135,7 @@ pub(crate) async fn run<P: Platform>(
         conns,
         dials,
         next_in: 0,
+        lingering: Arc::new(Semaphore::new(conn::LINGERING_MAX)),
         stopped: false,
         happenings,
         stop,
@@ -239,7 +248,7 @@ impl<P: Platform> Driver<P> {
         }
     }
 
-    /// Carries out what the machine says; false once it has stopped.
+    /// Carries out what the machine says; false once it has stopped, or can go on no more.
     fn perform_all(&mut self) -> bool {
         while let Some(output) = self.shared.next_output() {
             match output {
@@ -273,11 +282,12 @@ impl<P: Platform> Driver<P> {
                 Output::Stopped => self.stopped = true,
             }
         }
-        !self.stopped
+        !self.stopped && !self.shared.is_broken()
     }
 
     fn open(&mut self, conn: ConnId, stream: P::Stream) {
-        let opened = conn::open(&self.platform, conn, stream, &self.happenings);
+        let (happenings, lingering) = (&self.happenings, &self.lingering);
+        let opened = conn::open(&self.platform, conn, stream, happenings, lingering);
         self.conns.insert(conn, opened);
     }
 

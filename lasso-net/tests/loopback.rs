@@ -116,3 +116,66 @@ async fn a_node_that_listens_nowhere_is_a_cluster_of_one() {
     cluster.shutdown().await;
     assert!(cluster.events().recv().await.is_none());
 }
+
+#[tokio::test]
+async fn a_subscriber_that_lags_is_told_how_much_it_missed_and_where_things_stand() {
+    let (a, b) = (start(21, &[22]).await, start(22, &[21]).await);
+    a.wait_for(2, SOON).await.expect("they find each other");
+    let (mut slow, mut quick) = (b.events(), b.events());
+    let described = |version: &str| {
+        let label = |text| lasso_core::name::Label::new("label", text).expect("a label");
+        lasso_core::name::Description {
+            id: label("a"),
+            region: label("iad"),
+            roles: Default::default(),
+            version: label(version),
+        }
+    };
+    for change in 1..=1500 {
+        let version = change.to_string();
+        a.describe(described(&version)).expect("few roles");
+        // Each has arrived before the next is sent.
+        loop {
+            let Some(TopologyUpdate::Event(event)) = quick.recv().await else {
+                panic!("the quick one keeps up")
+            };
+            if let Change::NodeIdentified { description, .. } = &event.change
+                && description.version.as_str() == version
+            {
+                break;
+            }
+        }
+    }
+    let Some(TopologyUpdate::Lagged { missed, coverage }) = slow.recv().await else {
+        panic!("it has missed something")
+    };
+    assert!(missed >= 1500 - 1024, "{missed}");
+    assert_eq!(coverage.connected, 2);
+    let Some(TopologyUpdate::Event(next)) = slow.recv().await else {
+        panic!("what was kept comes after that")
+    };
+    assert_eq!(coverage.epoch - next.epoch, 1023);
+}
+
+#[test]
+fn the_last_handle_may_be_dropped_outside_of_the_runtime() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let (a, b, mut events) = runtime.block_on(async {
+        let (a, b) = (start(31, &[32]).await, start(32, &[31]).await);
+        a.wait_for(2, SOON).await.expect("they find each other");
+        let events = a.events();
+        (a, b, events)
+    });
+    std::thread::spawn(move || drop(b))
+        .join()
+        .expect("dropping does not panic");
+    let (_, why) = runtime.block_on(disconnected(&mut events));
+    assert_eq!(why, DownReason::Left);
+    // A handle that outlives its runtime cannot stop anything any more, and does no harm.
+    drop(runtime);
+    drop(a);
+}

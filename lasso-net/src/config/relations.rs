@@ -7,7 +7,7 @@ use lasso_core::name::ROLES_MAX;
 
 use super::{
     COOKIE_ADVISED, COOKIE_MIN, Config, ConfigError, ConfigErrors, ConfigWarning, Origin, Variable,
-    parse, show_duration,
+    parse,
 };
 
 /// Checks every relation. `broken` are the variables whose own value was refused already: what
@@ -168,7 +168,7 @@ impl Check<'_> {
         if let Err(error) = self.config.settings.validate() {
             self.errors.push(ConfigError {
                 variable: error.field.into(),
-                value: Some(show_duration(error.value)),
+                value: Some(error.value),
                 origin: Origin::Program,
                 problem: "it does not fit".into(),
                 accepted: error.why.into(),
