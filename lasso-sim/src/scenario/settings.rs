@@ -90,12 +90,7 @@ pub(super) fn read(reader: &mut Reader<'_>, value: &Value, settings: &mut Settin
     }
     fields.finish(reader, "settings");
     if let Err(error) = settings.validate() {
-        let message = format!(
-            "{} is {}: {}",
-            error.field,
-            super::units::show(error.value),
-            error.why
-        );
-        reader.error(Diagnostic::new(value.span.clone(), message).label("these settings"));
+        reader
+            .error(Diagnostic::new(value.span.clone(), error.to_string()).label("these settings"));
     }
 }
