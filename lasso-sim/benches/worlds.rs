@@ -111,7 +111,7 @@ fn direct_five() {
     );
 }
 
-/// A thousand nodes, four names in DNS of 250 each, started at once.
+/// A thousand nodes, four names in DNS of 250 each, started at once, 1 ms apart from each other.
 fn direct_thousand() {
     let names = ["n1", "n2", "n3", "n4"]
         .map(|name| format!("\"{name}.internal\""))
@@ -121,7 +121,7 @@ fn direct_thousand() {
     };
     let nodes: String = ["n1", "n2", "n3", "n4"].map(group).concat();
     let scenario = scenario(&format!(
-        "lasso = 1\ntitle = \"thousand\"\ncipher = \"none\"\n[nodes]\n{nodes}\
+        "lasso = 1\ntitle = \"thousand\"\ncipher = \"none\"\n[network]\nlatency = \"1ms\"\n[nodes]\n{nodes}\
          [[step]]\nat = \"60s\"\nexpect = {{ on = \"all\", connected = 1000 }}\n"
     ));
     let options = Options {

@@ -221,6 +221,17 @@ impl DirectWorld {
         }
     }
 
+    fn schedule(&mut self, at: Instant, event: Event) {
+        let owner = match &event {
+            Event::Wake(node) | Event::Resolved { node, .. } => Some(node.0),
+            Event::Arrival { conn, end, .. } | Event::CloseLate { conn, end } => {
+                self.fabric.host(*conn, *end).map(|(host, _)| host)
+            }
+            Event::StrangerLeaves { .. } => None,
+        };
+        self.queue.push(at, owner.unwrap_or(u32::MAX), event);
+    }
+
     fn take_effects(&mut self) {
         while let Some(effect) = self.fabric.poll_effect() {
             match effect {
@@ -239,7 +250,7 @@ impl DirectWorld {
                     at,
                 } => {
                     let what = self.wire.arrival(conn, end, chunk);
-                    self.queue.push(at, Event::Arrival { conn, end, what });
+                    self.schedule(at, Event::Arrival { conn, end, what });
                 }
                 Effect::Closed {
                     conn,
@@ -248,8 +259,7 @@ impl DirectWorld {
                     at,
                 } => {
                     let what = wire::Arrival::Closed(error);
-                    self.queue
-                        .push(at.max(self.now), Event::Arrival { conn, end, what });
+                    self.schedule(at.max(self.now), Event::Arrival { conn, end, what });
                 }
                 Effect::Room { conn, end } => self.room(conn, end),
             }
@@ -330,7 +340,7 @@ impl DirectWorld {
         let at = (process.boot + due.since_start()).max(self.now);
         if process.armed.is_none_or(|armed| at < armed) {
             process.armed = Some(at);
-            self.queue.push(at, Event::Wake(node));
+            self.schedule(at, Event::Wake(node));
         }
     }
 
@@ -416,7 +426,7 @@ impl DirectWorld {
                     family,
                     name,
                 };
-                self.queue.push(self.now + self.dns_latency, event);
+                self.schedule(self.now + self.dns_latency, event);
             }
             Output::Dial { conn, to } => self.dial(node, conn, to),
             Output::Send { conn, bytes } => self.send(node, conn, bytes),

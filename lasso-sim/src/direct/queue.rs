@@ -1,4 +1,6 @@
-//! What is due when: by time, then by the order in which it was scheduled.
+//! What is due when: by time, then by whose it is, then by the order in which it was scheduled.
+//!
+//! What one node has to do at one moment comes in one go, so that its memory is fetched once.
 
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,8 +12,8 @@ use lasso_core::time::Instant;
 /// What is scheduled lies still; only the small keys are moved about to keep their order.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    /// When, in which order, and where it lies.
-    heap: BinaryHeap<Reverse<(Instant, u64, u32)>>,
+    /// When, whose, in which order, and where it lies.
+    heap: BinaryHeap<Reverse<(Instant, u32, u64, u32)>>,
     slots: Vec<Option<T>>,
     free: Vec<u32>,
     sequence: u64,
@@ -29,7 +31,8 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
-    pub(super) fn push(&mut self, at: Instant, what: T) {
+    /// Schedules something for `owner`, a number.
+    pub(super) fn push(&mut self, at: Instant, owner: u32, what: T) {
         self.sequence += 1;
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -41,7 +44,7 @@ impl<T> Queue<T> {
                 self.slots.len() as u32 - 1
             }
         };
-        self.heap.push(Reverse((at, self.sequence, slot)));
+        self.heap.push(Reverse((at, owner, self.sequence, slot)));
     }
 
     pub(super) fn next_at(&self) -> Option<Instant> {
@@ -49,7 +52,7 @@ impl<T> Queue<T> {
     }
 
     pub(super) fn pop(&mut self) -> Option<T> {
-        let Reverse((_, _, slot)) = self.heap.pop()?;
+        let Reverse((.., slot)) = self.heap.pop()?;
         self.free.push(slot);
         self.slots[slot as usize].take()
     }

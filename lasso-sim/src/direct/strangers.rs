@@ -63,8 +63,7 @@ impl DirectWorld {
                 *self.effects.entry(fault).or_insert(0) += 1;
                 self.send_on(conn, end);
                 if let Some(after) = leaves_after {
-                    self.queue
-                        .push(self.now + after, Event::StrangerLeaves { conn });
+                    self.schedule(self.now + after, Event::StrangerLeaves { conn });
                 }
             }
             Arrival::Closed(_) => {

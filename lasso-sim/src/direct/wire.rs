@@ -212,7 +212,7 @@ impl DirectWorld {
             match sent.arrives {
                 Some(at) => {
                     let what = Arrival::Data(bytes);
-                    self.queue.push(
+                    self.schedule(
                         at,
                         Event::Arrival {
                             conn,
@@ -270,8 +270,7 @@ impl DirectWorld {
         if socket.unsent.is_empty() {
             self.close_socket(conn, end);
         } else {
-            self.queue
-                .push(self.now + LINGER, Event::CloseLate { conn, end });
+            self.schedule(self.now + LINGER, Event::CloseLate { conn, end });
         }
     }
 
@@ -286,7 +285,7 @@ impl DirectWorld {
         self.wire.remove(conn, end);
         if let Some(at) = self.fabric.close(self.now, conn, end) {
             let what = Arrival::Closed(NetError::Eof);
-            self.queue.push(
+            self.schedule(
                 at,
                 Event::Arrival {
                     conn,
