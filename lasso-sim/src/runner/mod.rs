@@ -7,11 +7,11 @@
 
 mod expect;
 mod outcome;
+mod settle;
 #[cfg(test)]
 mod tests;
 
 use core::time::Duration;
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use lasso_core::time::Instant;
@@ -19,7 +19,6 @@ use lasso_core::time::Instant;
 use self::expect::{Miss, Moment};
 pub use self::outcome::{Failure, Outcome, Verdict};
 use crate::direct::Options;
-use crate::invariants::Member;
 use crate::scenario::{self, NodeId, RuleKind, Scenario};
 use crate::stage::{Stage, stage};
 use crate::world::{FaultId, World, WorldKind};
@@ -30,8 +29,6 @@ const LINES: usize = 20;
 const MISSES: usize = 4;
 /// Digests of inputs are written into the trace this often.
 const CHECKPOINT: Duration = Duration::from_secs(600);
-/// After everything has healed, and silence would have told everybody, nodes agree within this.
-const SETTLE: Duration = Duration::from_secs(10);
 
 /// Runs a scenario. `keep_trace`: the outcome holds the whole trace.
 pub fn run(scenario: &Scenario, kind: WorldKind, seed: u64, keep_trace: bool) -> Outcome {
@@ -402,67 +399,6 @@ impl<'a> Run<'a> {
             )
         };
         new.iter().take(MISSES).map(failure).collect()
-    }
-
-    /// Orders that should have touched something, and did not.
-    fn idle_faults(&self) -> Vec<Failure> {
-        let mut failures = Vec::new();
-        for (index, step) in self.scenario.steps.iter().enumerate() {
-            for (number, action) in step.actions.iter().enumerate() {
-                let effects = self.stage.effects(fault(index, number));
-                if action.verb.must_take_effect() && effects == 0 {
-                    let expected =
-                        format!("`{}` takes effect", action.verb.describe(self.scenario));
-                    let place = self.scenario.place(&action.loc);
-                    failures.push(self.failure(place, None, &expected, "it touched nothing"));
-                }
-            }
-        }
-        failures
-    }
-
-    /// Where nothing hinders anybody, all nodes must come to agree about who is there.
-    fn settle(&mut self) -> Vec<Failure> {
-        let Some(healed) = self.stage.invariants().healed_since() else {
-            return Vec::new();
-        };
-        if self.stage.names_disturbed() {
-            return Vec::new();
-        }
-        let specs = self.scenario.nodes.iter();
-        let tick_time = specs
-            .map(|spec| spec.settings.link.tick_time)
-            .max()
-            .unwrap_or_default();
-        let bound = (healed + tick_time * 5 / 4 + SETTLE).max(self.stage.now() + SETTLE);
-        loop {
-            let members = self.members();
-            let Some((node, text)) = self.stage.invariants().disagreement(&members) else {
-                break;
-            };
-            let now = self.stage.now();
-            if now >= bound {
-                self.stage
-                    .invariants_mut()
-                    .report_disagreement(now, node, text);
-                break;
-            }
-            self.stage.advance(bound);
-        }
-        self.new_violations()
-    }
-
-    fn members(&self) -> Vec<Member> {
-        let observed = |node| {
-            let view = self.stage.observe(node)?;
-            let candidates: BTreeSet<_> = view.candidates.into_iter().collect();
-            Some(Member {
-                node,
-                links: view.links,
-                candidates,
-            })
-        };
-        self.scenario.node_ids().filter_map(observed).collect()
     }
 
     /// The next moment at which something is to be done or looked at, whatever changes before.

@@ -1,0 +1,119 @@
+//! The words that a world and the network speak with each other.
+
+use lasso_core::node::NetError;
+use lasso_core::time::Instant;
+
+/// One connection. Never used again for another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Conn {
+    pub(super) index: u32,
+    pub(super) generation: u32,
+}
+
+impl Conn {
+    /// A number that is the same in each run, for tables.
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// A small number, which another connection may have had before: an index for tables.
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+
+    /// The connection whose [`Conn::to_bits`] this is.
+    pub fn from_bits(bits: u64) -> Self {
+        Conn {
+            index: bits as u32,
+            generation: (bits >> 32) as u32,
+        }
+    }
+}
+
+/// One side of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum End {
+    /// The side that connected.
+    Dialler = 0,
+    /// The side that was connected to.
+    Acceptor = 1,
+}
+
+impl End {
+    /// The other side.
+    pub fn other(self) -> End {
+        match self {
+            End::Dialler => End::Acceptor,
+            End::Acceptor => End::Dialler,
+        }
+    }
+}
+
+/// One thing that travels on a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Chunk {
+    /// The connection exists for its acceptor; the first chunk of its dialler.
+    Accept,
+    /// So many bytes, as they were written at once.
+    Data(u32),
+    /// The stream ends.
+    Fin,
+}
+
+impl Chunk {
+    pub(super) fn bytes(self) -> u32 {
+        if let Chunk::Data(bytes) = self {
+            bytes
+        } else {
+            0
+        }
+    }
+}
+
+/// Something that a world must see to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The dialler's connect has succeeded, now.
+    Connected {
+        /// Which.
+        conn: Conn,
+    },
+    /// The oldest chunk that waits on its way to `end` arrives there.
+    Arrives {
+        /// Which connection.
+        conn: Conn,
+        /// The receiver.
+        end: End,
+        /// What, so that a world can check that it agrees.
+        chunk: Chunk,
+        /// When.
+        at: Instant,
+    },
+    /// The connection, or the try of one, is over for `end`.
+    Closed {
+        /// Which connection.
+        conn: Conn,
+        /// For whom.
+        end: End,
+        /// How.
+        error: NetError,
+        /// When.
+        at: Instant,
+    },
+    /// There is room again for the bytes of `end`.
+    Room {
+        /// Which connection.
+        conn: Conn,
+        /// The writer.
+        end: End,
+    },
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// How many of the bytes the kernel took; when fewer than offered, [`Effect::Room`] follows.
+    pub bytes: u32,
+    /// When they arrive; `None`: they wait, and [`Effect::Arrives`] follows.
+    pub arrives: Option<Instant>,
+}

@@ -1,0 +1,74 @@
+//! The end of a run: who was to be disturbed was, and where nothing hinders anybody any more, all
+//! agree about who is there.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+
+use super::{Failure, Run, fault};
+use crate::invariants::Member;
+
+/// After everything has healed, and silence would have told everybody, nodes agree within this.
+const SETTLE: Duration = Duration::from_secs(10);
+
+impl Run<'_> {
+    /// Orders that should have touched something, and did not.
+    pub(super) fn idle_faults(&self) -> Vec<Failure> {
+        let mut failures = Vec::new();
+        for (index, step) in self.scenario.steps.iter().enumerate() {
+            for (number, action) in step.actions.iter().enumerate() {
+                let effects = self.stage.effects(fault(index, number));
+                if action.verb.must_take_effect() && effects == 0 {
+                    let expected =
+                        format!("`{}` takes effect", action.verb.describe(self.scenario));
+                    let place = self.scenario.place(&action.loc);
+                    failures.push(self.failure(place, None, &expected, "it touched nothing"));
+                }
+            }
+        }
+        failures
+    }
+
+    /// Where nothing hinders anybody, all nodes must come to agree about who is there.
+    pub(super) fn settle(&mut self) -> Vec<Failure> {
+        let Some(healed) = self.stage.invariants().healed_since() else {
+            return Vec::new();
+        };
+        if self.stage.names_disturbed() {
+            return Vec::new();
+        }
+        let specs = self.scenario.nodes.iter();
+        let tick_time = specs
+            .map(|spec| spec.settings.link.tick_time)
+            .max()
+            .unwrap_or_default();
+        let bound = (healed + tick_time * 5 / 4 + SETTLE).max(self.stage.now() + SETTLE);
+        loop {
+            let members = self.members();
+            let Some((node, text)) = self.stage.invariants().disagreement(&members) else {
+                break;
+            };
+            let now = self.stage.now();
+            if now >= bound {
+                self.stage
+                    .invariants_mut()
+                    .report_disagreement(now, node, text);
+                break;
+            }
+            self.stage.advance(bound);
+        }
+        self.new_violations()
+    }
+
+    fn members(&self) -> Vec<Member> {
+        let observed = |node| {
+            let view = self.stage.observe(node)?;
+            let candidates: BTreeSet<_> = view.candidates.into_iter().collect();
+            Some(Member {
+                node,
+                links: view.links,
+                candidates,
+            })
+        };
+        self.scenario.node_ids().filter_map(observed).collect()
+    }
+}
