@@ -4,14 +4,17 @@
 //! and after at most [`LINGER`] the connection is gone, whether the peer reads or not.
 
 use core::time::Duration;
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use lasso_core::node::{ConnId, Input, NetError};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::seam::Platform;
 
@@ -26,18 +29,53 @@ pub(crate) enum Happening<S> {
 }
 
 /// The loop's side of an open connection.
-pub(crate) struct Conn {
-    /// The machine hands over no more than its window until it hears that the network took it, which
-    /// bounds this queue.
-    outgoing: mpsc::UnboundedSender<Bytes>,
-    /// Dropped with the connection; both tasks notice.
-    _open: watch::Sender<()>,
-}
+pub(crate) struct Conn(Arc<Outgoing>);
 
 impl Conn {
     pub(crate) fn send(&self, bytes: Bytes) {
-        // A connection that has just broken has said so in the inbox.
-        let _ = self.outgoing.send(bytes);
+        self.0.queue.lock().push_back(bytes);
+        self.0.written.notify_one();
+    }
+}
+
+impl Drop for Conn {
+    fn drop(&mut self) {
+        self.0.closed.store(true, Ordering::Release);
+        for told in [&self.0.written, &self.0.writer, &self.0.reader] {
+            told.notify_one();
+        }
+    }
+}
+
+/// What the loop and both tasks have in common. Small, since strangers have one too: a channel
+/// would take more memory at its start than all that a stranger may make the node hold.
+#[derive(Default)]
+struct Outgoing {
+    /// The machine hands over no more than its window until it hears that the network took it, which
+    /// bounds this queue.
+    queue: Mutex<VecDeque<Bytes>>,
+    /// The loop has closed the connection.
+    closed: AtomicBool,
+    /// Tells the writer that the queue or `closed` has changed.
+    written: Notify,
+    /// Tells the writer that it has [`LINGER`] from now on.
+    writer: Notify,
+    /// Tells the reader of the end.
+    reader: Notify,
+}
+
+impl Outgoing {
+    /// What to write next; `None` once all is written and the connection is closed.
+    async fn next(&self) -> Option<Bytes> {
+        loop {
+            // Looked at first: nothing is handed over after the end.
+            let closed = self.closed.load(Ordering::Acquire);
+            let bytes = self.queue.lock().pop_front();
+            if bytes.is_some() || closed {
+                return bytes;
+            }
+            self.written.notified().await;
+        }
     }
 }
 
@@ -50,33 +88,19 @@ pub(crate) fn open<P: Platform>(
     lingering: &Arc<Semaphore>,
 ) -> Conn {
     let (reader, writer) = tokio::io::split(stream);
-    let (outgoing, queue) = mpsc::unbounded_channel();
-    let open = watch::Sender::new(());
-    platform.spawn(read(
-        conn,
-        reader,
-        happenings.clone(),
-        open.subscribe(),
-        Arc::clone(lingering),
-    ));
-    platform.spawn(write(
-        conn,
-        writer,
-        queue,
-        happenings.clone(),
-        open.subscribe(),
-    ));
-    Conn {
-        outgoing,
-        _open: open,
-    }
+    let outgoing = Arc::new(Outgoing::default());
+    let (read_from, write_to) = (Arc::clone(&outgoing), Arc::clone(&outgoing));
+    let (tells, lingering) = (happenings.clone(), Arc::clone(lingering));
+    platform.spawn(read(conn, reader, tells, read_from, lingering));
+    platform.spawn(write(conn, writer, happenings.clone(), write_to));
+    Conn(outgoing)
 }
 
 async fn read<S>(
     conn: ConnId,
     mut reader: impl AsyncRead + Unpin,
     happenings: mpsc::Sender<Happening<S>>,
-    mut open: watch::Receiver<()>,
+    outgoing: Arc<Outgoing>,
     lingering: Arc<Semaphore>,
 ) {
     let mut buffer = BytesMut::new();
@@ -89,7 +113,7 @@ async fn read<S>(
         });
         let received = tokio::select! {
             biased;
-            _ = open.changed() => return discard(reader, &lingering).await,
+            () = outgoing.reader.notified() => return discard(reader, buffer, &lingering).await,
             received = reader.read_buf(&mut buffer) => received,
         };
         match received {
@@ -111,13 +135,14 @@ async fn read<S>(
 /// Reads on until the peer has closed too: a socket that is closed with unread bytes is reset, and
 /// a reset may overtake the reason that was just sent. Where too many wait already, it may: strangers
 /// that come fast must not use up the sockets.
-async fn discard(mut reader: impl AsyncRead + Unpin, lingering: &Semaphore) {
+async fn discard(mut reader: impl AsyncRead + Unpin, mut sink: BytesMut, lingering: &Semaphore) {
     let Ok(_place) = lingering.try_acquire() else {
         return;
     };
     let drained = async {
-        let mut sink = [0; 1024];
-        while matches!(reader.read(&mut sink).await, Ok(count) if count > 0) {}
+        while matches!(reader.read_buf(&mut sink).await, Ok(count) if count > 0) {
+            sink.clear();
+        }
     };
     let _ = tokio::time::timeout(LINGER, drained).await;
 }
@@ -125,28 +150,27 @@ async fn discard(mut reader: impl AsyncRead + Unpin, lingering: &Semaphore) {
 async fn write<S>(
     conn: ConnId,
     mut writer: impl AsyncWrite + Unpin,
-    mut queue: mpsc::UnboundedReceiver<Bytes>,
     happenings: mpsc::Sender<Happening<S>>,
-    mut open: watch::Receiver<()>,
+    outgoing: Arc<Outgoing>,
 ) {
     let linger = async {
-        let _ = open.changed().await;
+        outgoing.writer.notified().await;
         tokio::time::sleep(LINGER).await;
     };
     let all = async {
-        while let Some(bytes) = queue.recv().await {
-            if writer.write_all(&bytes).await.is_err() {
-                let error = NetError::Reset;
-                let _ = happenings
-                    .send(Happening::Input(Input::Closed { conn, error }))
-                    .await;
-                return;
-            }
-            let written = Input::Written {
-                conn,
-                bytes: bytes.len(),
+        while let Some(bytes) = outgoing.next().await {
+            let input = match writer.write_all(&bytes).await {
+                Ok(()) => Input::Written {
+                    conn,
+                    bytes: bytes.len(),
+                },
+                Err(_) => Input::Closed {
+                    conn,
+                    error: NetError::Reset,
+                },
             };
-            if happenings.send(Happening::Input(written)).await.is_err() {
+            let broken = matches!(input, Input::Closed { .. });
+            if happenings.send(Happening::Input(input)).await.is_err() || broken {
                 return;
             }
         }
@@ -166,6 +190,6 @@ pub(crate) const LINGER: Duration = Duration::from_secs(1);
 pub(crate) const LINGERING_MAX: usize = 1024;
 /// Until so much has come, little is read at a time: whoever it is may be a stranger.
 const STRANGER_BYTES: usize = 4 << 10;
-const STRANGER_READ: usize = 1 << 10;
+const STRANGER_READ: usize = 256;
 /// Bytes read at a time.
 const READ: usize = 16 << 10;
