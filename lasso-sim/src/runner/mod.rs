@@ -45,41 +45,21 @@ pub fn run(scenario: &Scenario, kind: WorldKind, seed: u64, keep_trace: bool) ->
             return outcome;
         }
     };
+    let mut run = Run::new(scenario, stage);
     // A panic is a failure like any other: a sweep goes on, and its command is printed.
-    let ran = catch_unwind(AssertUnwindSafe(|| {
-        let mut run = Run::new(scenario, stage);
-        let failures = run.finish();
-        (run.stage, failures)
-    }));
-    match ran {
-        Ok((mut stage, failures)) => {
-            let now = stage.now();
-            let inputs = stage.inputs_handled();
-            stage.record_mut().trace.checkpoint(now);
-            let verdict = if failures.is_empty() {
-                Verdict::Held
-            } else {
-                Verdict::Failed
-            };
-            stage
-                .record_mut()
-                .trace
-                .line(now, "run", format_args!("{verdict:?}"));
-            let trace = &stage.record().trace;
-            outcome.verdict = verdict;
-            outcome.trace_hash = trace.hash();
-            outcome.trace_lines = trace.lines();
-            outcome.trace = trace.text().map(str::to_owned);
-            outcome.simulated_ms = now.as_nanos() / 1_000_000;
-            outcome.inputs = inputs;
-            outcome.failures = failures;
-        }
-        Err(panic) => {
-            outcome.verdict = Verdict::Failed;
-            outcome
-                .failures
-                .push(panicked(&outcome.file, panic.as_ref()));
-        }
+    let failures = catch_unwind(AssertUnwindSafe(|| run.finish()));
+    outcome.failures = failures.unwrap_or_else(|panic| vec![run.panicked(panic.as_ref())]);
+    if !outcome.failures.is_empty() {
+        outcome.verdict = Verdict::Failed;
+    }
+    // What is left of a world that panicked may do so again.
+    let ended = catch_unwind(AssertUnwindSafe(|| run.close(&mut outcome)));
+    if let Err(panic) = ended
+        && outcome.failures.is_empty()
+    {
+        outcome.verdict = Verdict::Failed;
+        let file = outcome.file.clone();
+        outcome.failures.push(panic_of(file, panic.as_ref()));
     }
     outcome
 }
@@ -134,11 +114,11 @@ fn refusal(
     Ok(stage)
 }
 
-fn panicked(file: &str, panic: &(dyn core::any::Any + Send)) -> Failure {
+fn panic_of(place: String, panic: &(dyn core::any::Any + Send)) -> Failure {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     Failure {
-        place: file.to_owned(),
+        place,
         at: "?".to_owned(),
         node: None,
         expected: "nothing panics".to_owned(),

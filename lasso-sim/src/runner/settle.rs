@@ -3,8 +3,9 @@
 
 use core::time::Duration;
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Failure, Run, fault};
+use super::{Failure, Outcome, Run, fault, panic_of};
 use crate::invariants::Member;
 
 /// After everything has healed, and silence would have told everybody, nodes agree within this.
@@ -70,5 +71,32 @@ impl Run<'_> {
             })
         };
         self.scenario.node_ids().filter_map(observed).collect()
+    }
+
+    /// What a panic looks like in the report, with what led to it where the world can still say.
+    pub(super) fn panicked(&self, panic: &(dyn core::any::Any + Send)) -> Failure {
+        let mut failure = panic_of(self.scenario.source.path.display().to_string(), panic);
+        let seen = failure.seen.clone();
+        let told = catch_unwind(AssertUnwindSafe(|| {
+            self.failure(failure.place.clone(), None, &failure.expected, &seen)
+        }));
+        if let Ok(told) = told {
+            failure = told;
+        }
+        failure
+    }
+
+    /// Writes the last lines of the trace, and takes leave of the world.
+    pub(super) fn close(mut self, outcome: &mut Outcome) {
+        let now = self.stage.now();
+        let verdict = outcome.verdict;
+        let trace = &mut self.stage.record_mut().trace;
+        trace.checkpoint(now);
+        trace.line(now, "run", format_args!("{verdict:?}"));
+        outcome.trace_hash = trace.hash();
+        outcome.trace_lines = trace.lines();
+        outcome.trace = trace.text().map(str::to_owned);
+        outcome.simulated_ms = now.as_nanos() / 1_000_000;
+        outcome.inputs = self.stage.inputs_handled();
     }
 }
