@@ -41,7 +41,7 @@ pub enum StartError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// The address to listen on cannot be had: it is taken, or not of this machine.
-    #[error("cannot listen on {address}: {message}; is another node running there?")]
+    #[error("cannot listen on {address}: {message}; {}", bind_hint(*.kind))]
     Bind {
         /// Which address.
         address: SocketAddr,
@@ -54,15 +54,24 @@ pub enum StartError {
     #[error("the system lacks something that a node needs: {0}")]
     System(String),
     /// The wait for other nodes took too long; only where it was asked for.
-    #[error("{connected} of {wanted} nodes were connected after {after:?}")]
+    #[error("{responding} of {wanted} nodes were responding after {after:?}")]
     Alone {
-        /// How many were connected, self included.
-        connected: usize,
+        /// How many were responding, self included.
+        responding: usize,
         /// How many were wanted.
         wanted: usize,
         /// How long the wait was.
         after: Duration,
     },
+}
+
+fn bind_hint(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::AddrInUse => "is another node running there?",
+        io::ErrorKind::AddrNotAvailable => "the address is none of this machine's",
+        io::ErrorKind::PermissionDenied => "the system does not allow this process that port",
+        _ => "nothing was started",
+    }
 }
 
 /// A snapshot of who is there.
@@ -241,7 +250,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until `nodes` nodes are connected, this one included.
+    /// Waits until `nodes` nodes are responding, this one included.
     ///
     /// # Errors
     /// [`StartError::Alone`] when that took longer than `timeout`; the node goes on.
@@ -250,7 +259,7 @@ impl Cluster {
         let enough = async {
             loop {
                 let coverage = self.coverage();
-                if coverage.connected >= nodes {
+                if coverage.responding >= nodes {
                     return coverage;
                 }
                 if events.recv().await.is_none() {
@@ -261,7 +270,7 @@ impl Cluster {
         tokio::time::timeout(timeout, enough)
             .await
             .map_err(|_| StartError::Alone {
-                connected: self.coverage().connected,
+                responding: self.coverage().responding,
                 wanted: nodes,
                 after: timeout,
             })

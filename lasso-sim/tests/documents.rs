@@ -104,3 +104,22 @@ fn every_file_of_the_catalogue_can_be_read_and_has_a_story() {
     }
     assert!(read >= 30, "only {read} files");
 }
+
+#[test]
+fn the_scenario_of_the_readme_holds() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("a README");
+    let text = readme
+        .split("```toml\n")
+        .filter_map(|rest| rest.split("```").next())
+        .find(|block| block.starts_with("lasso = 1"))
+        .expect("the README shows a scenario");
+    let scenario =
+        Scenario::parse(Path::new("README.md"), text).unwrap_or_else(|bad| panic!("{bad}"));
+    let outcome = lasso_sim::runner::run(&scenario, lasso_sim::world::WorldKind::Direct, 1, false);
+    assert_eq!(
+        outcome.verdict,
+        lasso_sim::runner::Verdict::Held,
+        "{:?}",
+        outcome.failures
+    );
+}
