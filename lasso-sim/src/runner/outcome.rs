@@ -1,6 +1,7 @@
 //! How a run went, for people and for programs.
 
 use core::fmt::{self, Write};
+use std::borrow::Cow;
 
 use serde::Serialize;
 
@@ -67,31 +68,73 @@ pub struct Outcome {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_what(f)?;
+        self.write_before(f)
+    }
+}
+
+impl Failure {
+    fn write_what(&self, out: &mut impl Write) -> fmt::Result {
         let on = self
             .node
             .as_ref()
             .map(|node| format!(" on {node}"))
             .unwrap_or_default();
-        writeln!(f, "  {}: at {} s{on}", self.place, self.at)?;
-        writeln!(f, "    expected: {}", self.expected)?;
-        writeln!(f, "    seen:     {}", self.seen)?;
+        writeln!(out, "  {}: at {} s{on}", self.place, self.at)?;
+        writeln!(out, "    expected: {}", self.expected)?;
+        writeln!(out, "    seen:     {}", self.seen)
+    }
+
+    fn write_before(&self, out: &mut impl Write) -> fmt::Result {
         if !self.trace.is_empty() {
-            writeln!(f, "    before:")?;
+            writeln!(out, "    before:")?;
         }
         self.trace
             .iter()
-            .try_for_each(|line| writeln!(f, "      {line}"))
+            .try_for_each(|line| writeln!(out, "      {line}"))
+    }
+}
+
+/// A word as a shell reads it.
+fn quoted(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_alphanumeric() || "-_./+,:=@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        Cow::Borrowed(word)
+    } else {
+        Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
     }
 }
 
 impl Outcome {
-    /// The report of a failed run.
+    /// The report of a failed run. What came before a moment stands once, after all that did not
+    /// hold at that moment.
     pub fn report(&self) -> String {
         let mut text = String::new();
-        for failure in &self.failures {
-            let _ = write!(text, "{failure}");
+        for moment in self.failures.chunk_by(|a, b| a.at == b.at) {
+            for failure in moment {
+                let _ = failure.write_what(&mut text);
+            }
+            if let Some(last) = moment.iter().rfind(|failure| !failure.trace.is_empty()) {
+                let _ = last.write_before(&mut text);
+            }
         }
-        let _ = writeln!(text, "    replay:   {}", self.replay);
+        let (file, seed, world) = (quoted(&self.file), self.seed, &self.world);
+        let _ = writeln!(
+            text,
+            "    replay:   lasso-sim run {file} --seed {seed} --world {world}"
+        );
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_reads_a_path_as_one_word() {
+        assert_eq!(quoted("scenarios/a-b_1.toml"), "scenarios/a-b_1.toml");
+        assert_eq!(quoted("my files/a.toml"), "'my files/a.toml'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
     }
 }

@@ -1,12 +1,13 @@
 //! The commands of `lasso-sim`: one file per command.
 //!
-//! Exit codes: 0 everything held, 1 something did not, 2 a bad file or wrong usage.
+//! Exit codes: 0 everything held, 1 something did not, 2 a bad file, wrong usage or nothing that ran.
 
 mod check;
 mod files;
 mod list;
 mod run;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -36,7 +37,7 @@ pub(crate) enum Verdict {
     Held,
     /// Something did not hold.
     Failed,
-    /// A bad file or wrong usage.
+    /// A bad file, wrong usage, or nothing that ran.
     Bad,
 }
 
@@ -50,10 +51,50 @@ impl From<Verdict> for ExitCode {
     }
 }
 
+/// An output whose reader may leave, as `head` does once it has seen enough. What comes after is
+/// dropped, and the work goes on: the exit code is the verdict, whoever reads the words.
+struct Patient<W> {
+    out: W,
+    read: bool,
+}
+
+impl<W: Write> Patient<W> {
+    fn or_left<T>(&mut self, done: io::Result<T>, otherwise: T) -> io::Result<T> {
+        match done {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.read = false;
+                Ok(otherwise)
+            }
+            done => done,
+        }
+    }
+}
+
+impl<W: Write> Write for Patient<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.read {
+            return Ok(bytes.len());
+        }
+        let done = self.out.write(bytes);
+        self.or_left(done, bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if !self.read {
+            return Ok(());
+        }
+        let done = self.out.flush();
+        self.or_left(done, ())
+    }
+}
+
 /// Reads the arguments of the process and does what they say.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let mut out = std::io::stdout().lock();
+    let mut out = Patient {
+        out: io::stdout().lock(),
+        read: true,
+    };
     let done = match arguments.command {
         Command::Check(arguments) => check::run(&arguments, &mut out),
         Command::Run(arguments) => run::run(&arguments, &mut out),
@@ -61,8 +102,6 @@ pub fn main() -> ExitCode {
     };
     match done {
         Ok(verdict) => verdict.into(),
-        // A reader that has seen enough, as `head` has, is no failure.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("lasso-sim: cannot write: {error}");
             ExitCode::from(2)

@@ -1,5 +1,6 @@
 //! `run FILE…`: runs scenarios, and says of each whether it held.
 
+use core::fmt;
 use std::fs;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -53,6 +54,9 @@ fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
     }
 }
 
+/// Failed runs of one file in one world that are reported in full; a line each says which others failed.
+const IN_FULL: usize = 3;
+
 /// All runs of one file in one world.
 struct Group {
     scenario: usize,
@@ -73,7 +77,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verd
         .flat_map(|group| seeds.clone().map(move |seed| (group, seed)))
         .collect();
     let human = arguments.format == "human";
-    let mut verdict = Verdict::Held;
+    let mut total = Total::default();
     let mut trace = arguments.trace.as_ref().map(fs::File::create).transpose()?;
     let threads = arguments
         .jobs
@@ -91,7 +95,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verd
     };
     let count = seeds.clone().count();
     in_order(&jobs, threads, one, |outcome| {
-        verdict = verdict.max(verdict_of(&outcome));
+        total.add(outcome.verdict);
         if let Some(file) = &mut trace {
             file.write_all(outcome.trace.as_deref().unwrap_or_default().as_bytes())?;
         }
@@ -106,13 +110,49 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verd
             Ok(())
         }
     })?;
-    Ok(verdict)
+    if human {
+        writeln!(out, "{total}")?;
+    }
+    Ok(total.verdict())
 }
 
-fn verdict_of(outcome: &Outcome) -> Verdict {
-    match outcome.verdict {
-        runner::Verdict::Failed => Verdict::Failed,
-        runner::Verdict::Held | runner::Verdict::Refused => Verdict::Held,
+/// How all runs went.
+#[derive(Default)]
+struct Total {
+    held: usize,
+    failed: usize,
+    refused: usize,
+}
+
+impl Total {
+    fn add(&mut self, verdict: runner::Verdict) {
+        match verdict {
+            runner::Verdict::Held => self.held += 1,
+            runner::Verdict::Failed => self.failed += 1,
+            runner::Verdict::Refused => self.refused += 1,
+        }
+    }
+
+    fn verdict(&self) -> Verdict {
+        match (self.held, self.failed) {
+            // Whoever asked for a run that no world could give asked for the wrong thing.
+            (0, 0) => Verdict::Bad,
+            (_, 0) => Verdict::Held,
+            (_, _) => Verdict::Failed,
+        }
+    }
+}
+
+impl fmt::Display for Total {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (held, failed, refused) = (self.held, self.failed, self.refused);
+        let runs = held + failed;
+        let word = if runs == 1 { "run" } else { "runs" };
+        write!(f, "{runs} {word}: {held} held, {failed} failed")?;
+        if refused > 0 {
+            write!(f, "; {refused} refused")?;
+        }
+        Ok(())
     }
 }
 
@@ -225,12 +265,13 @@ impl Summary {
         if outcome.verdict == runner::Verdict::Failed {
             self.failed += 1;
             let (file, world, seed) = (&outcome.file, &outcome.world, outcome.seed);
-            writeln!(
-                out,
-                "FAILED   {file} {world} seed {seed}: {}",
-                outcome.title
-            )?;
-            out.write_all(outcome.report().as_bytes())?;
+            write!(out, "FAILED   {file} {world} seed {seed}: ")?;
+            match outcome.failures.first() {
+                Some(first) if self.failed > IN_FULL => {
+                    writeln!(out, "{}: {}", first.place, first.expected)?;
+                }
+                _ => write!(out, "{}\n{}", outcome.title, outcome.report())?,
+            }
         }
         self.last = Some(outcome);
         Ok(())
