@@ -116,7 +116,6 @@ async fn software(launch: Arc<Mutex<Option<Launch>>>) -> turmoil::Result {
 
 impl TurmoilWorld {
     pub(super) fn start_process(&mut self, node: NodeId, spec: &NodeSpec) -> Result<(), Refusal> {
-        let name = host_name(node);
         let host = &mut self.hosts[node.index()];
         if host.process.is_some() {
             return Err(Refusal::Senseless(format!("`{}` runs already", spec.key)));
@@ -169,14 +168,7 @@ impl TurmoilWorld {
             newborn,
         });
         self.address_taken(node);
-        if self.hosts[node.index()].registered {
-            self.sim.bounce(name.as_str());
-        } else {
-            let launch = Arc::clone(&self.hosts[node.index()].launch);
-            self.sim
-                .host(name.as_str(), move || software(Arc::clone(&launch)));
-            self.hosts[node.index()].registered = true;
-        }
+        self.begin(node);
         self.books.invariants.started(self.now, node, spec, wall);
         let line = format_args!("starts as {} incarnation {wall}", spec.name());
         self.books.record.line(self.now, node, line);
@@ -186,6 +178,18 @@ impl TurmoilWorld {
             self.command(node, Command::SetReady(true))?;
         }
         Ok(())
+    }
+
+    /// Lets turmoil run the software of the node's host, from its beginning.
+    fn begin(&mut self, node: NodeId) {
+        let (name, host) = (host_name(node), &mut self.hosts[node.index()]);
+        if core::mem::replace(&mut host.registered, true) {
+            self.sim.bounce(name.as_str());
+        } else {
+            let launch = Arc::clone(&host.launch);
+            self.sim
+                .host(name.as_str(), move || software(Arc::clone(&launch)));
+        }
     }
 
     /// The node's address leads to its machine from now on, and DNS knows it.
