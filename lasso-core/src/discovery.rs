@@ -35,6 +35,8 @@ struct Source {
     /// When the question that is not answered yet was asked.
     asked_at: Option<Instant>,
     state: QueryState,
+    /// Why the last try failed; only while the state is that.
+    cause: Option<String>,
     named: BTreeSet<NodeName>,
     last_good: Option<Instant>,
 }
@@ -85,6 +87,7 @@ impl Discovery {
                 next_poll: Instant::ZERO,
                 asked_at: None,
                 state: QueryState::Pending,
+                cause: None,
                 named: BTreeSet::new(),
                 last_good: None,
             }));
@@ -120,6 +123,8 @@ impl Discovery {
             {
                 source.asked_at = None;
                 source.state = QueryState::Failed;
+                let limit = self.settings.lookup_timeout;
+                source.cause = Some(format!("no answer within {limit:?}"));
                 self.counters.failures += 1;
                 self.tell(position, &mut found);
             }
@@ -154,8 +159,10 @@ impl Discovery {
             return found;
         };
         self.sources[position].asked_at = None;
+        self.sources[position].cause = None;
         self.sources[position].state = match answer {
-            DnsAnswer::Failed(_) => {
+            DnsAnswer::Failed(cause) => {
+                self.sources[position].cause = Some(cause);
                 self.counters.failures += 1;
                 QueryState::Failed
             }
@@ -445,8 +452,14 @@ impl Discovery {
         let told = &mut self.told[query.0 as usize];
         if *told != state && state != QueryState::Pending {
             *told = state;
+            let mut sources = self.sources.iter().filter(|s| s.query == query);
+            let cause = sources.find_map(|s| s.cause.clone());
             let query = self.queries[query.0 as usize].to_string();
-            found.notices.push(Notice::Discovery { query, state });
+            found.notices.push(Notice::Discovery {
+                query,
+                state,
+                cause: cause.filter(|_| state == QueryState::Failed),
+            });
         }
     }
 }

@@ -224,6 +224,8 @@ pub enum Notice {
         query: String,
         /// The state after the change.
         state: crate::discovery::QueryState,
+        /// Why it failed, where it did.
+        cause: Option<String>,
     },
     /// The node goes on under a higher incarnation than its clock gave it.
     Renumbered {

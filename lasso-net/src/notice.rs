@@ -19,10 +19,14 @@ pub(crate) fn log(notice: &Notice) {
             %name,
             "a peer's basename shares a prefix with ours: basenames must not hold deploy hashes"
         ),
-        Notice::Discovery { query, state } => match state {
+        Notice::Discovery {
+            query,
+            state,
+            cause,
+        } => match state {
             QueryState::Ok | QueryState::Pending => tracing::info!(query, %state, "discovery"),
             QueryState::Empty | QueryState::Truncated | QueryState::Failed => {
-                tracing::warn!(query, %state, "discovery: nobody is removed because of this");
+                tracing::warn!(query, %state, cause, "discovery: nobody is removed because of this");
             }
         },
         Notice::Renumbered { incarnation } => tracing::warn!(

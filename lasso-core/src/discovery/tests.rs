@@ -221,7 +221,14 @@ fn an_answer_cut_short_before_its_first_address_is_truncated_and_not_empty() {
     let found = answer(&mut d, 5, nothing);
     let state = QueryState::Truncated;
     let query = "lasso.internal".into();
-    assert_eq!(found.notices, [Notice::Discovery { query, state }]);
+    assert_eq!(
+        found.notices,
+        [Notice::Discovery {
+            query,
+            state,
+            cause: None
+        }]
+    );
     assert_eq!(d.status(at(5))[0].state, QueryState::Truncated);
     assert_eq!(d.counters().truncated, 1);
     assert_eq!(d.tick(at(1000), |_| false).forgotten, []);
@@ -268,7 +275,8 @@ fn the_operator_hears_of_changes_of_state_only() {
         notices[1..],
         [Notice::Discovery {
             query: "lasso.internal".into(),
-            state
+            state,
+            cause: Some("refused".into()),
         }]
     );
     let status = &d.status(at(20))[0];
