@@ -75,6 +75,18 @@ pub mod kind {
     pub const CHECK: u8 = 19;
     /// [`TopologyFrame::Health`](crate::frame::TopologyFrame::Health).
     pub const HEALTH: u8 = 20;
+    /// Topics that the sender has subscribers for, or no longer. Control lane.
+    pub const INTEREST: u8 = 32;
+    /// Numbers under which messages of topics come from now on. Control lane.
+    pub const STREAMS: u8 = 33;
+    /// Messages that the sender dropped. Control lane.
+    pub const MISSED: u8 = 34;
+    /// One message of a topic; laid out by hand. Data lane.
+    pub const MESSAGE: u8 = 40;
+    /// A call; laid out by hand. Calls lane.
+    pub const CALL: u8 = 48;
+    /// The answer to a call; laid out by hand. Calls lane.
+    pub const ANSWER: u8 = 49;
 }
 
 /// Appends a frame.

@@ -89,6 +89,10 @@ pub struct Settings {
     pub discovery: DiscoverySettings,
     /// Who is there.
     pub topology: TopologySettings,
+    /// Topics, subscribers and their queues.
+    pub pubsub: PubSubSettings,
+    /// Calls to other nodes, and those that others make.
+    pub calls: CallSettings,
 }
 
 /// Settings of one connection.
@@ -114,6 +118,14 @@ pub struct LinkSettings {
     /// Bytes that may wait in the control lane, 1 MiB, at least 4 KiB; more closes the link. Higher: a slow peer
     /// costs more memory. Lower: a burst of control frames costs the link.
     pub control_lane_bytes: usize,
+    /// Bytes of calls and answers that may wait for one peer, 8 MiB, at least 4 KiB; more are refused
+    /// as overloaded. An empty lane takes one message of any legal size. Higher: a slow peer costs
+    /// more memory. Lower: a burst of calls to a slow peer fails sooner.
+    pub calls_lane_bytes: usize,
+    /// Bytes of messages that may wait for one peer, 8 MiB, at least 4 KiB; what comes then is dropped
+    /// and counted. An empty lane takes one message of any legal size. Higher: a slow peer costs more
+    /// memory. Lower: a burst of messages to a slow peer loses some sooner.
+    pub data_lane_bytes: usize,
     /// Largest message, in bytes, 16 MiB; 4 KiB to 128 MiB. Higher: a peer may make this node hold
     /// more. Lower: larger messages are refused at the sender.
     pub message_bytes_max: usize,
@@ -131,6 +143,8 @@ impl Default for LinkSettings {
             handshakes_per_address: 64,
             ask_timeout: Duration::from_secs(2),
             control_lane_bytes: 1 << 20,
+            calls_lane_bytes: 8 << 20,
+            data_lane_bytes: 8 << 20,
             message_bytes_max: 16 << 20,
             window_bytes: 64 << 10,
         }
@@ -267,6 +281,59 @@ impl Default for TopologySettings {
     }
 }
 
+/// Settings of topics and subscribers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PubSubSettings {
+    /// Updates that wait for one subscriber, 1,024, at least 1; the oldest give way, and it is told
+    /// how many. Higher: a slow subscriber costs more memory. Lower: it misses more.
+    pub queue_max: usize,
+    /// Bytes of messages that wait for one subscriber, 64 MiB, at least 4 KiB; likewise. One message
+    /// of any size is always kept.
+    pub queue_bytes_max: usize,
+    /// Topics that a node may be interested in, 10,000, at least 1. Of a peer's topics beyond that
+    /// no notice is taken, which is counted.
+    pub interest_max: usize,
+    /// Topics that a node publishes on and remembers the numbers of, 65,536, at least 1. Beyond that
+    /// one without subscribers is forgotten, and what is missed of it over a reconnect is not told.
+    pub topics_max: usize,
+}
+
+impl Default for PubSubSettings {
+    fn default() -> Self {
+        PubSubSettings {
+            queue_max: 1024,
+            queue_bytes_max: 64 << 20,
+            interest_max: 10_000,
+            topics_max: 65_536,
+        }
+    }
+}
+
+/// Settings of calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallSettings {
+    /// How long a call may take, 5 s, where the caller does not say.
+    pub timeout: Duration,
+    /// Calls that a node works on at a time, 1,024, at least 1; more are answered as overloaded.
+    /// Higher: more memory and slower answers under load. Lower: more calls are refused.
+    pub handlers_max: usize,
+    /// Calls that wait for an answer at a time, 65,536, at least 1; more are refused as overloaded.
+    pub waiting_max: usize,
+    /// Methods that a node may serve, 1,024, at least 1.
+    pub methods_max: usize,
+}
+
+impl Default for CallSettings {
+    fn default() -> Self {
+        CallSettings {
+            timeout: Duration::from_secs(5),
+            handlers_max: 1024,
+            waiting_max: 65_536,
+            methods_max: 1024,
+        }
+    }
+}
+
 impl Settings {
     /// Checks ranges and the relations between fields.
     ///
@@ -313,7 +380,7 @@ impl Settings {
     }
 
     /// Intervals and time-outs that must not be nothing.
-    fn durations(&self) -> [(&'static str, Duration); 13] {
+    fn durations(&self) -> [(&'static str, Duration); 14] {
         let (link, dial, topology) = (&self.link, &self.dial, &self.topology);
         let suspect = topology.health_suspect_interval;
         [
@@ -333,15 +400,31 @@ impl Settings {
             ("topology.health_timeout", topology.health_timeout),
             ("topology.health_suspect_interval", suspect),
             ("topology.reconcile_interval", topology.reconcile_interval),
+            ("calls.timeout", self.calls.timeout),
         ]
     }
 
     /// Amounts, each with the least and the most that is accepted.
-    fn amounts(&self) -> [(&'static str, usize, usize, usize); 7] {
+    fn amounts(&self) -> [(&'static str, usize, usize, usize); 16] {
         let (link, dial) = (&self.link, &self.dial);
         let (jitter, lane) = (dial.jitter_percent as usize, link.control_lane_bytes);
-        let message = link.message_bytes_max;
+        let (message, pubsub, calls) = (link.message_bytes_max, &self.pubsub, &self.calls);
+        let any = usize::MAX;
         [
+            ("link.calls_lane_bytes", link.calls_lane_bytes, 4 << 10, any),
+            ("link.data_lane_bytes", link.data_lane_bytes, 4 << 10, any),
+            ("pubsub.queue_max", pubsub.queue_max, 1, any),
+            (
+                "pubsub.queue_bytes_max",
+                pubsub.queue_bytes_max,
+                4 << 10,
+                any,
+            ),
+            ("pubsub.interest_max", pubsub.interest_max, 1, any),
+            ("pubsub.topics_max", pubsub.topics_max, 1, any),
+            ("calls.handlers_max", calls.handlers_max, 1, any),
+            ("calls.waiting_max", calls.waiting_max, 1, any),
+            ("calls.methods_max", calls.methods_max, 1, any),
             ("link.handshakes_max", link.handshakes_max, 1, usize::MAX),
             (
                 "link.handshakes_per_address",
@@ -423,6 +506,7 @@ mod tests {
             ("topology.health_timeout", |s| s.topology.health_timeout = ZERO),
             ("topology.health_suspect_interval", |s| s.topology.health_suspect_interval = ZERO),
             ("topology.reconcile_interval", |s| s.topology.reconcile_interval = ZERO),
+            ("calls.timeout", |s| s.calls.timeout = ZERO),
         ]);
     }
 
@@ -434,6 +518,15 @@ mod tests {
             ("link.handshakes_max", |s| s.link.handshakes_max = 0),
             ("link.handshakes_per_address", |s| s.link.handshakes_per_address = 0),
             ("link.control_lane_bytes", |s| s.link.control_lane_bytes = 0),
+            ("link.calls_lane_bytes", |s| s.link.calls_lane_bytes = 0),
+            ("link.data_lane_bytes", |s| s.link.data_lane_bytes = 0),
+            ("pubsub.queue_max", |s| s.pubsub.queue_max = 0),
+            ("pubsub.queue_bytes_max", |s| s.pubsub.queue_bytes_max = 0),
+            ("pubsub.interest_max", |s| s.pubsub.interest_max = 0),
+            ("pubsub.topics_max", |s| s.pubsub.topics_max = 0),
+            ("calls.handlers_max", |s| s.calls.handlers_max = 0),
+            ("calls.waiting_max", |s| s.calls.waiting_max = 0),
+            ("calls.methods_max", |s| s.calls.methods_max = 0),
             ("link.message_bytes_max", |s| s.link.message_bytes_max = 0),
             ("link.message_bytes_max", |s| s.link.message_bytes_max = 256 << 20),
             ("dial.jitter_percent", |s| s.dial.jitter_percent = 91),

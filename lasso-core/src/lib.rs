@@ -10,6 +10,7 @@ pub mod link;
 pub mod mesh;
 pub mod name;
 pub mod node;
+pub mod plane;
 pub mod secure;
 pub mod time;
 pub mod topology;

@@ -1,0 +1,110 @@
+//! Calls: a question to one node or to many, each with exactly one outcome.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::name::NodeName;
+use crate::time::Instant;
+
+/// Longest name of a method, in bytes.
+pub const METHOD_BYTES_MAX: usize = 128;
+
+/// A call of this node that waits for its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CallId(pub u64);
+
+/// A call of this node to many that waits for its outcomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct GatherId(pub u64);
+
+/// A call that this node works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ServeId(pub u64);
+
+/// A call to be handed to its handler. It is to be answered exactly once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// What to answer under.
+    pub id: ServeId,
+    /// Who asks.
+    pub from: NodeName,
+    /// The method.
+    pub method: Arc<str>,
+    /// The question.
+    pub payload: Bytes,
+    /// When the caller gives up: an answer after that is of no use.
+    pub deadline: Instant,
+}
+
+/// A handler's no, with a reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reject {
+    /// A number that caller and handler agree upon.
+    pub code: u32,
+    /// For people; cut off after 1,024 bytes.
+    pub message: String,
+}
+
+/// What a handler answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// The answer.
+    Done(Bytes),
+    /// No.
+    Rejected(Reject),
+    /// The question could not be understood.
+    Malformed,
+}
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum CallError {
+    /// No link stands to that node; nothing was sent.
+    #[error("{0} is not connected")]
+    NotConnected(NodeName),
+    /// No answer came in time; whether the other side did the work is not known.
+    #[error("no answer in time")]
+    Timeout,
+    /// The other side serves no such method; nothing was done.
+    #[error("the other node serves no such method")]
+    NoSuchMethod,
+    /// This side's lane, or the other side's handlers, are full; nothing was done.
+    #[error("too many calls at once")]
+    Overloaded,
+    /// The link was lost while waiting; whether the other side did the work is not known.
+    #[error("the link was lost before an answer came")]
+    Disconnected,
+    /// The handler said no, or panicked.
+    #[error("rejected ({}): {}", .0.code, .0.message)]
+    Rejected(Reject),
+    /// The question or the answer could not be understood: the two nodes differ in what they mean
+    /// by the method.
+    #[error("question or answer could not be understood")]
+    Malformed,
+    /// The question is larger than a message may be, or the method's name is empty or too long. The
+    /// caller's fault; nothing was sent.
+    #[error("{what} has {bytes} bytes; at most {max} are accepted")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        max: usize,
+    },
+}
+
+/// What a call to many gathered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gathered {
+    /// One outcome per node asked, in the order asked.
+    pub outcomes: Vec<(NodeName, Result<Bytes, CallError>)>,
+    /// Nodes that came while the call was under way, and were not asked.
+    pub joined: Vec<NodeName>,
+    /// Nodes that left while the call was under way.
+    pub left: Vec<NodeName>,
+    /// The membership epoch when the nodes were asked.
+    pub epoch: u64,
+}

@@ -1,0 +1,48 @@
+//! What the data plane wants done by whoever drives it.
+//!
+//! Filled by the plane's methods under whatever lock guards it, and carried out after that lock is
+//! released.
+
+use core::task::Waker;
+
+use super::{CallId, GatherId, Request, SubscriberId};
+use crate::node::ConnId;
+
+/// Somebody has something to do.
+#[derive(Debug, Clone)]
+pub enum Wake {
+    /// A task that waited, whatever for.
+    Task(Waker),
+    /// The link on this connection has something to send, and had nothing before.
+    Link(ConnId),
+    /// This subscriber has something to read, and had nothing before.
+    Subscriber(SubscriberId),
+    /// This call has its outcome.
+    Call(CallId),
+    /// This call to many has its last outcome.
+    Gather(GatherId),
+}
+
+/// See the module's text. Without allocation while nothing is to be done.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Whom to wake. Where a task had left its waker there is that alone, else the name of what
+    /// became ready.
+    pub wakes: Vec<Wake>,
+    /// Calls of peers, to be handed to their handlers. Each holds a place among the handlers until
+    /// it is answered.
+    pub requests: Vec<Request>,
+}
+
+impl Effects {
+    /// True when nothing is to be done.
+    pub fn is_empty(&self) -> bool {
+        self.wakes.is_empty() && self.requests.is_empty()
+    }
+
+    /// Wakes the task that waits, or else names what became ready.
+    pub(crate) fn wake(&mut self, waiting: &mut Option<Waker>, otherwise: Wake) {
+        self.wakes
+            .push(waiting.take().map_or(otherwise, Wake::Task));
+    }
+}

@@ -1,0 +1,133 @@
+//! Topics: who wants what, and how it gets there at most once and in order.
+
+use core::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::name::{Incarnation, Label, NodeName};
+
+/// Longest topic, in bytes.
+pub const TOPIC_BYTES_MAX: usize = 256;
+
+/// One local subscription, for as long as the process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SubscriberId(pub u64);
+
+/// Who is to get a message: of these, the nodes that have a subscriber for its topic.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Audience {
+    /// Every node, this one included.
+    #[default]
+    All,
+    /// This node alone.
+    Local,
+    /// One node, which may be this one.
+    Node(NodeName),
+    /// Every node that has this role, this one included where it has it.
+    Role(Label),
+}
+
+/// Which of the three rows of numbers of a topic a message is in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Row {
+    /// Sent to every node; one row per source and topic, the same for all receivers.
+    All,
+    /// Sent to some nodes only; one row per source, topic and receiver.
+    Directed,
+}
+
+/// Where messages of one topic come from: one life of one node.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Source {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The node that published.
+    pub node: NodeName,
+    /// Which life of it.
+    pub incarnation: Incarnation,
+    /// Its region, as far as it was known when the source was first heard.
+    pub region: Label,
+}
+
+/// One message, as a subscriber gets it. Cheap to clone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its topic and where it comes from.
+    pub source: Arc<Source>,
+    /// Its row of numbers.
+    pub row: Row,
+    /// Its number within source and row: grows by one from message to message.
+    pub number: u64,
+    /// The source's wall clock when it was published, in milliseconds since 1970.
+    pub unix_ms: u64,
+    /// What was published.
+    pub payload: Bytes,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("topic", &self.source.topic)
+            .field("from", &self.source.node)
+            .field("row", &self.row)
+            .field("number", &self.number)
+            .field("bytes", &self.payload.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a subscriber reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Update {
+    /// A message.
+    Message(Message),
+    /// So many messages of the topic that should have come did not, or were dropped here since the
+    /// subscriber did not read.
+    Missed(u64),
+}
+
+/// What became of one publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Reach {
+    /// Local subscribers that got it.
+    pub subscribers: usize,
+    /// Remote nodes that it is on its way to.
+    pub nodes: usize,
+    /// Remote nodes with a subscriber that it was dropped for, since their lane was full.
+    pub shed: usize,
+    /// How full the fullest of the lanes it went to is, in bytes: whoever publishes faster than the
+    /// network takes can slow down before anything is dropped.
+    pub fullest_lane_bytes: usize,
+}
+
+/// Why nothing was published. The caller's fault, but for `NotConnected`; no number was used up.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// The topic is empty or too long.
+    #[error("a topic has 1 to {TOPIC_BYTES_MAX} bytes; this one has {0}")]
+    Topic(usize),
+    /// The message is larger than a message may be.
+    #[error("a message of {bytes} bytes is larger than the largest that may be sent, {max} bytes")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The bound.
+        max: usize,
+    },
+    /// Sent to one node, to which no link stands.
+    #[error("{0} is not connected")]
+    NotConnected(NodeName),
+}
+
+/// Why there is no subscription. The caller's fault; nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeError {
+    /// The topic is empty or too long.
+    #[error("a topic has 1 to {TOPIC_BYTES_MAX} bytes; this one has {0}")]
+    Topic(usize),
+    /// The node is interested in as many topics as it may be.
+    #[error("this node is subscribed to {0} topics already, which is the most it may be")]
+    TooMany(usize),
+}
