@@ -23,6 +23,7 @@
 //! # Ok::<(), lasso_core::codec::Malformed>(())
 //! ```
 
+mod pubsub;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -75,11 +76,11 @@ pub mod kind {
     pub const CHECK: u8 = 19;
     /// [`TopologyFrame::Health`](crate::frame::TopologyFrame::Health).
     pub const HEALTH: u8 = 20;
-    /// Topics that the sender has subscribers for, or no longer. Control lane.
+    /// [`PubSubFrame::Interest`](crate::frame::PubSubFrame::Interest). Control lane.
     pub const INTEREST: u8 = 32;
-    /// Numbers under which messages of topics come from now on. Control lane.
+    /// [`PubSubFrame::Streams`](crate::frame::PubSubFrame::Streams). Control lane.
     pub const STREAMS: u8 = 33;
-    /// Messages that the sender dropped. Control lane.
+    /// [`PubSubFrame::Missed`](crate::frame::PubSubFrame::Missed). Control lane.
     pub const MISSED: u8 = 34;
     /// One message of a topic; laid out by hand. Data lane.
     pub const MESSAGE: u8 = 40;
@@ -104,6 +105,7 @@ pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
         Frame::Ping(number) => put(kind::PING, &number.to_be_bytes(), out),
         Frame::Pong(number) => put(kind::PONG, &number.to_be_bytes(), out),
         Frame::Topology(frame) => encode_topology(frame, out),
+        Frame::PubSub(frame) => pubsub::encode(frame, out),
     }
 }
 
@@ -213,6 +215,7 @@ pub fn decode(frame: RawFrame<'_>) -> Result<Option<Frame>, Malformed> {
                 view,
             })
         }
+        kind::INTEREST | kind::STREAMS | kind::MISSED => Frame::PubSub(pubsub::decode(frame)?),
         _ => return Ok(None),
     }))
 }

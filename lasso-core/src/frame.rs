@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::CloseReason;
 use crate::name::{Description, Identity, NodeName};
+use crate::plane::pubsub::Row;
 
 /// Lowest protocol version that this release speaks.
 pub const VERSION_MIN: u16 = 1;
@@ -35,6 +36,8 @@ pub enum Frame {
     Pong(u64),
     /// What concerns the topology.
     Topology(TopologyFrame),
+    /// What concerns topics; the messages themselves are laid out by hand.
+    PubSub(PubSubFrame),
 }
 
 /// Who I am and what I speak: the first frame of each side.
@@ -101,4 +104,47 @@ pub enum TopologyFrame {
         /// is linked to, and the sender.
         view: Option<Vec<NodeName>>,
     },
+}
+
+/// Control frames about topics. A session begins without any of it: each declares everything again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PubSubFrame {
+    /// What the sender has subscribers for.
+    Interest {
+        /// Topics that it is to get messages of from now on. Each is answered with a
+        /// [`StreamStart`], also one that it gets already.
+        add: Vec<String>,
+        /// Topics that it no longer wants; taken before `add`.
+        remove: Vec<String>,
+    },
+    /// The numbers under which messages of topics come from now on.
+    Streams(Vec<StreamStart>),
+    /// What the sender dropped, since the receiver's data lane was full.
+    Missed(Vec<MissedRange>),
+}
+
+/// From now on the messages of a topic come, under this stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamStart {
+    /// The topic.
+    pub topic: String,
+    /// What its messages bear in place of the topic, for as long as the sender lives.
+    pub stream: u32,
+    /// The newest number of the row of all that was given away before.
+    pub last_all: u64,
+    /// Likewise for the receiver's own row.
+    pub last_directed: u64,
+}
+
+/// Messages of one stream and row that were dropped, the first and the last of them included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissedRange {
+    /// The stream.
+    pub stream: u32,
+    /// The row.
+    pub row: Row,
+    /// The first.
+    pub from: u64,
+    /// The last.
+    pub to: u64,
 }

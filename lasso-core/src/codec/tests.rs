@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use serde::Serialize;
 
 use super::*;
-use crate::frame::Hello;
+use crate::frame::{Hello, MissedRange, PubSubFrame, StreamStart};
 use crate::name::Identity;
+use crate::plane::pubsub::Row;
 
 fn name() -> impl Strategy<Value = NodeName> {
     ("[a-z0-9_.-]{1,64}", any::<std::net::IpAddr>(), 1u16..).prop_map(|(base, ip, port)| {
@@ -110,6 +111,34 @@ fn topology() -> impl Strategy<Value = TopologyFrame> {
     ]
 }
 
+fn pubsub() -> impl Strategy<Value = PubSubFrame> {
+    let topic = || "[ -~ä]{0,40}";
+    let start = (topic(), any::<u32>(), any::<u64>(), any::<u64>()).prop_map(
+        |(topic, stream, last_all, last_directed)| StreamStart {
+            topic,
+            stream,
+            last_all,
+            last_directed,
+        },
+    );
+    let row = prop_oneof![Just(Row::All), Just(Row::Directed)];
+    let range =
+        (any::<u32>(), row, any::<u64>(), any::<u64>()).prop_map(|(stream, row, from, to)| {
+            MissedRange {
+                stream,
+                row,
+                from,
+                to,
+            }
+        });
+    prop_oneof![
+        (vec(topic(), 0..6), vec(topic(), 0..6))
+            .prop_map(|(add, remove)| PubSubFrame::Interest { add, remove }),
+        vec(start, 0..6).prop_map(PubSubFrame::Streams),
+        vec(range, 0..6).prop_map(PubSubFrame::Missed),
+    ]
+}
+
 pub(crate) fn frame() -> impl Strategy<Value = Frame> {
     prop_oneof![
         hello(),
@@ -120,6 +149,7 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
         any::<u64>().prop_map(Frame::Ping),
         any::<u64>().prop_map(Frame::Pong),
         topology().prop_map(Frame::Topology),
+        pubsub().prop_map(Frame::PubSub),
     ]
 }
 
@@ -153,7 +183,7 @@ proptest! {
     #[test]
     fn random_bytes_are_frames_or_an_error(bytes in vec(any::<u8>(), 0..300)) {
         let _ = all(&bytes);
-        for kind in 0..=21 {
+        for kind in 0..=50 {
             let _ = decode(RawFrame { kind, body: &bytes });
         }
     }
@@ -323,6 +353,53 @@ fn an_announced_length_costs_nothing_until_it_comes() {
             }),
             Err(Malformed)
         );
+    }
+}
+
+#[test]
+fn interest_without_one_of_its_lists_has_it_empty() {
+    #[derive(Serialize)]
+    struct OnlyAdd {
+        add: [&'static str; 1],
+    }
+    let interest = Frame::PubSub(PubSubFrame::Interest {
+        add: vec!["t".into()],
+        remove: vec![],
+    });
+    assert_eq!(
+        all(&framed(kind::INTEREST, &OnlyAdd { add: ["t"] })),
+        Ok(vec![interest])
+    );
+}
+
+#[test]
+fn a_dropped_range_without_a_row_is_of_the_row_of_all() {
+    // {"missed": [{"to": 2, "from": 1, "stream": 3, "x": nil}]}
+    let body = b"\x81\xa6missed\x91\x84\xa2to\x02\xa4from\x01\xa6stream\x03\xa1x\xc0";
+    let range = MissedRange {
+        stream: 3,
+        row: Row::All,
+        from: 1,
+        to: 2,
+    };
+    let frame = RawFrame {
+        kind: kind::MISSED,
+        body,
+    };
+    let missed = Frame::PubSub(PubSubFrame::Missed(vec![range]));
+    assert_eq!(decode(frame), Ok(Some(missed)));
+}
+
+#[test]
+fn a_list_about_topics_that_is_longer_than_anybody_sends_is_refused() {
+    for (topics, good) in [(60_000, true), (65_536, false)] {
+        let interest = Frame::PubSub(PubSubFrame::Interest {
+            add: vec![String::new(); topics],
+            remove: vec![],
+        });
+        let mut bytes = Vec::new();
+        encode(&interest, &mut bytes);
+        assert_eq!(all(&bytes).is_ok(), good, "{topics}");
     }
 }
 

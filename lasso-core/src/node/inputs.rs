@@ -261,7 +261,8 @@ impl Node {
             Frame::Adopt => self.on_adopt(now, id),
             Frame::Close(reason) => self.on_close_frame(now, id, reason),
             Frame::Pong(number) => self.on_pong(now, id, number),
-            Frame::Heartbeat | Frame::Ping(_) => {}
+            // Frames about topics are the data plane's.
+            Frame::Heartbeat | Frame::Ping(_) | Frame::PubSub(_) => {}
             Frame::Topology(frame) => {
                 if conn.phase != Phase::Linked {
                     return;

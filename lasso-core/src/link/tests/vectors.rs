@@ -7,7 +7,9 @@ use rand_core::{Rng, SeedableRng};
 
 use super::*;
 use crate::codec::kind;
+use crate::frame::{MissedRange, PubSubFrame, StreamStart};
 use crate::name::Description;
+use crate::plane::pubsub::Row;
 use crate::secure::{TAG_BYTES, refusal_reason};
 
 const DOC: &str = include_str!("../../../../docs/protocol.md");
@@ -124,6 +126,32 @@ fn conversation() -> Vec<(String, Vec<u8>)> {
     said
 }
 
+/// One of each control frame about topics.
+fn pubsub_frames() -> [(&'static str, Frame); 4] {
+    let topics = |topics: &[&str]| topics.iter().map(|&topic| topic.to_owned()).collect();
+    let streams = StreamStart {
+        topic: "chat".into(),
+        stream: 3,
+        last_all: 300,
+        last_directed: 0,
+    };
+    let missed = |row, from| MissedRange {
+        stream: 3,
+        row,
+        from,
+        to: 302,
+    };
+    let interest = |add, remove| PubSubFrame::Interest { add, remove };
+    let dropped = vec![missed(Row::All, 301), missed(Row::Directed, 1)];
+    [
+        ("interest", interest(topics(&["a", "chat"]), topics(&[]))),
+        ("interest gone", interest(topics(&[]), topics(&["a"]))),
+        ("streams", PubSubFrame::Streams(vec![streams])),
+        ("missed", PubSubFrame::Missed(dropped)),
+    ]
+    .map(|(name, frame)| (name, Frame::PubSub(frame)))
+}
+
 /// One of each frame.
 fn frames() -> Vec<(String, Vec<u8>)> {
     let label = |text| Label::new("label", text).unwrap();
@@ -189,6 +217,7 @@ fn frames() -> Vec<(String, Vec<u8>)> {
         ),
     ]
     .into_iter()
+    .chain(pubsub_frames())
     .map(|(name, frame)| (format!("frame {name}"), text(&[frame])))
     .collect();
     let mut piece = Vec::new();
@@ -240,7 +269,7 @@ fn every_frame_of_the_test_vectors_reads_back() {
         assert_eq!(known, frame.kind != kind::PIECE, "{name}");
         read += 1;
     }
-    assert_eq!(read, 16);
+    assert_eq!(read, 20);
 }
 
 /// The limits that the text names are those of the code.
