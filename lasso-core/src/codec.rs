@@ -76,12 +76,19 @@ pub mod kind {
     pub const CHECK: u8 = 19;
     /// [`TopologyFrame::Health`](crate::frame::TopologyFrame::Health).
     pub const HEALTH: u8 = 20;
+    /// From here on frames are the data plane's.
+    pub const PLANE_MIN: u8 = 32;
     /// [`PubSubFrame::Interest`](crate::frame::PubSubFrame::Interest). Control lane.
     pub const INTEREST: u8 = 32;
     /// [`PubSubFrame::Streams`](crate::frame::PubSubFrame::Streams). Control lane.
     pub const STREAMS: u8 = 33;
     /// [`PubSubFrame::Missed`](crate::frame::PubSubFrame::Missed). Control lane.
     pub const MISSED: u8 = 34;
+    /// A call that was not taken; laid out as an answer. Control lane.
+    pub const REFUSED: u8 = 35;
+    /// From here on frames are in the lanes for calls and data: a record that begins with one holds
+    /// no others.
+    pub const BULK_MIN: u8 = 40;
     /// One message of a topic; laid out by hand. Data lane.
     pub const MESSAGE: u8 = 40;
     /// A call; laid out by hand. Calls lane.

@@ -1,107 +1,125 @@
-//! What a link does with bytes that come: messages of the handshake, then records, then frames.
+//! The receiving half of a link: opens records and tells their frames apart.
 //!
-//! Bytes are judged where they lie; only a message or record that is not all there is kept, and no
-//! more of it than its length tells.
+//! Bytes are judged where they lie; only a record that is not all there is kept, and no more of it
+//! than its length tells.
 
-use super::{FIRST_RECORD_BYTES_MAX, LENGTH_BYTES, Link, LinkEvent, Stage};
+use bytes::Bytes;
+
+use super::lanes::{LaneFull, LaneId, SharedLanes};
+use super::pieces::Pieces;
+use super::{FIRST_RECORD_BYTES_MAX, LENGTH_BYTES, LinkEvent, SMALL_FRAME};
 use crate::codec::{self, RawFrame, kind};
 use crate::event::CloseReason;
 use crate::frame::Frame;
-use crate::secure::{FIRST_BYTES, GO_ON, MESSAGE_BYTES, ReplayGuard, Session, refusal_reason};
+use crate::secure::Opener;
+use crate::time::Instant;
 
-impl Link {
-    /// Consumes one message or record from the front, or keeps its start; returns what follows.
-    pub(super) fn take_unit<'a>(
+/// See the module's text.
+pub struct Inbound {
+    opener: Opener,
+    /// The start of a record whose rest has not come.
+    partial: Vec<u8>,
+    /// Frames that come in pieces; most links never see one.
+    pieces: Option<Box<Pieces>>,
+    /// Where pings are answered and the time of the last byte is noted.
+    lanes: SharedLanes,
+    /// True when the peer's first record has opened.
+    authenticated: bool,
+    /// True when the peer's `Hello` has come.
+    greeted: bool,
+    /// True after the peer's `Close`: nothing comes any more.
+    closed: bool,
+    pub(super) message_bytes_max: usize,
+}
+
+impl Inbound {
+    pub(super) fn new(opener: Opener, lanes: SharedLanes, message_bytes_max: usize) -> Inbound {
+        Inbound {
+            opener,
+            partial: Vec::new(),
+            pieces: None,
+            lanes,
+            authenticated: false,
+            greeted: false,
+            closed: false,
+            message_bytes_max,
+        }
+    }
+
+    /// Takes bytes that came, in order, however they were sliced.
+    ///
+    /// # Errors
+    /// The reason for which this connection is to be closed; nothing more is to be given.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        bytes: &[u8],
+        events: &mut Vec<LinkEvent>,
+    ) -> Result<(), CloseReason> {
+        self.lanes.lock().last_received = now;
+        let mut rest = bytes;
+        while !rest.is_empty() && !self.closed {
+            rest = self.take_record(rest, events)?;
+        }
+        Ok(())
+    }
+
+    /// Consumes one record from the front, or keeps its start; returns what follows.
+    fn take_record<'a>(
         &mut self,
         bytes: &'a [u8],
-        guard: &mut ReplayGuard,
         events: &mut Vec<LinkEvent>,
     ) -> Result<&'a [u8], CloseReason> {
-        if self.inbound.is_empty() {
-            let need = self.unit_bytes(bytes)?;
-            if let Some((unit, rest)) = bytes.split_at_checked(need) {
-                self.on_unit(unit, guard, events)?;
+        if self.partial.is_empty() {
+            let need = self.record_bytes(bytes)?;
+            if let Some((record, rest)) = bytes.split_at_checked(need) {
+                self.on_record(record, events)?;
                 return Ok(rest);
             }
         }
-        // The length of what is kept may grow as its head comes in: never take more than is needed.
-        let need = self.unit_bytes(&self.inbound)?;
-        let (taken, rest) = bytes.split_at(bytes.len().min(need - self.inbound.len()));
-        self.inbound.reserve_exact(need - self.inbound.len());
-        self.inbound.extend_from_slice(taken);
-        let need = self.unit_bytes(&self.inbound)?;
-        if self.inbound.len() == need {
-            let unit = core::mem::take(&mut self.inbound);
-            self.on_unit(&unit, guard, events)?;
+        // What is needed may grow as the length comes in: never take more than that.
+        let need = self.record_bytes(&self.partial)?;
+        let (taken, rest) = bytes.split_at(bytes.len().min(need - self.partial.len()));
+        self.partial.reserve_exact(need - self.partial.len());
+        self.partial.extend_from_slice(taken);
+        let need = self.record_bytes(&self.partial)?;
+        if self.partial.len() == need {
+            let record = core::mem::take(&mut self.partial);
+            self.on_record(&record, events)?;
         }
         Ok(rest)
     }
 
-    /// How long the message or record is that begins with these bytes, as far as they tell; at least
-    /// one byte more than they are, unless it is all there.
-    fn unit_bytes(&self, start: &[u8]) -> Result<usize, CloseReason> {
-        match &self.stage {
-            Stage::Listening(listening) => {
-                listening.check_preamble(start)?;
-                Ok(FIRST_BYTES)
-            }
-            Stage::Dialing(_) => match start.first() {
-                Some(&GO_ON) => Ok(1 + MESSAGE_BYTES),
-                _ => Ok(1),
-            },
-            Stage::Sealed(_) => match start {
-                [high, low, ..] => {
-                    let length = usize::from(u16::from_be_bytes([*high, *low]));
-                    if !self.authenticated && length > FIRST_RECORD_BYTES_MAX {
-                        return Err(CloseReason::TooLarge);
-                    }
-                    Ok(LENGTH_BYTES + length)
-                }
-                _ => Ok(LENGTH_BYTES),
-            },
-            Stage::Gone => Err(CloseReason::Garbage),
+    /// How long the record is that begins with these bytes, as far as they tell; at least one byte
+    /// more than they are, unless it is all there.
+    fn record_bytes(&self, start: &[u8]) -> Result<usize, CloseReason> {
+        let [high, low, ..] = start else {
+            return Ok(LENGTH_BYTES);
+        };
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        if !self.authenticated && length > FIRST_RECORD_BYTES_MAX {
+            return Err(CloseReason::TooLarge);
         }
+        Ok(LENGTH_BYTES + length)
     }
 
-    fn on_unit(
-        &mut self,
-        unit: &[u8],
-        guard: &mut ReplayGuard,
-        events: &mut Vec<LinkEvent>,
-    ) -> Result<(), CloseReason> {
-        match core::mem::replace(&mut self.stage, Stage::Gone) {
-            Stage::Listening(listening) => {
-                let (session, second) = listening.answer(unit, guard)?;
-                let mut answer = Vec::with_capacity(1 + MESSAGE_BYTES);
-                answer.push(GO_ON);
-                answer.extend_from_slice(&second);
-                self.clear = Some(answer.into());
-                self.seal(session);
-                Ok(())
-            }
-            Stage::Dialing(dialing) => {
-                if unit[0] == GO_ON {
-                    self.seal(dialing.finish(&unit[1..])?);
-                } else {
-                    self.dead = true;
-                    events.push(LinkEvent::Frame(Frame::Close(refusal_reason(unit[0]))));
-                }
-                Ok(())
-            }
-            Stage::Sealed(mut session) => {
-                let mut scratch = Vec::new();
-                let text = session.opener.open(&unit[LENGTH_BYTES..], &mut scratch);
-                self.stage = Stage::Sealed(session);
-                self.authenticated |= text.is_ok();
-                self.on_frames(text.map_err(|_| CloseReason::BadRecord)?, events)
-            }
-            Stage::Gone => Ok(()),
+    fn on_record(&mut self, record: &[u8], events: &mut Vec<LinkEvent>) -> Result<(), CloseReason> {
+        let mut scratch = Vec::new();
+        let opened = self.opener.open(&record[LENGTH_BYTES..], &mut scratch);
+        let text = opened.map_err(|_| CloseReason::BadRecord)?;
+        self.authenticated = true;
+        if !self.greeted || text.first().is_none_or(|kind| *kind < kind::BULK_MIN) {
+            return self.on_frames(text, events);
         }
-    }
-
-    fn seal(&mut self, session: Session) {
-        self.session = session.id;
-        self.stage = Stage::Sealed(session);
+        let text = if self.opener.is_null() {
+            Bytes::copy_from_slice(text)
+        } else {
+            let length = text.len();
+            scratch.truncate(length);
+            Bytes::from(scratch)
+        };
+        events.push(LinkEvent::Text(text));
+        Ok(())
     }
 
     fn on_frames(
@@ -109,22 +127,31 @@ impl Link {
         mut text: &[u8],
         events: &mut Vec<LinkEvent>,
     ) -> Result<(), CloseReason> {
-        while !text.is_empty() && !self.dead {
+        while !text.is_empty() && !self.closed {
             let (frame, rest) = codec::split(text).map_err(|_| CloseReason::Garbage)?;
             text = rest;
             if frame.kind == kind::PIECE && self.greeted {
                 let pieces = self.pieces.get_or_insert_default();
                 if let Some(whole) = pieces.take(frame.body, self.message_bytes_max)? {
-                    let Ok((frame, [])) = codec::split(&whole) else {
-                        return Err(CloseReason::Garbage);
-                    };
-                    self.on_frame(frame, events)?;
+                    self.on_whole(whole, events)?;
                 }
             } else {
                 self.on_frame(frame, events)?;
             }
         }
         Ok(())
+    }
+
+    /// A frame that came in pieces is all there.
+    fn on_whole(&mut self, whole: Vec<u8>, events: &mut Vec<LinkEvent>) -> Result<(), CloseReason> {
+        let Ok((frame, [])) = codec::split(&whole) else {
+            return Err(CloseReason::Garbage);
+        };
+        if frame.kind >= kind::PLANE_MIN {
+            events.push(LinkEvent::Text(Bytes::from(whole)));
+            return Ok(());
+        }
+        self.on_frame(frame, events)
     }
 
     fn on_frame(
@@ -138,15 +165,56 @@ impl Link {
             return Err(CloseReason::Garbage);
         }
         self.greeted |= greeting;
+        if frame.kind >= kind::PLANE_MIN {
+            let mut text = Vec::with_capacity(frame.body.len() + SMALL_FRAME);
+            codec::put(frame.kind, frame.body, &mut text);
+            events.push(LinkEvent::Text(text.into()));
+            return Ok(());
+        }
         match codec::decode(frame).map_err(|_| CloseReason::Garbage)? {
             None if frame.kind == kind::PIECE => Err(CloseReason::Garbage),
             None | Some(Frame::Heartbeat) => Ok(()),
-            Some(Frame::Ping(number)) => self.queue(&Frame::Pong(number)),
+            Some(Frame::Ping(number)) => self.answer(number),
             Some(frame) => {
-                self.dead |= matches!(frame, Frame::Close(_));
+                self.closed |= matches!(frame, Frame::Close(_));
                 events.push(LinkEvent::Frame(frame));
                 Ok(())
             }
         }
+    }
+
+    fn answer(&mut self, number: u64) -> Result<(), CloseReason> {
+        let mut pong = Vec::new();
+        codec::encode(&Frame::Pong(number), &mut pong);
+        let pushed = self.lanes.lock().push(LaneId::Control, &pong, &[]);
+        match pushed {
+            Ok(pushed) => {
+                pushed.wake();
+                Ok(())
+            }
+            Err(LaneFull) => Err(CloseReason::ControlLaneFull),
+        }
+    }
+
+    pub(super) fn is_authenticated(&self) -> bool {
+        self.authenticated
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Memory that is held, keys not included.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.partial.capacity() + self.pieces.as_ref().map_or(0, |pieces| pieces.held())
+    }
+}
+
+impl core::fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Inbound")
+            .field("opener", &self.opener)
+            .field("partial", &self.partial.len())
+            .finish_non_exhaustive()
     }
 }

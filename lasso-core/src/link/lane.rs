@@ -1,16 +1,17 @@
-//! What waits to be sent, in order, and how it is cut into records.
+//! What was fetched from a lane, in order, and how it is cut into records.
 //!
 //! Frames lie one after another as they were encoded. A record takes as many whole frames as fit;
 //! a frame that is larger than a record goes out in pieces, one to a record.
 
 use core::ops::Range;
 
+use super::lanes::spare;
 use crate::codec::{self, kind};
 
-/// One lane of a link.
+/// What was fetched from one lane of a link.
 #[derive(Default)]
 pub(super) struct Lane {
-    /// Encoded frames; empty and without memory while nothing waits.
+    /// Encoded frames.
     bytes: Vec<u8>,
     /// Up to here they have been handed over.
     at: usize,
@@ -46,23 +47,17 @@ impl Lane {
         self.bytes.capacity()
     }
 
-    /// Appends what `encode` writes, and says how much that was.
-    pub(super) fn append(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> usize {
-        if self.at > COMPACT_BYTES && self.at > self.bytes.len() / 2 {
-            self.bytes.drain(..self.at);
-            self.at = 0;
-        }
-        if self.bytes.capacity() == 0 {
-            self.bytes.reserve(FIRST_CAPACITY);
-        }
-        let before = self.bytes.len();
-        encode(&mut self.bytes);
-        self.bytes.len() - before
+    /// Where more can be put once nothing waits.
+    pub(super) fn emptied(&mut self) -> &mut Vec<u8> {
+        debug_assert!(self.waiting() == 0 && self.cut == 0);
+        self.bytes.clear();
+        self.at = 0;
+        &mut self.bytes
     }
 
-    /// Takes back the newest `length` bytes.
-    pub(super) fn take_back(&mut self, length: usize) {
-        self.bytes.truncate(self.bytes.len().saturating_sub(length));
+    /// Nothing waits for a while.
+    pub(super) fn rest(&mut self) {
+        spare(self.emptied());
     }
 
     /// The text of the next record, of at most `room` bytes; `None` when nothing waits or the next
@@ -114,13 +109,12 @@ impl Lane {
         ))
     }
 
-    /// What `next` gave has been taken.
-    pub(super) fn advance(&mut self, advance: Advance) {
+    /// What `next` gave has been taken: so many bytes of what was fetched.
+    pub(super) fn advance(&mut self, advance: Advance) -> usize {
+        let taken = advance.to - self.at;
         self.at = advance.to;
         self.cut = advance.cut;
-        if self.at == self.bytes.len() {
-            *self = Lane::default();
-        }
+        taken
     }
 
     /// Length of the frame at the front, head included.
@@ -166,7 +160,3 @@ fn piece(lane: u8, last: bool, bytes: &[u8], range: Range<usize>) -> Vec<u8> {
 
 /// Kind, up to three bytes of length, lane, flags.
 const PIECE_HEAD_MAX: usize = 6;
-/// Handed-over bytes are kept up to here before the rest is moved to the front.
-const COMPACT_BYTES: usize = 64 << 10;
-/// Enough for most single control frames.
-const FIRST_CAPACITY: usize = 64;

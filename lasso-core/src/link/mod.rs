@@ -1,7 +1,10 @@
 //! One connection between two nodes, from its first byte to its last.
 //!
-//! Bytes go in and come out; in between are the handshake, sealed records, frames, the control
-//! lane, heartbeats and the judgement of silence.
+//! Bytes go in and come out; in between are the handshake, sealed records, frames, lanes,
+//! heartbeats and the judgement of silence. Once a link stands its two halves, [`Inbound`] and
+//! [`Outbound`], may be taken out and run in tasks of their own, so that nothing that is sealed or
+//! opened waits for anything else; the link itself goes on to judge silence and to send heartbeats,
+//! through the [`Lanes`] that all of them share.
 //!
 //! 1. No event before the peer has shown that it knows the secret: its first sealed record opened.
 //! 2. The first event is the peer's `Hello`, or its `Close`.
@@ -37,6 +40,9 @@
 
 mod inbound;
 mod lane;
+mod lanes;
+mod opening;
+mod outbound;
 mod pieces;
 #[cfg(test)]
 mod tests;
@@ -46,15 +52,21 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 
 use crate::codec;
 use crate::config::LinkSettings;
 use crate::event::CloseReason;
 use crate::frame::Frame;
-use crate::secure::{Dialing, Listening, ReplayGuard, Security, Session, TAG_BYTES, refusal};
+use crate::secure::{
+    Dialing, Listening, RECORD_BYTES_MAX, ReplayGuard, Security, TAG_BYTES, refusal,
+};
 use crate::time::Instant;
-use lane::Lane;
-use pieces::Pieces;
+
+pub use inbound::Inbound;
+pub use lanes::{LaneCount, LaneFull, LaneId, Lanes, Pushed, SharedLanes};
+pub use opening::Detached;
+pub use outbound::{Outbound, Outflow};
 
 /// Which side of the connection this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +84,9 @@ pub enum LinkEvent {
     /// pings, which the link itself answers. After a `Close` nothing comes any more. A refused
     /// handshake is a `Close` too.
     Frame(Frame),
+    /// Frames of the data plane came, whole and one after another, for
+    /// [`Plane::receive`](crate::plane::Plane::receive).
+    Text(Bytes),
     /// No byte has come for T/2. Once per silence.
     Silent,
 }
@@ -80,34 +95,27 @@ pub enum LinkEvent {
 pub struct Link {
     role: Role,
     stage: Stage,
-    /// True when the peer's first sealed record has opened.
-    authenticated: bool,
-    /// True when the peer's `Hello` has come.
-    greeted: bool,
     /// True after a close or an error: nothing goes in or out any more.
     dead: bool,
-    /// True from `T/2` of silence to the next byte.
-    silence_told: bool,
+    /// The last byte before a silence that was told of.
+    silence_told: Option<Instant>,
     /// Until when the handshake must be finished; `None` once the link is established.
     handshake_until: Option<Instant>,
-    last_received: Instant,
-    last_sent: Instant,
     /// Silence is not judged before this.
     judge_from: Instant,
     tick_time: Duration,
     heartbeat_every: Duration,
-    /// The start of a message or record whose rest has not come.
-    inbound: Vec<u8>,
+    /// The start of a message of the handshake whose rest has not come.
+    partial: Vec<u8>,
     /// The clear part of the handshake that waits to be sent.
     clear: Option<Bytes>,
-    control: Lane,
-    /// Frames that come in pieces; most links never see one.
-    pieces: Option<Box<Pieces>>,
+    lanes: SharedLanes,
     /// Handed to the network and not yet taken by it.
     in_flight: usize,
     session: u64,
+    /// Memory of the keys.
+    keys_bytes: usize,
     window_bytes: usize,
-    control_lane_bytes: usize,
     message_bytes_max: usize,
 }
 
@@ -118,7 +126,9 @@ enum Stage {
     /// The dialler waits for the answer.
     Dialing(Dialing),
     /// Both sides hold the keys.
-    Sealed(Session),
+    Sealed(Box<Detached>),
+    /// Both halves were taken out.
+    Detached,
     /// Taken apart: only while a stage is left, or after the link died in the handshake.
     Gone,
 }
@@ -150,24 +160,19 @@ impl Link {
         Link {
             role,
             stage,
-            authenticated: false,
-            greeted: false,
             dead: false,
-            silence_told: false,
+            silence_told: None,
             handshake_until: Some(now + settings.handshake_timeout),
-            last_received: now,
-            last_sent: now,
             judge_from: now,
             tick_time: settings.tick_time,
             heartbeat_every: settings.tick_time / 4,
-            inbound: Vec::new(),
+            partial: Vec::new(),
             clear,
-            control: Lane::default(),
-            pieces: None,
+            lanes: Arc::new(Mutex::new(Lanes::new(now, settings))),
             in_flight: 0,
             session: 0,
+            keys_bytes: 0,
             window_bytes: settings.window_bytes,
-            control_lane_bytes: settings.control_lane_bytes,
             message_bytes_max: settings.message_bytes_max,
         }
     }
@@ -184,14 +189,20 @@ impl Link {
         guard: &mut ReplayGuard,
         events: &mut Vec<LinkEvent>,
     ) -> Result<(), CloseReason> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        self.last_received = now;
-        self.silence_told = false;
         let mut rest = bytes;
         while !rest.is_empty() && !self.dead {
-            match self.take_unit(rest, guard, events) {
+            let taken = match &mut self.stage {
+                Stage::Sealed(halves) => {
+                    let received = halves.inbound.receive(now, rest, events);
+                    self.dead = halves.inbound.is_closed();
+                    received.map(|()| [].as_slice())
+                }
+                _ => {
+                    self.lanes.lock().last_received = now;
+                    self.take_message(rest, guard, events)
+                }
+            };
+            match taken {
                 Ok(after) => rest = after,
                 Err(reason) => {
                     self.dead = true;
@@ -222,32 +233,25 @@ impl Link {
         }
         if let Some(clear) = self.clear.take() {
             self.in_flight += clear.len();
-            self.last_sent = now;
+            self.lanes.lock().last_sent = now;
             return Some(clear);
         }
         if !self.may_seal() {
             return None;
         }
-        let Stage::Sealed(session) = &mut self.stage else {
+        let Stage::Sealed(halves) = &mut self.stage else {
             return None;
         };
-        let longest = match session.sealer.records() {
-            0 => FIRST_RECORD_BYTES_MAX - TAG_BYTES,
-            _ => TEXT_BYTES_MAX,
-        };
+        let outbound = &mut halves.outbound;
         let room = match self.in_flight {
-            0 => longest,
-            taken => self
-                .window_bytes
-                .checked_sub(taken + RECORD_OVERHEAD)?
-                .min(longest),
+            0 => outbound.longest(),
+            taken => self.window_bytes.checked_sub(taken + RECORD_OVERHEAD)?,
         };
-        let (text, advance) = self.control.next(CONTROL_LANE, room)?;
-        let mut record = Vec::with_capacity(text.as_slice().len() + RECORD_OVERHEAD);
-        session.sealer.seal(text.as_slice(), &mut record);
-        self.control.advance(advance);
+        let mut record = Vec::new();
+        if !outbound.seal_next(now, room, None, &mut record) {
+            return None;
+        }
         self.in_flight += record.len();
-        self.last_sent = now;
         Some(Bytes::from(record))
     }
 
@@ -275,14 +279,19 @@ impl Link {
             self.dead = true;
             return Err(CloseReason::Silent);
         }
-        if !self.silence_told && now >= self.silent_at(self.tick_time / 2) {
-            self.silence_told = true;
+        if self.silence_told != Some(self.last_received())
+            && now >= self.silent_at(self.tick_time / 2)
+        {
+            self.silence_told = Some(self.last_received());
             events.push(LinkEvent::Silent);
         }
-        if now >= self.last_sent + self.heartbeat_every {
-            self.last_sent = now;
+        let mut lanes = self.lanes.lock();
+        if now >= lanes.last_sent + self.heartbeat_every {
+            lanes.last_sent = now;
             // What waits already will tell the peer as much.
-            if self.control.waiting() == 0 {
+            let idle = lanes.held(LaneId::Control) == 0;
+            drop(lanes);
+            if idle {
                 self.queue(&Frame::Heartbeat)?;
             }
         }
@@ -297,14 +306,15 @@ impl Link {
         if self.handshake_until.is_some() {
             return self.handshake_until;
         }
-        let silence = if self.silence_told {
+        let silence = if self.silence_told == Some(self.last_received()) {
             self.tick_time
         } else {
             self.tick_time / 2
         };
+        let last_sent = self.lanes.lock().last_sent;
         Some(
             self.silent_at(silence)
-                .min(self.last_sent + self.heartbeat_every),
+                .min(last_sent + self.heartbeat_every),
         )
     }
 
@@ -325,20 +335,49 @@ impl Link {
         self.judge_from = self.judge_from.max(now + grace);
     }
 
+    /// Takes out both halves of a link whose handshake is over: from now on bytes go through them,
+    /// and no more through [`Link::receive`] and [`Link::poll_transmit`], whose bytes so far come
+    /// before. Frames still come in by [`Link::send`]. `None` before that, and after a close.
+    pub fn detach(&mut self) -> Option<Detached> {
+        if self.dead || self.clear.is_some() || !self.is_authenticated() {
+            return None;
+        }
+        match core::mem::replace(&mut self.stage, Stage::Detached) {
+            Stage::Sealed(halves) => Some(*halves),
+            other => {
+                self.stage = other;
+                None
+            }
+        }
+    }
+
+    /// The lanes, for whoever sends calls and messages.
+    pub fn lanes(&self) -> &SharedLanes {
+        &self.lanes
+    }
+
     /// Ends the link: the last bytes to send before the connection is closed, if there is a way to
-    /// tell the peer why. Nothing goes in or out any more.
+    /// tell the peer why. Nothing goes in or out any more. Once the halves were taken out, the one
+    /// that sends has the last word instead.
     pub fn close(&mut self, now: Instant, reason: &CloseReason) -> Option<Bytes> {
         let unsent = self.clear.take().is_some();
         let may_seal = self.may_seal();
         self.dead = true;
-        self.last_sent = now;
+        let farewell = || {
+            let mut text = Vec::new();
+            codec::encode(&Frame::Close(reason.clone()), &mut text);
+            text
+        };
+        self.lanes.lock().last_sent = now;
         let refused = match &mut self.stage {
             Stage::Listening(_) => true,
-            Stage::Sealed(session) if may_seal => {
-                let (mut text, mut record) = (Vec::new(), Vec::new());
-                codec::encode(&Frame::Close(reason.clone()), &mut text);
-                session.sealer.seal(&text, &mut record);
-                return Some(record.into());
+            Stage::Sealed(halves) if may_seal => {
+                return Some(halves.outbound.seal(&farewell()).into());
+            }
+            Stage::Detached => {
+                let finished = self.lanes.lock().finish(&farewell());
+                finished.wake();
+                return None;
             }
             // The answer is still here, and can be another one.
             Stage::Sealed(_) => unsent && self.role == Role::Acceptor,
@@ -355,7 +394,11 @@ impl Link {
 
     /// True when the peer has shown that it knows the secret, and is no recording.
     pub fn is_authenticated(&self) -> bool {
-        self.authenticated
+        match &self.stage {
+            Stage::Sealed(halves) => halves.inbound.is_authenticated(),
+            Stage::Detached => true,
+            Stage::Listening(_) | Stage::Dialing(_) | Stage::Gone => false,
+        }
     }
 
     /// Which side this is.
@@ -370,59 +413,64 @@ impl Link {
 
     /// When the last byte came, or the link was made.
     pub fn last_received(&self) -> Instant {
-        self.last_received
+        self.lanes.lock().last_received
     }
 
     /// Memory that this link holds, in bytes, itself included.
     pub fn held_bytes(&self) -> usize {
-        let keys = match &self.stage {
-            Stage::Listening(_) | Stage::Gone => 0,
+        let halves = match &self.stage {
+            Stage::Listening(_) | Stage::Detached | Stage::Gone => 0,
             Stage::Dialing(dialing) => dialing.held_bytes(),
-            Stage::Sealed(session) => session.held_bytes(),
+            Stage::Sealed(halves) => {
+                size_of::<Detached>() + halves.inbound.held_bytes() + halves.outbound.held_bytes()
+            }
         };
         size_of::<Self>()
-            + keys
-            + self.inbound.capacity()
+            + self.keys_bytes
+            + halves
+            + self.partial.capacity()
             + self.clear.as_ref().map_or(0, Bytes::len)
-            + self.control.held()
-            + self.pieces.as_ref().map_or(0, |pieces| pieces.held())
+            + self.lanes.lock().held_bytes()
     }
 
+    /// Appends a frame to the control lane, and wakes who empties it.
     fn queue(&mut self, frame: &Frame) -> Result<(), CloseReason> {
-        let before = self.control.waiting();
-        let length = self.control.append(|bytes| codec::encode(frame, bytes));
+        let mut bytes = Vec::with_capacity(SMALL_FRAME);
+        codec::encode(frame, &mut bytes);
+        let mut lanes = self.lanes.lock();
         // The first record holds the first frame whole.
-        let first = before == 0 && self.records_sealed() == 0;
+        let first = lanes.held(LaneId::Control) == 0 && self.records_sealed() == 0;
         let longest = if first {
             FIRST_RECORD_BYTES_MAX - TAG_BYTES
         } else {
             self.message_bytes_max
         };
-        if length > longest {
-            self.control.take_back(length);
+        if bytes.len() > longest {
             return Err(CloseReason::TooLarge);
         }
-        if before > 0 && before + length > self.control_lane_bytes {
-            self.control.take_back(length);
-            return Err(CloseReason::ControlLaneFull);
-        }
+        let pushed = lanes.push(LaneId::Control, &bytes, &[]);
+        drop(lanes);
+        let pushed = pushed.map_err(|LaneFull| CloseReason::ControlLaneFull)?;
+        pushed.wake();
         Ok(())
     }
 
     fn records_sealed(&self) -> u64 {
         match &self.stage {
-            Stage::Sealed(session) => session.sealer.records(),
+            Stage::Sealed(halves) => halves.outbound.records(),
+            Stage::Detached => u64::MAX,
             _ => 0,
         }
     }
 
     /// An acceptor tells nothing to a peer that may be a recording.
     fn may_seal(&self) -> bool {
-        matches!(self.stage, Stage::Sealed(_)) && (self.role == Role::Dialer || self.authenticated)
+        matches!(self.stage, Stage::Sealed(_))
+            && (self.role == Role::Dialer || self.is_authenticated())
     }
 
     fn silent_at(&self, silence: Duration) -> Instant {
-        (self.last_received + silence).max(self.judge_from)
+        (self.last_received() + silence).max(self.judge_from)
     }
 }
 
@@ -432,30 +480,30 @@ impl fmt::Debug for Link {
             Stage::Listening(_) => "listening",
             Stage::Dialing(_) => "dialing",
             Stage::Sealed(_) => "sealed",
+            Stage::Detached => "detached",
             Stage::Gone => "gone",
         };
         f.debug_struct("Link")
             .field("role", &self.role)
             .field("stage", &stage)
-            .field("authenticated", &self.authenticated)
+            .field("authenticated", &self.is_authenticated())
             .field("dead", &self.dead)
-            .field("last_received", &self.last_received)
+            .field("last_received", &self.last_received())
             .field("in_flight", &self.in_flight)
-            .field("waiting", &self.control.waiting())
             .finish_non_exhaustive()
     }
 }
 
-/// Most text in a record that is sent: what a heartbeat waits for at most. 16 KiB cost little more
-/// per byte than 64 KiB.
-pub(crate) const TEXT_BYTES_MAX: usize = 16 << 10;
+/// Most text in a record that is sent: what a heartbeat waits for at most. As long as a record can
+/// be, so that messages of up to 64 KiB need not be cut.
+pub(crate) const TEXT_BYTES_MAX: usize = RECORD_BYTES_MAX - TAG_BYTES;
 /// Longest record, seal included, as the first one of each side: all that is taken before the peer
 /// is authenticated. A `Hello` has well under 1 KiB.
 const FIRST_RECORD_BYTES_MAX: usize = 1_536;
 /// The length in front of a record.
 const LENGTH_BYTES: usize = 2;
 const RECORD_OVERHEAD: usize = LENGTH_BYTES + TAG_BYTES;
-/// The lane of control frames.
-const CONTROL_LANE: u8 = 0;
+/// Room for most control frames.
+const SMALL_FRAME: usize = 64;
 /// The shortest tick time that a peer may ask for.
 const TICK_TIME_MIN: Duration = Duration::from_secs(1);

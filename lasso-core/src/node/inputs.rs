@@ -238,6 +238,7 @@ impl Node {
         for event in events.drain(..) {
             match event {
                 LinkEvent::Frame(frame) => self.on_frame(now, id, frame),
+                LinkEvent::Text(text) => self.on_text(now, id, text),
                 LinkEvent::Silent => {
                     let peer = self.conns.get(&id).and_then(|conn| conn.peer().cloned());
                     if let Some(peer) = peer
@@ -249,6 +250,8 @@ impl Node {
             }
         }
     }
+
+    fn on_text(&mut self, _now: Instant, _id: ConnId, _text: bytes::Bytes) {}
 
     fn on_frame(&mut self, now: Instant, id: ConnId, frame: Frame) {
         // An earlier frame of the same bytes may have closed the connection.

@@ -8,8 +8,10 @@
 
 pub mod calls;
 pub mod effects;
+mod outlet;
 pub mod pubsub;
 
 pub use calls::{Answer, CallError, CallId, GatherId, Gathered, Reject, Request, ServeId};
 pub use effects::{Effects, Wake};
+pub use outlet::Outlet;
 pub use pubsub::{Audience, Message, PublishError, Reach, SubscribeError, SubscriberId, Update};

@@ -366,7 +366,7 @@ fn a_member_that_breaks_the_protocol_loses_its_link() {
             let mut bytes = Vec::new();
             texts
                 .iter()
-                .for_each(|text| session.sealer.seal(text, &mut bytes));
+                .for_each(|text| bytes.extend(session.outbound.seal(text)));
             let (guard, events) = (&mut pair.guard, &mut pair.at_acceptor);
             let fed = pair.acceptor.receive(at(0), &bytes, guard, events);
             assert_eq!(fed, verdict, "{what}");
@@ -390,7 +390,10 @@ fn pieces_beyond_the_largest_message_end_the_link() {
     };
     let security = &both()[1];
     let mut pair = Pair::standing(security);
-    pair.acceptor.message_bytes_max = settings.message_bytes_max;
+    let Stage::Sealed(halves) = &mut pair.acceptor.stage else {
+        unreachable!()
+    };
+    halves.inbound.message_bytes_max = settings.message_bytes_max;
     pair.dialer.send(at(1), &view(4_000)).unwrap();
     pair.carry(at(1), usize::MAX).unwrap();
     assert_eq!(pair.at_acceptor.len(), 1);
@@ -439,7 +442,7 @@ proptest! {
         let mut pair = Pair::standing(&both()[1]);
         let Stage::Sealed(session) = &mut pair.dialer.stage else { unreachable!() };
         let mut bytes = Vec::new();
-        texts.iter().for_each(|text| session.sealer.seal(text, &mut bytes));
+        texts.iter().for_each(|text| bytes.extend(session.outbound.seal(text)));
         let (guard, events) = (&mut pair.guard, &mut pair.at_acceptor);
         let _ = pair.acceptor.receive(at(0), &bytes, guard, events);
         prop_assert!(pair.acceptor.held_bytes() < 8_192);

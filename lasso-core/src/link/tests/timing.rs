@@ -102,7 +102,7 @@ fn heartbeats_do_not_pile_up_where_the_network_takes_nothing() {
         link.tick(now, &mut events).unwrap();
         assert_eq!(link.poll_transmit(now), None);
     }
-    assert_eq!(link.control.waiting(), 2, "one heartbeat");
+    assert_eq!(link.lanes.lock().held(LaneId::Control), 2, "one heartbeat");
 }
 
 #[test]

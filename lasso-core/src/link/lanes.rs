@@ -1,0 +1,219 @@
+//! What waits to be sent on one link: three lanes, each with a bound.
+//!
+//! The node fills the control lane, the data plane the other two, and [`Outbound`](super::Outbound)
+//! empties them, maybe in a task of its own; so they stand behind a lock, which is held for a copy
+//! of bytes and never over cryptography or IO.
+//!
+//! 1. What a lane holds stays within its bound, but for a single frame of any legal size.
+//! 2. Frames of one lane leave in the order in which they came.
+//! 3. Bytes taken = bytes sent + bytes held, for each lane.
+//!
+//! What it does not do: it does not know what a frame says, and sheds nothing by itself; it says
+//! that it is full.
+
+use core::task::Waker;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::config::LinkSettings;
+use crate::time::Instant;
+
+/// Which lane of a link. A lower one goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LaneId {
+    /// Heartbeats, topology, interest.
+    Control = 0,
+    /// Calls and their answers.
+    Calls = 1,
+    /// Messages of topics.
+    Data = 2,
+}
+
+/// Control, calls, data.
+pub(super) const LANES: usize = 3;
+
+/// The lanes of one link, for all who fill or empty them.
+pub type SharedLanes = Arc<Mutex<Lanes>>;
+
+/// A frame was not taken, since its lane is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the lane is full")]
+pub struct LaneFull;
+
+/// What one lane took, and what became of it, in bytes since the link stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LaneCount {
+    /// Taken.
+    pub taken: u64,
+    /// Sealed, to be written.
+    pub sent: u64,
+    /// Waiting.
+    pub held: u64,
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub struct Lanes {
+    lanes: [Waiting; LANES],
+    /// Whoever empties the lanes found nothing, and is to be told of the next frame.
+    idle: bool,
+    /// How it is told.
+    waker: Option<Waker>,
+    /// The last frame has come: what is in the control lane still goes out, and nothing more.
+    finished: bool,
+    pub(super) last_sent: Instant,
+    pub(super) last_received: Instant,
+}
+
+/// One lane.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Whole frames, one after another, that nobody has come for yet.
+    bytes: Vec<u8>,
+    /// Bytes that wait here, and those that were fetched and are not sent yet.
+    held: usize,
+    bound: usize,
+    taken: u64,
+    sent: u64,
+}
+
+/// What is to be done after a frame was taken.
+#[derive(Debug)]
+pub enum Pushed {
+    /// Nothing: whoever empties the lanes is at it.
+    Queued,
+    /// It had found nothing: this wakes it; without a waker whoever drives it is to look.
+    Woke(Option<Waker>),
+}
+
+impl Pushed {
+    /// Wakes whoever waits by a waker; true when somebody is to look without one.
+    pub fn wake(self) -> bool {
+        match self {
+            Pushed::Queued => false,
+            Pushed::Woke(Some(waker)) => {
+                waker.wake();
+                false
+            }
+            Pushed::Woke(None) => true,
+        }
+    }
+}
+
+impl Lanes {
+    /// Empty lanes.
+    pub fn new(now: Instant, settings: &LinkSettings) -> Lanes {
+        let mut lanes = Lanes {
+            idle: true,
+            last_sent: now,
+            last_received: now,
+            ..Lanes::default()
+        };
+        lanes.lanes[LaneId::Control as usize].bound = settings.control_lane_bytes;
+        lanes.lanes[LaneId::Calls as usize].bound = settings.calls_lane_bytes;
+        lanes.lanes[LaneId::Data as usize].bound = settings.data_lane_bytes;
+        lanes
+    }
+
+    /// Appends one frame, given in two parts.
+    ///
+    /// # Errors
+    /// [`LaneFull`]; nothing was taken. Lanes that are finished take everything and send nothing.
+    pub fn push(&mut self, id: LaneId, head: &[u8], body: &[u8]) -> Result<Pushed, LaneFull> {
+        if self.finished {
+            return Ok(Pushed::Queued);
+        }
+        let (lane, length) = (&mut self.lanes[id as usize], head.len() + body.len());
+        if lane.held > 0 && lane.held + length > lane.bound {
+            return Err(LaneFull);
+        }
+        lane.bytes.reserve(length);
+        lane.bytes.extend_from_slice(head);
+        lane.bytes.extend_from_slice(body);
+        lane.held += length;
+        lane.taken += length as u64;
+        Ok(self.came())
+    }
+
+    fn came(&mut self) -> Pushed {
+        if core::mem::take(&mut self.idle) {
+            Pushed::Woke(self.waker.take())
+        } else {
+            Pushed::Queued
+        }
+    }
+
+    /// Bytes that the lane holds.
+    pub fn held(&self, id: LaneId) -> usize {
+        self.lanes[id as usize].held
+    }
+
+    /// What the lane took and gave.
+    pub fn count(&self, id: LaneId) -> LaneCount {
+        let lane = &self.lanes[id as usize];
+        LaneCount {
+            taken: lane.taken,
+            sent: lane.sent,
+            held: lane.held as u64,
+        }
+    }
+
+    /// Appends the very last frame, whatever the bound says; the other lanes are given up.
+    pub(super) fn finish(&mut self, last: &[u8]) -> Pushed {
+        let control = &mut self.lanes[LaneId::Control as usize];
+        control.bytes.extend_from_slice(last);
+        control.held += last.len();
+        control.taken += last.len() as u64;
+        self.finished = true;
+        self.came()
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Moves what waits in a lane into `into`, which is empty; false when nothing does.
+    pub(super) fn fetch(&mut self, id: LaneId, into: &mut Vec<u8>) -> bool {
+        debug_assert!(into.is_empty());
+        let waiting = &mut self.lanes[id as usize].bytes;
+        if waiting.is_empty() {
+            return false;
+        }
+        core::mem::swap(waiting, into);
+        true
+    }
+
+    /// So many bytes of what was fetched went out, at `at`.
+    pub(super) fn sent(&mut self, at: Instant, id: LaneId, bytes: usize) {
+        let lane = &mut self.lanes[id as usize];
+        lane.held -= bytes;
+        lane.sent += bytes as u64;
+        self.last_sent = self.last_sent.max(at);
+    }
+
+    /// Nothing waits: `waker` is woken by the next frame.
+    pub(super) fn rest(&mut self, waker: Option<&Waker>) {
+        self.idle = true;
+        self.waker = waker.cloned();
+        self.lanes
+            .iter_mut()
+            .for_each(|lane| spare(&mut lane.bytes));
+    }
+
+    /// Memory that the lanes hold, themselves included.
+    pub(super) fn held_bytes(&self) -> usize {
+        let waiting = self.lanes.iter().map(|lane| lane.bytes.capacity());
+        size_of::<Self>() + waiting.sum::<usize>()
+    }
+}
+
+/// Gives back the memory of a lane in which nothing waits, if it is much or so little that it is
+/// cheaply had again: most links carry nothing but a heartbeat now and then.
+pub(super) fn spare(empty: &mut Vec<u8>) {
+    if !IDLE_CAPACITY.contains(&empty.capacity()) {
+        *empty = Vec::new();
+    }
+}
+
+const IDLE_CAPACITY: core::ops::RangeInclusive<usize> = (4 << 10)..=(32 << 10);

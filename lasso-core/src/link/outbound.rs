@@ -1,0 +1,131 @@
+//! The sending half of a link: cuts what waits in the lanes into records, and seals them.
+//!
+//! 1. Control goes before calls, and calls before data, at every record.
+//! 2. A record holds frames of one lane.
+
+use core::task::Waker;
+
+use super::lane::Lane;
+use super::lanes::{LANES, LaneId, SharedLanes};
+use super::{FIRST_RECORD_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::secure::{Sealer, TAG_BYTES};
+use crate::time::Instant;
+
+/// What came of asking for the next record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outflow {
+    /// One record was appended.
+    Record,
+    /// Nothing waits; the waker is woken by the next frame.
+    Idle,
+    /// The link is closed and all was said: the stream is to be shut down.
+    Finished,
+}
+
+/// See the module's text.
+pub struct Outbound {
+    sealer: Sealer,
+    lanes: SharedLanes,
+    /// Fetched from the lanes, and not yet all sealed.
+    fetched: [Lane; LANES],
+    /// What the last record was made of, and when; the lanes have not been told yet.
+    untold: Option<(Instant, LaneId, usize)>,
+}
+
+impl Outbound {
+    pub(super) fn new(sealer: Sealer, lanes: SharedLanes) -> Outbound {
+        Outbound {
+            sealer,
+            lanes,
+            fetched: Default::default(),
+            untold: None,
+        }
+    }
+
+    /// Appends the next record, of at most 65,537 bytes, to `out`; nothing else. `now` counts as the
+    /// time at which it was sent.
+    pub fn poll(&mut self, now: Instant, waker: Option<&Waker>, out: &mut Vec<u8>) -> Outflow {
+        if self.seal_next(now, TEXT_BYTES_MAX, waker, out) {
+            return Outflow::Record;
+        }
+        if self.lanes.lock().is_finished() {
+            return Outflow::Finished;
+        }
+        Outflow::Idle
+    }
+
+    pub(super) fn records(&self) -> u64 {
+        self.sealer.records()
+    }
+
+    /// The longest text that the next record may have.
+    pub(super) fn longest(&self) -> usize {
+        match self.sealer.records() {
+            0 => FIRST_RECORD_BYTES_MAX - TAG_BYTES,
+            _ => TEXT_BYTES_MAX,
+        }
+    }
+
+    /// Seals frames that wait, up to `room` bytes of text; false when none do, or do not fit. Where
+    /// none do, `waker` is woken by the next one.
+    pub(super) fn seal_next(
+        &mut self,
+        now: Instant,
+        room: usize,
+        waker: Option<&Waker>,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let Some(id) = self.refill(waker) else {
+            return false;
+        };
+        let room = room.min(self.longest());
+        let lane = &mut self.fetched[id as usize];
+        let Some((text, advance)) = lane.next(id as u8, room) else {
+            return false;
+        };
+        self.sealer.seal(text.as_slice(), out);
+        let sealed = lane.advance(advance);
+        self.untold = Some((now, id, sealed));
+        true
+    }
+
+    /// Seals a frame that waits in no lane.
+    pub(super) fn seal(&mut self, frame: &[u8]) -> Vec<u8> {
+        let mut record = Vec::new();
+        self.sealer.seal(frame, &mut record);
+        record
+    }
+
+    /// The first lane in which something waits, fetched if need be.
+    fn refill(&mut self, waker: Option<&Waker>) -> Option<LaneId> {
+        let mut lanes = self.lanes.lock();
+        if let Some((sealed_at, id, bytes)) = self.untold.take() {
+            lanes.sent(sealed_at, id, bytes);
+        }
+        for id in [LaneId::Control, LaneId::Calls, LaneId::Data] {
+            let fetched = &mut self.fetched[id as usize];
+            if fetched.waiting() > 0 || lanes.fetch(id, fetched.emptied()) {
+                return Some(id);
+            }
+            if lanes.is_finished() {
+                return None;
+            }
+        }
+        lanes.rest(waker);
+        self.fetched.iter_mut().for_each(Lane::rest);
+        None
+    }
+
+    /// Memory that is held, keys not included.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.fetched.iter().map(Lane::held).sum()
+    }
+}
+
+impl core::fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Outbound")
+            .field("sealer", &self.sealer)
+            .finish_non_exhaustive()
+    }
+}
