@@ -23,6 +23,7 @@
 //! # Ok::<(), lasso_core::codec::Malformed>(())
 //! ```
 
+pub mod depth;
 mod pubsub;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -10,7 +10,7 @@ use lasso_core::config::{NodeConfig, SettingsError};
 use lasso_core::event::TopologyEvent;
 use lasso_core::health::HealthReport;
 use lasso_core::name::{Description, Identity, NodeName};
-use lasso_core::node::{Command, Input, Node, Output};
+use lasso_core::node::{Command, ConnId, Input, Node, Output};
 use lasso_core::time::Instant;
 use lasso_core::topology::{Coverage, Member, Partitions};
 use tokio::sync::broadcast;
@@ -29,6 +29,11 @@ pub trait Observer: Send + Sync + 'static {
     fn output(&self, now: Instant, output: &Output);
     /// All outputs of the inputs so far were handed out.
     fn settled(&self, now: Instant, node: &Node);
+    /// Bytes came on a link that the node has handed over, and do not pass through it. Not called
+    /// under the node's lock.
+    fn received(&self, now: Instant, conn: ConnId, bytes: &[u8]) {
+        let _ = (now, conn, bytes);
+    }
 }
 
 /// Why a node did not start. Nothing of it is left running.

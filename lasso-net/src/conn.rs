@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
-use crate::seam::Platform;
+use crate::seam::{Platform, Stream};
 
 /// What the tasks of a node tell its loop.
 pub(crate) enum Happening<S> {
@@ -87,7 +87,7 @@ pub(crate) fn open<P: Platform>(
     happenings: &mpsc::Sender<Happening<P::Stream>>,
     lingering: &Arc<Semaphore>,
 ) -> Conn {
-    let (reader, writer) = tokio::io::split(stream);
+    let (reader, writer) = stream.into_split();
     let outgoing = Arc::new(Outgoing::default());
     let (read_from, write_to) = (Arc::clone(&outgoing), Arc::clone(&outgoing));
     let (tells, lingering) = (happenings.clone(), Arc::clone(lingering));

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// Cloned into every task of the node. Time comes from tokio's clock, which a simulation pauses.
 pub trait Platform: Clone + Send + Sync + 'static {
     /// A byte stream to one peer.
-    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    type Stream: Stream;
     /// Accepts streams.
     type Listener: Listener<Stream = Self::Stream>;
 
@@ -38,6 +38,19 @@ pub trait Platform: Clone + Send + Sync + 'static {
 
     /// Starts a task that ends with its host.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
+}
+
+/// A byte stream to one peer, of which one task reads and another writes.
+pub trait Stream: Send + 'static {
+    /// What came.
+    type Reader: AsyncRead + Unpin + Send + 'static;
+    /// What goes. Shutting it down ends the stream for the peer, at the latest when the reader is
+    /// dropped as well.
+    type Writer: AsyncWrite + Unpin + Send + 'static;
+
+    /// Two halves without a lock in common: a reader that waits never holds up the writer. The
+    /// stream is closed when both are dropped.
+    fn into_split(self) -> (Self::Reader, Self::Writer);
 }
 
 /// Accepts streams.

@@ -7,10 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use lasso_core::discovery::Family;
 use lasso_core::node::DnsAnswer;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::dns::Resolver;
-use crate::seam::{Listener, Platform};
+use crate::seam::{Listener, Platform, Stream};
 
 /// See the module.
 #[derive(Clone)]
@@ -37,8 +38,7 @@ impl Platform for TokioPlatform {
 
     async fn connect(&self, to: SocketAddr) -> io::Result<TcpStream> {
         let stream = TcpStream::connect(to).await?;
-        // Frames are small and are waited for.
-        stream.set_nodelay(true)?;
+        tune(&stream)?;
         Ok(stream)
     }
 
@@ -58,12 +58,30 @@ impl Platform for TokioPlatform {
     }
 }
 
+impl Stream for TcpStream {
+    type Reader = OwnedReadHalf;
+    type Writer = OwnedWriteHalf;
+
+    fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        TcpStream::into_split(self)
+    }
+}
+
+/// Frames are small and are waited for; and what waits in the kernel can be overtaken no more, so
+/// little is to wait there.
+fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES)?;
+    Ok(())
+}
+
 impl Listener for TcpListener {
     type Stream = TcpStream;
 
     async fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, from) = TcpListener::accept(self).await?;
-        stream.set_nodelay(true)?;
+        tune(&stream)?;
         Ok((stream, from))
     }
 
@@ -71,3 +89,8 @@ impl Listener for TcpListener {
         TcpListener::local_addr(self)
     }
 }
+
+/// The kernel asks for more when it holds less than this that was not sent. More than the network
+/// takes between two runs of the writer, and a fraction of a millisecond of it.
+#[cfg(target_os = "linux")]
+const UNSENT_BYTES: u32 = 128 << 10;

@@ -88,23 +88,27 @@ impl Record {
     }
 }
 
+/// Mixes bytes that came into the digest, whoever takes them.
+pub fn digest_received(digest: &mut Digest, conn: ConnId, bytes: &[u8]) {
+    digest.word(4 << 56 | numbered(conn));
+    digest.bytes(bytes);
+}
+
+fn numbered(conn: ConnId) -> u64 {
+    match conn {
+        ConnId::In(number) => number << 1,
+        ConnId::Out(number) => number << 1 | 1,
+    }
+}
+
 /// Mixes an input into the digest: its kind, its connection, its bytes.
 pub fn digest_input(digest: &mut Digest, input: &Input) {
-    let mut about = |kind: u64, conn: &ConnId| {
-        let number = match conn {
-            ConnId::In(number) => number << 1,
-            ConnId::Out(number) => number << 1 | 1,
-        };
-        digest.word(kind << 56 | number);
-    };
+    let mut about = |kind: u64, conn: &ConnId| digest.word(kind << 56 | numbered(*conn));
     match input {
         Input::Tick => digest.word(1 << 56),
         Input::Connected { conn } => about(2, conn),
         Input::Accepted { conn, .. } => about(3, conn),
-        Input::Received { conn, bytes } => {
-            about(4, conn);
-            digest.bytes(bytes);
-        }
+        Input::Received { conn, bytes } => digest_received(digest, *conn, bytes),
         Input::Written { conn, bytes } => {
             about(5, conn);
             digest.word(*bytes as u64);

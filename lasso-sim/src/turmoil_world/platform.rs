@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use lasso_core::discovery::Family;
 use lasso_core::node::DnsAnswer;
-use lasso_net::seam::{Listener, Platform};
+use lasso_net::seam::{Listener, Platform, Stream};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -129,27 +129,47 @@ pub(super) struct SimStream {
     end: End,
 }
 
-impl AsyncRead for SimStream {
+impl Drop for SimStream {
+    fn drop(&mut self) {
+        self.kernels.lock().close(self.conn, self.end);
+    }
+}
+
+impl Stream for SimStream {
+    type Reader = SimReader;
+    type Writer = SimWriter;
+
+    fn into_split(self) -> (SimReader, SimWriter) {
+        let both = Arc::new(self);
+        (SimReader(Arc::clone(&both)), SimWriter(both))
+    }
+}
+
+/// What comes on one side of a connection.
+pub(super) struct SimReader(Arc<SimStream>);
+
+impl AsyncRead for SimReader {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.kernels
-            .lock()
-            .poll_read(cx, (self.conn, self.end), into)
+        let SimStream { kernels, conn, end } = &*self.0;
+        kernels.lock().poll_read(cx, (*conn, *end), into)
     }
 }
 
-impl AsyncWrite for SimStream {
+/// What goes out on one side of a connection.
+pub(super) struct SimWriter(Arc<SimStream>);
+
+impl AsyncWrite for SimWriter {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.kernels
-            .lock()
-            .poll_write(cx, (self.conn, self.end), bytes)
+        let SimStream { kernels, conn, end } = &*self.0;
+        kernels.lock().poll_write(cx, (*conn, *end), bytes)
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -157,13 +177,7 @@ impl AsyncWrite for SimStream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // The end of the stream is sent when the stream is dropped, which follows at once.
+        // The end of the stream is sent when both halves are dropped, which follows soon.
         Poll::Ready(Ok(()))
-    }
-}
-
-impl Drop for SimStream {
-    fn drop(&mut self) {
-        self.kernels.lock().close(self.conn, self.end);
     }
 }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 
 use crate::invariants::{Invariants, Living, Witness};
-use crate::record::{Record, digest_input};
+use crate::record::{Record, digest_input, digest_received};
 use crate::scenario::NodeId;
 
 /// What is written and what is checked. The world holds it, and lends it to the observers while the
@@ -110,6 +110,16 @@ impl Observer for Eye {
                 | Input::Closed { .. }
                 | Input::Command(_) => watch.changed = true,
             }
+        });
+    }
+
+    fn received(&self, now: Instant, conn: ConnId, bytes: &[u8]) {
+        self.look(now, |watch, books, now| {
+            watch.inputs_handled += 1;
+            let digest = books.record.trace.digest();
+            digest.word(now.as_nanos() << 10 | u64::from(self.node.0 & 0x3ff));
+            digest_received(digest, conn, bytes);
+            watch.last_bytes.0.insert((self.node, conn), now);
         });
     }
 
