@@ -1,15 +1,57 @@
 //! Calls: a question to one node or to many, each with exactly one outcome.
+//!
+//! [`Calls`] is the machine; this file holds the words that it shares with everybody else.
 
+mod answering;
+mod counters;
+mod gather;
+mod machine;
+mod serving;
+#[cfg(test)]
+mod tests;
+mod waiting;
+mod wire;
+
+use core::time::Duration;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+pub use counters::CallCounters;
+pub use machine::Calls;
+
+use super::Effects;
 use crate::name::NodeName;
+use crate::node::ConnId;
 use crate::time::Instant;
 
 /// Longest name of a method, in bytes.
 pub const METHOD_BYTES_MAX: usize = 128;
+/// Longest message of a [`Reject`], in bytes.
+pub const REJECT_BYTES_MAX: usize = 1024;
+
+/// What is asked, of whomever.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// The method, 1 to 128 bytes.
+    pub method: &'a str,
+    /// What it is told; not looked into.
+    pub payload: &'a Bytes,
+    /// How long the answer may take; `None`: as long as
+    /// [`CallSettings::timeout`](crate::config::CallSettings::timeout) says.
+    pub timeout: Option<Duration>,
+}
+
+/// Where frames of calls go out.
+pub trait Outlet {
+    /// Puts a frame, `head` and then `payload`, into the calls lane; false when it is full or the
+    /// connection is gone, and then nothing was taken.
+    fn calls(&mut self, conn: ConnId, head: &[u8], payload: &[u8], fx: &mut Effects) -> bool;
+
+    /// Puts a small answer, a whole frame of kind [`REFUSED`](crate::codec::kind::REFUSED), into the control lane.
+    fn control(&mut self, conn: ConnId, frame: &[u8], fx: &mut Effects);
+}
 
 /// A call of this node that waits for its outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -47,6 +89,12 @@ pub struct Reject {
     pub message: String,
 }
 
+impl Reject {
+    /// The code of what the node says in its handler's place: the handler panicked, or its answer is
+    /// larger than a message may be.
+    pub const CODE_NODE: u32 = u32::MAX;
+}
+
 /// What a handler answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -70,7 +118,8 @@ pub enum CallError {
     /// The other side serves no such method; nothing was done.
     #[error("the other node serves no such method")]
     NoSuchMethod,
-    /// This side's lane, or the other side's handlers, are full; nothing was done.
+    /// This side's lane, or the other side's handlers, are full, and nothing was done; or the lane
+    /// back was full, and the answer was dropped.
     #[error("too many calls at once")]
     Overloaded,
     /// The link was lost while waiting; whether the other side did the work is not known.
@@ -94,6 +143,20 @@ pub enum CallError {
         /// The bound.
         max: usize,
     },
+}
+
+/// Why a method is not served. The caller's fault; nothing was changed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ServeError {
+    /// The name is empty or too long.
+    #[error("the name of a method has 1 to {METHOD_BYTES_MAX} bytes; this one has {0}")]
+    Method(usize),
+    /// It has a handler.
+    #[error("`{0}` is served already")]
+    Taken(Arc<str>),
+    /// The node serves as many methods as it may.
+    #[error("this node serves {0} methods already, which is the most it may")]
+    TooMany(usize),
 }
 
 /// What a call to many gathered.

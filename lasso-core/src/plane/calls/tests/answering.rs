@@ -1,0 +1,157 @@
+//! The side that answers.
+
+use super::*;
+
+fn few_handlers() -> CallSettings {
+    CallSettings {
+        handlers_max: 2,
+        ..CallSettings::default()
+    }
+}
+
+#[test]
+fn a_request_holds_its_place_until_it_is_answered() {
+    let (mut one, mut two) = pair_with(&few_handlers());
+    let calls: Vec<_> = (0..3)
+        .map(|_| one.call(at(0), 2, "echo").unwrap())
+        .collect();
+    carry(at(0), &mut one, &mut two);
+    assert_eq!((two.fx.requests.len(), two.calls.serving()), (2, 2));
+    carry(at(0), &mut two, &mut one);
+    assert_eq!(one.outcome(calls[2]), Some(Err(CallError::Overloaded)));
+    let first = two.fx.requests.remove(0);
+    two.answer(first.id, done("answer"));
+    let next = one.call(at(0), 2, "echo").unwrap();
+    carry(at(0), &mut one, &mut two);
+    carry(at(0), &mut two, &mut one);
+    assert_eq!(one.outcome(next), None, "the free place was taken");
+    assert_eq!(two.calls.counters().requests_overloaded, 1);
+}
+
+#[test]
+fn calls_of_this_node_to_itself_hold_places_too() {
+    let (mut one, _) = pair_with(&few_handlers());
+    one.calls.serve("echo").unwrap();
+    one.call(at(0), 1, "echo").unwrap();
+    one.call(at(0), 1, "echo").unwrap();
+    assert_eq!(one.call(at(0), 1, "echo"), Err(CallError::Overloaded));
+}
+
+#[test]
+fn an_answer_that_nobody_waits_for_is_counted_and_ignored() {
+    let (mut one, mut two) = pair();
+    one.call(at(0), 2, "echo").unwrap();
+    carry(at(0), &mut one, &mut two);
+    let request = two.request();
+    two.answer(ServeId(99), done("answer"));
+    two.answer(request.id, done("answer"));
+    two.answer(request.id, done("again"));
+    assert_eq!(two.lanes.calls.len(), 1);
+    assert_eq!(two.calls.counters().answers, 1);
+    assert_eq!(two.calls.counters().answers_unknown, 2);
+}
+
+#[test]
+fn the_answer_to_a_lost_link_goes_nowhere_and_frees_its_place() {
+    let (mut one, mut two) = pair();
+    one.call(at(0), 2, "echo").unwrap();
+    carry(at(0), &mut one, &mut two);
+    let request = two.request();
+    two.link_down(LINK);
+    two.calls.link_up(ConnId::In(8), &name(1));
+    assert_eq!(two.calls.serving(), 1);
+    two.answer(request.id, done("answer"));
+    assert!(two.lanes.calls.is_empty());
+    assert_eq!(two.calls.counters().answers_nowhere, 1);
+    assert_eq!(two.calls.serving(), 0);
+}
+
+#[test]
+fn an_answer_that_finds_the_lane_full_is_overloaded() {
+    let no = rejected(1, "no");
+    let table = [
+        (done("answer"), CallError::Overloaded, 1),
+        // What is small enough for the control lane is not lost.
+        (Answer::Rejected(no.clone()), CallError::Rejected(no), 0),
+        (Answer::Malformed, CallError::Malformed, 0),
+    ];
+    for (answer, error, shed) in table {
+        let (mut one, mut two) = pair();
+        let call = one.call(at(0), 2, "echo").unwrap();
+        carry(at(0), &mut one, &mut two);
+        let request = two.request();
+        two.lanes.full = true;
+        two.answer(request.id, answer);
+        assert_eq!(two.lanes.control.len(), 1);
+        carry(at(0), &mut two, &mut one);
+        assert_eq!(one.outcome(call), Some(Err(error)));
+        assert_eq!(two.calls.counters().answers_shed, shed);
+    }
+}
+
+#[test]
+fn an_answer_larger_than_a_message_may_be_is_a_rejection_of_the_node() {
+    let (mut one, mut two) = pair();
+    let most = MESSAGE_MAX - 11;
+    for bytes in [most, most + 1] {
+        let call = one.call(at(0), 2, "echo").unwrap();
+        carry(at(0), &mut one, &mut two);
+        let request = two.request();
+        two.answer(request.id, Answer::Done(vec![7; bytes].into()));
+        carry(at(0), &mut two, &mut one);
+        match one.outcome(call).unwrap() {
+            Ok(answer) => assert_eq!(answer.len(), most),
+            Err(CallError::Rejected(reject)) => {
+                assert_eq!(bytes, most + 1);
+                assert_eq!(reject.code, Reject::CODE_NODE);
+                let message = "the answer has 4086 bytes; at most 4085 are accepted";
+                assert_eq!(reject.message, message);
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!(two.calls.counters().answers_too_large, 1);
+}
+
+#[test]
+fn methods_are_served_once_and_within_bounds() {
+    let settings = CallSettings {
+        methods_max: 2,
+        ..CallSettings::default()
+    };
+    let mut calls = Side::new(1, &settings).calls;
+    assert_eq!(&*calls.serve("a").unwrap(), "a");
+    assert_eq!(calls.serve("a"), Err(ServeError::Taken("a".into())));
+    assert_eq!(calls.serve(""), Err(ServeError::Method(0)));
+    assert_eq!(calls.serve(&"m".repeat(129)), Err(ServeError::Method(129)));
+    assert!(calls.serve(&"m".repeat(128)).is_ok());
+    assert_eq!(calls.serve("b"), Err(ServeError::TooMany(2)));
+    assert!(calls.unserve("a"));
+    assert!(!calls.unserve("a"));
+    assert!(calls.serve("b").is_ok());
+}
+
+#[test]
+fn a_method_that_is_no_longer_served_lets_what_is_worked_on_finish() {
+    let (mut one, mut two) = pair();
+    let (before, _) = (one.call(at(0), 2, "echo").unwrap(), ());
+    carry(at(0), &mut one, &mut two);
+    two.calls.unserve("echo");
+    let after = one.call(at(0), 2, "echo").unwrap();
+    carry(at(0), &mut one, &mut two);
+    let request = two.request();
+    two.answer(request.id, done("answer"));
+    carry(at(0), &mut two, &mut one);
+    assert!(matches!(one.outcome(before), Some(Ok(_))));
+    assert_eq!(one.outcome(after), Some(Err(CallError::NoSuchMethod)));
+}
+
+#[test]
+fn a_question_over_a_connection_that_is_no_link_is_counted_and_dropped() {
+    let (mut one, mut two) = pair();
+    one.call(at(0), 2, "echo").unwrap();
+    let (_, frame) = one.lanes.calls.pop_front().unwrap();
+    two.receive(at(0), ConnId::In(99), &frame).unwrap();
+    assert!(two.fx.is_empty() && two.lanes.control.is_empty());
+    assert_eq!(two.calls.counters().requests_unlinked, 1);
+}
