@@ -392,6 +392,8 @@ const PLAIN_REASONS: [CloseReason; 22] = [
 ];
 /// 28 bits: more than any legal message.
 const LENGTH_BYTES_MAX: usize = 4;
+/// Kind and length.
+pub(crate) const HEAD_BYTES_MAX: usize = 1 + LENGTH_BYTES_MAX;
 const LENGTH_LIMIT: usize = 1 << (7 * LENGTH_BYTES_MAX);
 /// Deeper than any wire type; what is skipped is skipped by recursion.
 const DEPTH_MAX: usize = 32;

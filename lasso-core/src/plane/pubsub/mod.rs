@@ -1,10 +1,26 @@
 //! Topics: who wants what, and how it gets there at most once and in order.
 
+mod hub;
+mod interest;
+mod news;
+mod peer;
+mod publish;
+mod queue;
+mod sessions;
+mod slab;
+mod streams;
+mod topics;
+mod wire;
+
 use core::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use hub::Hub;
+pub use queue::QueueAudit;
+pub(crate) use wire::MESSAGE_HEAD_BYTES_MAX;
 
 use crate::name::{Incarnation, Label, NodeName};
 
@@ -29,13 +45,14 @@ pub enum Audience {
     Role(Label),
 }
 
-/// Which of the three rows of numbers of a topic a message is in.
+/// Which of the rows of numbers of a topic a message is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Row {
     /// Sent to every node; one row per source and topic, the same for all receivers.
-    All,
-    /// Sent to some nodes only; one row per source, topic and receiver.
-    Directed,
+    All = 0,
+    /// Sent to some nodes only; one row per source, topic and receiver. What a node
+    /// publishes to itself alone is in its own.
+    Directed = 1,
 }
 
 /// Where messages of one topic come from: one life of one node.
@@ -47,7 +64,7 @@ pub struct Source {
     pub node: NodeName,
     /// Which life of it.
     pub incarnation: Incarnation,
-    /// Its region, as far as it was known when the source was first heard.
+    /// Its region, as far as it is known when the message comes.
     pub region: Label,
 }
 
@@ -130,4 +147,31 @@ pub enum SubscribeError {
     /// The node is interested in as many topics as it may be.
     #[error("this node is subscribed to {0} topics already, which is the most it may be")]
     TooMany(usize),
+}
+
+/// What happened so far, as numbers that only grow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PubSubCounters {
+    /// Messages that were published here.
+    pub published: u64,
+    /// Messages put into peers' lanes: one per publish and interested peer.
+    pub sent: u64,
+    /// Messages that were dropped for a peer, as its lane was full.
+    pub shed: u64,
+    /// Messages that came from peers and were wanted.
+    pub received: u64,
+    /// Messages put into subscribers' queues: one per message and subscriber.
+    pub delivered: u64,
+    /// Messages that gave way in a subscriber's queue, as it did not read.
+    pub overflowed: u64,
+    /// Messages that should have come from peers and did not, counted once per topic.
+    pub missed: u64,
+    /// Messages and announcements of peers for which nobody here is subscribed.
+    pub unwanted: u64,
+    /// Messages of peers that were older than one that was handed out.
+    pub stale: u64,
+    /// Topics that peers asked for beyond what a topic or their interest may be.
+    pub interest_refused: u64,
+    /// Topics that were forgotten to make room for others.
+    pub topics_forgotten: u64,
 }

@@ -1,0 +1,140 @@
+//! What waits for one subscriber.
+//!
+//! 1. At most so many messages and so many bytes wait, and one message of any size; then the oldest
+//!    give way, and their number stands at the front.
+//! 2. Two numbers of missed messages never stand side by side, so that there is at most one more of
+//!    them than messages.
+//! 3. Messages taken = read + shed + held.
+
+use std::collections::VecDeque;
+
+use super::{Message, Update};
+
+/// Where the messages for one subscriber went: `taken` is the sum of the other three.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueueAudit {
+    /// Messages for it.
+    pub taken: u64,
+    /// Those that it has read.
+    pub read: u64,
+    /// Those that gave way.
+    pub shed: u64,
+    /// Those that wait.
+    pub held: u64,
+}
+
+/// See the module's text.
+pub(super) struct Queue {
+    messages_max: usize,
+    bytes_max: usize,
+    /// In order; never begins with a number of missed ones while some were shed.
+    updates: VecDeque<Update>,
+    /// Missed before all of `updates`, as messages gave way.
+    missed: u64,
+    messages: usize,
+    bytes: usize,
+    read: u64,
+    shed: u64,
+}
+
+impl Queue {
+    pub(super) fn new(messages_max: usize, bytes_max: usize) -> Self {
+        Queue {
+            messages_max: messages_max.max(1),
+            bytes_max,
+            updates: VecDeque::new(),
+            missed: 0,
+            messages: 0,
+            bytes: 0,
+            read: 0,
+            shed: 0,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.updates.is_empty()
+    }
+
+    /// How many older ones gave way.
+    pub(super) fn push(&mut self, message: Message) -> u64 {
+        self.bytes += message.payload.len();
+        self.messages += 1;
+        self.updates.push_back(Update::Message(message));
+        if self.messages > self.messages_max || self.bytes > self.bytes_max {
+            return self.shed();
+        }
+        0
+    }
+
+    pub(super) fn push_missed(&mut self, number: u64) {
+        if let Some(Update::Missed(before)) = self.updates.back_mut() {
+            *before = before.saturating_add(number);
+        } else {
+            self.updates.push_back(Update::Missed(number));
+        }
+    }
+
+    /// Moves everything to the end of `out`.
+    pub(super) fn read(&mut self, out: &mut VecDeque<Update>) {
+        self.read += self.messages as u64;
+        (self.messages, self.bytes) = (0, 0);
+        if self.missed > 0 {
+            out.push_back(Update::Missed(core::mem::take(&mut self.missed)));
+        }
+        if out.is_empty() {
+            // The reader's memory for the queue's: neither allocates again.
+            core::mem::swap(&mut self.updates, out);
+        } else {
+            out.append(&mut self.updates);
+        }
+    }
+
+    pub(super) fn audit(&self) -> QueueAudit {
+        QueueAudit {
+            taken: self.read + self.shed + self.messages as u64,
+            read: self.read,
+            shed: self.shed,
+            held: self.messages as u64,
+        }
+    }
+
+    pub(super) fn assert_invariants(&self) {
+        assert!(self.messages <= self.messages_max);
+        assert!(self.bytes <= self.bytes_max || self.messages == 1);
+        let messages = self.updates.iter().filter_map(|update| match update {
+            Update::Message(message) => Some(message.payload.len()),
+            Update::Missed(_) => None,
+        });
+        let (mut count, mut bytes) = (0, 0);
+        messages.for_each(|length| (count, bytes) = (count + 1, bytes + length));
+        assert_eq!((count, bytes), (self.messages, self.bytes));
+        assert!(self.updates.len() <= 2 * count + 1);
+        let begins_missed = matches!(self.updates.front(), Some(Update::Missed(_)));
+        assert!(self.missed == 0 || !begins_missed && count > 0);
+    }
+
+    #[cold]
+    fn shed(&mut self) -> u64 {
+        let mut shed = 0;
+        while self.messages > 1
+            && (self.messages > self.messages_max || self.bytes > self.bytes_max)
+        {
+            match self.updates.pop_front() {
+                Some(Update::Message(message)) => {
+                    self.bytes -= message.payload.len();
+                    self.messages -= 1;
+                    self.missed = self.missed.saturating_add(1);
+                    shed += 1;
+                }
+                Some(Update::Missed(number)) => self.missed = self.missed.saturating_add(number),
+                None => break,
+            }
+        }
+        if let Some(Update::Missed(number)) = self.updates.front() {
+            self.missed = self.missed.saturating_add(*number);
+            self.updates.pop_front();
+        }
+        self.shed += shed;
+        shed
+    }
+}

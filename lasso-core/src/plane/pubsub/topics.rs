@@ -1,0 +1,256 @@
+//! The topics that this node publishes on or is subscribed to, with their numbers.
+//!
+//! 1. A stream's number is given to one topic, once.
+//! 2. The numbers of a topic never go back, even when it was forgotten in between.
+//! 3. A topic is forgotten only to make room for another, and only while nobody is interested in it:
+//!    the one that was used longest ago.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::slab::{Place, Slab};
+use super::{Row, Source};
+use crate::node::ConnId;
+
+/// One topic.
+pub(super) struct Topic {
+    pub(super) name: Arc<str>,
+    /// Stands for the name in messages.
+    pub(super) stream: u32,
+    /// The newest number of the row of all.
+    pub(super) last_all: u64,
+    /// The newest number of this node's own row.
+    pub(super) last_own: u64,
+    /// Where the rows of new receivers begin: no row that ever was went further.
+    pub(super) rows_begin: u64,
+    /// This node as the source; `None` until somebody here gets a message of it.
+    pub(super) own: Option<Arc<Source>>,
+    /// Local subscribers, in the order in which they came.
+    pub(super) subscribers: Vec<Place>,
+    /// Peers that are or were interested, by their place.
+    pub(super) receivers: Vec<Receiver>,
+    /// How many of the receivers are not absent.
+    pub(super) present: usize,
+    /// Its neighbours among the idle topics, older and newer; `None` while it is not idle.
+    idle: Option<[Option<Place>; 2]>,
+}
+
+/// How far a peer's interest in a topic has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Interest {
+    /// It took it back, or its link is lost. Its row goes on, so that it can be told what it missed.
+    Absent,
+    /// It has asked; the answer is not yet on its way.
+    Asked,
+    /// It gets the messages.
+    Active,
+}
+
+/// A peer, as the receiver of a topic's messages.
+pub(super) struct Receiver {
+    pub(super) peer: Place,
+    pub(super) conn: ConnId,
+    pub(super) interest: Interest,
+    /// The newest number of its own row.
+    pub(super) last: u64,
+    /// By row, the newest messages that were dropped for it without a gap between them, of which it
+    /// was not told.
+    pub(super) dropped: [Option<(u64, u64)>; 2],
+}
+
+impl Topic {
+    pub(super) fn receiver(&mut self, peer: Place) -> Option<&mut Receiver> {
+        let at = self.position(peer).ok()?;
+        Some(&mut self.receivers[at])
+    }
+
+    pub(super) fn position(&self, peer: Place) -> Result<usize, usize> {
+        self.receivers
+            .binary_search_by_key(&peer, |known| known.peer)
+    }
+
+    /// Takes a peer out, whose next row begins behind this one.
+    pub(super) fn drop_receiver(&mut self, peer: Place) {
+        if let Ok(at) = self.position(peer) {
+            let receiver = self.receivers.remove(at);
+            self.present -= usize::from(receiver.interest != Interest::Absent);
+            self.rows_begin = self.rows_begin.max(receiver.last);
+        }
+    }
+
+    /// The highest number of any of its rows.
+    fn highest(&self) -> u64 {
+        let rows = self.receivers.iter().map(|receiver| receiver.last);
+        let own = [self.last_all, self.last_own, self.rows_begin];
+        rows.chain(own).max().unwrap_or(0)
+    }
+
+    fn is_wanted(&self) -> bool {
+        !self.subscribers.is_empty() || self.present > 0
+    }
+}
+
+impl Receiver {
+    /// Notes that a message was dropped for it; true when nothing was noted before.
+    pub(super) fn note_dropped(&mut self, row: Row, number: u64) -> bool {
+        let quiet = self.dropped == [None, None];
+        let noted = &mut self.dropped[row as usize];
+        match noted {
+            Some((_, to)) if *to + 1 == number => *to = number,
+            // What lies before a message that was sent shows by its number.
+            _ => *noted = Some((number, number)),
+        }
+        quiet
+    }
+}
+
+/// See the module's text.
+#[derive(Default)]
+pub(super) struct Topics {
+    slab: Slab<Topic>,
+    /// With a fixed hasher, and never walked through.
+    places: FxHashMap<Arc<str>, Place>,
+    /// Ends of the list of idle topics, oldest and newest.
+    idle: [Option<Place>; 2],
+    streams_given: u32,
+    /// Where the rows of new topics begin: no row of one that was forgotten went further.
+    rows_begin: u64,
+}
+
+impl Topics {
+    pub(super) fn find(&self, name: &str) -> Option<Place> {
+        self.places.get(name).copied()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Place, &Topic)> {
+        self.slab.iter()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Place, &mut Topic)> {
+        self.slab.iter_mut()
+    }
+
+    /// A new topic, idle; `None` when no stream is left for it.
+    pub(super) fn create(&mut self, name: &str) -> Option<Place> {
+        let stream = self.streams_given.checked_add(1)?;
+        self.streams_given = stream;
+        let name: Arc<str> = name.into();
+        let place = self.slab.insert(Topic {
+            name: name.clone(),
+            stream,
+            last_all: self.rows_begin,
+            last_own: self.rows_begin,
+            rows_begin: self.rows_begin,
+            own: None,
+            subscribers: Vec::new(),
+            receivers: Vec::new(),
+            present: 0,
+            idle: None,
+        });
+        self.places.insert(name, place);
+        self.settle(place);
+        Some(place)
+    }
+
+    /// Takes out the idle topic that was used longest ago.
+    pub(super) fn evict(&mut self) -> Option<(Place, Topic)> {
+        let place = self.idle[OLDER]?;
+        self.unlink(place);
+        let topic = self.slab.remove(place);
+        self.places.remove(&topic.name);
+        self.rows_begin = self.rows_begin.max(topic.highest());
+        Some((place, topic))
+    }
+
+    /// To be called when somebody became interested in it, or nobody is any more.
+    pub(super) fn settle(&mut self, place: Place) {
+        let topic = &self.slab[place];
+        match (topic.is_wanted(), topic.idle.is_some()) {
+            (true, true) => self.unlink(place),
+            (false, false) => self.link(place),
+            _ => {}
+        }
+    }
+
+    /// It is used now.
+    pub(super) fn touch(&mut self, place: Place) {
+        if self.slab[place].idle.is_some() && self.idle[NEWER] != Some(place) {
+            self.unlink(place);
+            self.link(place);
+        }
+    }
+
+    /// Puts it behind the newest idle topic.
+    fn link(&mut self, place: Place) {
+        let newest = self.idle[NEWER].replace(place);
+        self.slab[place].idle = Some([newest, None]);
+        match newest {
+            Some(newest) => self.neighbours(newest)[NEWER] = Some(place),
+            None => self.idle[OLDER] = Some(place),
+        }
+    }
+
+    fn unlink(&mut self, place: Place) {
+        let Some([older, newer]) = self.slab[place].idle.take() else {
+            return;
+        };
+        match older {
+            Some(older) => self.neighbours(older)[NEWER] = newer,
+            None => self.idle[OLDER] = newer,
+        }
+        match newer {
+            Some(newer) => self.neighbours(newer)[OLDER] = older,
+            None => self.idle[NEWER] = older,
+        }
+    }
+
+    fn neighbours(&mut self, place: Place) -> &mut [Option<Place>; 2] {
+        let idle = &mut self.slab[place].idle;
+        idle.as_mut().expect("a neighbour of an idle topic is idle")
+    }
+
+    pub(super) fn assert_invariants(&self) {
+        let (mut idle, mut at, mut before) = (0, self.idle[OLDER], None);
+        while let Some(place) = at {
+            let topic = &self.slab[place];
+            let [older, newer] = topic.idle.expect("in the list");
+            assert_eq!(older, before, "the list of idle topics holds together");
+            assert!(!topic.is_wanted(), "{} is idle, and wanted", topic.name);
+            (idle, at, before) = (idle + 1, newer, at);
+        }
+        assert_eq!(before, self.idle[NEWER]);
+        assert_eq!(self.places.len(), self.slab.len());
+        let mut unwanted = 0;
+        for (place, topic) in self.slab.iter() {
+            assert_eq!(self.find(&topic.name), Some(place));
+            unwanted += usize::from(!topic.is_wanted());
+            let present = topic.receivers.iter();
+            let present = present.filter(|known| known.interest != Interest::Absent);
+            assert_eq!(topic.present, present.count(), "{}", topic.name);
+            assert!(topic.receivers.is_sorted_by(|one, two| one.peer < two.peer));
+        }
+        assert_eq!(idle, unwanted, "every topic that nobody wants is idle");
+    }
+}
+
+impl core::ops::Index<Place> for Topics {
+    type Output = Topic;
+
+    fn index(&self, place: Place) -> &Topic {
+        &self.slab[place]
+    }
+}
+
+impl core::ops::IndexMut<Place> for Topics {
+    fn index_mut(&mut self, place: Place) -> &mut Topic {
+        &mut self.slab[place]
+    }
+}
+
+const OLDER: usize = 0;
+const NEWER: usize = 1;
