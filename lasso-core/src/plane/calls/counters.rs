@@ -80,7 +80,8 @@ impl CallCounters {
             CallError::Disconnected => &mut self.disconnected,
             CallError::Rejected(_) => &mut self.rejected,
             CallError::Malformed => &mut self.malformed,
-            CallError::TooLarge { .. } => &mut self.too_large,
+            // What cannot be encoded never comes here.
+            CallError::TooLarge { .. } | CallError::Unencodable(_) => &mut self.too_large,
         };
         *counter += how_many;
     }

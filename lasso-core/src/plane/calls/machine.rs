@@ -240,6 +240,13 @@ impl Calls {
         }
     }
 
+    /// The node has stopped: whoever waits for an outcome gets [`CallError::Disconnected`].
+    pub fn end(&mut self, fx: &mut Effects) {
+        for call in self.waiting.all() {
+            self.finish(call, Err(CallError::Disconnected), fx);
+        }
+    }
+
     /// The earliest deadline of a call that waits.
     pub fn deadline(&self) -> Option<Instant> {
         self.waiting.deadline()

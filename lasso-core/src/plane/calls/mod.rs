@@ -143,6 +143,26 @@ pub enum CallError {
         /// The bound.
         max: usize,
     },
+    /// The question cannot be written as bytes. The caller's fault; nothing was sent.
+    #[error("the question cannot be encoded: {0}")]
+    Unencodable(String),
+}
+
+impl CallError {
+    /// Its name, under which failures are counted: lower case, with underscores.
+    pub fn name(&self) -> &'static str {
+        match self {
+            CallError::NotConnected(_) => "not_connected",
+            CallError::Timeout => "timeout",
+            CallError::NoSuchMethod => "no_such_method",
+            CallError::Overloaded => "overloaded",
+            CallError::Disconnected => "disconnected",
+            CallError::Rejected(_) => "rejected",
+            CallError::Malformed => "malformed",
+            CallError::TooLarge { .. } => "too_large",
+            CallError::Unencodable(_) => "unencodable",
+        }
+    }
 }
 
 /// Why a method is not served. The caller's fault; nothing was changed.

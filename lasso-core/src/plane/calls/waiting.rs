@@ -173,10 +173,19 @@ impl Waiting {
     /// The calls without an outcome whose question went out on this connection, oldest first.
     pub(super) fn on(&self, conn: ConnId) -> Vec<CallId> {
         let asked = Asked::Peer(conn);
+        self.open(|own| own.asked == asked)
+    }
+
+    /// The calls without an outcome, oldest first.
+    pub(super) fn all(&self) -> Vec<CallId> {
+        self.open(|_| true)
+    }
+
+    fn open(&self, which: impl Fn(&Own) -> bool) -> Vec<CallId> {
         let mut ids: Vec<_> = self
             .calls
             .iter()
-            .filter(|(_, own)| own.asked == asked && own.outcome.is_none())
+            .filter(|(_, own)| own.outcome.is_none() && which(own))
             .map(|(&id, _)| CallId(id))
             .collect();
         ids.sort_unstable();

@@ -112,6 +112,13 @@ impl Hub {
         false
     }
 
+    /// The node has stopped: wakes every task that waits to read, since nothing comes any more.
+    pub(crate) fn end(&mut self, fx: &mut Effects) {
+        for (_, subscriber) in self.subscribers.iter_mut() {
+            fx.wakes.extend(subscriber.waker.take().map(Wake::Task));
+        }
+    }
+
     /// The body of a message's frame has come.
     ///
     /// # Errors

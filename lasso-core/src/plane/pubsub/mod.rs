@@ -136,6 +136,9 @@ pub enum PublishError {
     /// Sent to one node, to which no link stands.
     #[error("{0} is not connected")]
     NotConnected(NodeName),
+    /// The value cannot be written as bytes.
+    #[error("the message cannot be encoded: {0}")]
+    Unencodable(String),
 }
 
 /// Why there is no subscription. The caller's fault; nothing was changed.

@@ -333,3 +333,17 @@ fn a_call_to_this_node_is_served_here() {
     assert_eq!(one.calls.counters().late_answers, 1);
     assert_eq!(one.calls.serving(), 0);
 }
+
+#[test]
+fn at_the_end_of_the_node_whoever_waits_has_its_outcome() {
+    let (mut one, _) = pair();
+    one.calls.serve("echo").unwrap();
+    let there = one.call(at(0), 2, "echo").unwrap();
+    let here = one.call(at(0), 1, "echo").unwrap();
+    one.calls.end(&mut one.fx);
+    for call in [there, here] {
+        assert_eq!(one.outcome(call), Some(Err(CallError::Disconnected)));
+    }
+    assert_eq!(one.calls.waiting(), 0);
+    one.calls.assert_invariants();
+}
