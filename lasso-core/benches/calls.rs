@@ -8,8 +8,8 @@ use lasso_core::codec::split;
 use lasso_core::config::CallSettings;
 use lasso_core::name::NodeName;
 use lasso_core::node::ConnId;
-use lasso_core::plane::calls::{Calls, Outlet, Question};
-use lasso_core::plane::{Answer, Effects};
+use lasso_core::plane::calls::{Calls, Question};
+use lasso_core::plane::{Answer, Effects, Outlet};
 use lasso_core::time::Instant;
 
 fn main() {
@@ -21,6 +21,10 @@ fn main() {
 struct Last(Vec<u8>);
 
 impl Outlet for Last {
+    fn data(&mut self, _: ConnId, _: &[u8], _: &[u8], _: &mut Effects) -> Option<usize> {
+        unreachable!("calls have their own lane")
+    }
+
     fn calls(&mut self, _: ConnId, head: &[u8], payload: &[u8], _: &mut Effects) -> bool {
         self.0.clear();
         self.0.extend_from_slice(head);
@@ -28,9 +32,10 @@ impl Outlet for Last {
         true
     }
 
-    fn control(&mut self, _: ConnId, frame: &[u8], _: &mut Effects) {
+    fn control(&mut self, _: ConnId, frame: &[u8], _: &mut Effects) -> bool {
         self.0.clear();
         self.0.extend_from_slice(frame);
+        true
     }
 }
 

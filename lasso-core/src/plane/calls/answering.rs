@@ -168,6 +168,7 @@ impl Calls {
     ) {
         self.head.clear();
         wire::put_refused(&mut self.head, call, verdict);
-        out.control(conn, &self.head, fx);
+        let sent = out.control(conn, &self.head, fx);
+        self.counters.refusals_lost += u64::from(!sent);
     }
 }

@@ -44,6 +44,8 @@ pub struct CallCounters {
     pub requests_no_such_method: u64,
     /// Questions refused: as many are worked on as may.
     pub requests_overloaded: u64,
+    /// Refusals, of whatever kind, that the control lane did not take; whoever asked hears nothing.
+    pub refusals_lost: u64,
     /// Answers that were sent, or handed to this node itself.
     pub answers: u64,
     /// Answers replaced by a rejection, since they were larger than a message may be.

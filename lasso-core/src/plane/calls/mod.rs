@@ -21,9 +21,8 @@ use serde::{Deserialize, Serialize};
 pub use counters::CallCounters;
 pub use machine::Calls;
 
-use super::Effects;
+use super::{Effects, Outlet};
 use crate::name::NodeName;
-use crate::node::ConnId;
 use crate::time::Instant;
 
 /// Longest name of a method, in bytes.
@@ -41,16 +40,6 @@ pub struct Question<'a> {
     /// How long the answer may take; `None`: as long as
     /// [`CallSettings::timeout`](crate::config::CallSettings::timeout) says.
     pub timeout: Option<Duration>,
-}
-
-/// Where frames of calls go out.
-pub trait Outlet {
-    /// Puts a frame, `head` and then `payload`, into the calls lane; false when it is full or the
-    /// connection is gone, and then nothing was taken.
-    fn calls(&mut self, conn: ConnId, head: &[u8], payload: &[u8], fx: &mut Effects) -> bool;
-
-    /// Puts a small answer, a whole frame of kind [`REFUSED`](crate::codec::kind::REFUSED), into the control lane.
-    fn control(&mut self, conn: ConnId, frame: &[u8], fx: &mut Effects);
 }
 
 /// A call of this node that waits for its outcome.

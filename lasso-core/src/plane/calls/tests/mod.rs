@@ -16,6 +16,7 @@ use std::task::Wake as Wakes;
 use super::*;
 use crate::codec::{self, kind};
 use crate::config::CallSettings;
+use crate::node::ConnId;
 use crate::plane::Wake;
 
 const MESSAGE_MAX: usize = 4096;
@@ -37,6 +38,10 @@ struct Lanes {
 }
 
 impl Outlet for Lanes {
+    fn data(&mut self, _: ConnId, _: &[u8], _: &[u8], _: &mut Effects) -> Option<usize> {
+        unreachable!("calls have their own lane")
+    }
+
     fn calls(&mut self, conn: ConnId, head: &[u8], payload: &[u8], _: &mut Effects) -> bool {
         assert!(matches!(head[0], kind::CALL | kind::ANSWER));
         if !self.full {
@@ -45,9 +50,10 @@ impl Outlet for Lanes {
         !self.full
     }
 
-    fn control(&mut self, conn: ConnId, frame: &[u8], _: &mut Effects) {
+    fn control(&mut self, conn: ConnId, frame: &[u8], _: &mut Effects) -> bool {
         assert_eq!(frame[0], kind::REFUSED);
         self.control.push_back((conn, frame.to_vec()));
+        true
     }
 }
 
