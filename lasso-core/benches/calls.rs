@@ -21,10 +21,6 @@ fn main() {
 struct Last(Vec<u8>);
 
 impl Outlet for Last {
-    fn data(&mut self, _: ConnId, _: &[u8], _: &[u8], _: &mut Effects) -> Option<usize> {
-        unreachable!("calls have their own lane")
-    }
-
     fn calls(&mut self, _: ConnId, head: &[u8], payload: &[u8], _: &mut Effects) -> bool {
         self.0.clear();
         self.0.extend_from_slice(head);

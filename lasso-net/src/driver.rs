@@ -279,6 +279,7 @@ impl<P: Platform> Driver<P> {
                     let _ = self.shared.events.send(Arc::new(event));
                 }
                 Output::Notice(told) => notice::log(&told),
+                Output::Linked { .. } | Output::Plane(_) => {}
                 Output::Stopped => self.stopped = true,
             }
         }

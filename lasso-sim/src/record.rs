@@ -125,6 +125,14 @@ pub fn digest_input(digest: &mut Digest, input: &Input) {
             digest.word(7 << 56 | u64::from(query.0) << 8 | *family as u64);
             digest_answer(digest, answer);
         }
+        Input::Frame { conn, frame } => {
+            about(9, conn);
+            digest.bytes(format!("{frame:?}").as_bytes());
+        }
+        Input::Broken { conn, reason } => {
+            about(10, conn);
+            digest.bytes(reason.name().as_bytes());
+        }
         Input::Command(command) => {
             digest.word(8 << 56);
             digest.bytes(format!("{command:?}").as_bytes());

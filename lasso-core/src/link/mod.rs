@@ -65,6 +65,7 @@ use crate::time::Instant;
 
 pub use inbound::Inbound;
 pub use lanes::{LaneCount, LaneFull, LaneId, Lanes, Pushed, SharedLanes};
+pub(crate) use opening::BULK_HEAD_BYTES;
 pub use opening::Detached;
 pub use outbound::{Outbound, Outflow};
 

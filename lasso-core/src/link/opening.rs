@@ -84,7 +84,8 @@ impl Link {
         self.session = session.id;
         self.keys_bytes = session.held_bytes();
         let lanes = || SharedLanes::clone(&self.lanes);
-        let inbound = Inbound::new(session.opener, lanes(), self.message_bytes_max);
+        let largest = self.message_bytes_max + BULK_HEAD_BYTES;
+        let inbound = Inbound::new(session.opener, lanes(), largest);
         let outbound = Outbound::new(session.sealer, lanes());
         self.stage = Stage::Sealed(Box::new(Detached { inbound, outbound }));
     }
@@ -98,3 +99,6 @@ pub struct Detached {
     /// What goes.
     pub outbound: Outbound,
 }
+
+/// A message or call may be as large as the bound says, whatever its frame has in front of it.
+pub(crate) const BULK_HEAD_BYTES: usize = 512;

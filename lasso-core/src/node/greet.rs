@@ -304,6 +304,8 @@ impl Node {
         self.arm(id);
         self.mesh.linked(now, &theirs.name);
         self.drop_rivals(now, id, &theirs);
+        self.plane_link_up(id);
+        self.emit(Output::Linked { conn: id });
         let orders = if replaced {
             self.topology.session_replaced(now, &theirs)
         } else {
@@ -319,6 +321,10 @@ impl Node {
             return;
         };
         let decides = conn.peer().is_some_and(|name| self.identity.name < *name);
+        self.plane_link_down(standing);
+        let Some(conn) = self.conns.get_mut(&standing) else {
+            return;
+        };
         if decides {
             conn.phase = Phase::Retiring(now + self.config.settings.link.ask_timeout);
             self.arm(standing);
@@ -371,6 +377,7 @@ impl Node {
             return;
         }
         self.identity.incarnation = Incarnation(next);
+        self.plane.lock().renumbered(self.identity.incarnation);
         self.emit(Output::Notice(Notice::Renumbered {
             incarnation: Incarnation(next),
         }));

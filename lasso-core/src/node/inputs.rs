@@ -41,6 +41,7 @@ impl Node {
         self.on_found(now, found);
         let orders = self.topology.tick(now);
         self.obey(now, orders);
+        self.plane_tick(now);
         if self.topology.reconcile_due(now) {
             self.reconcile(now);
         }
@@ -238,7 +239,7 @@ impl Node {
         for event in events.drain(..) {
             match event {
                 LinkEvent::Frame(frame) => self.on_frame(now, id, frame),
-                LinkEvent::Text(text) => self.on_text(now, id, text),
+                LinkEvent::Text(text) => self.on_text(now, id, &text),
                 LinkEvent::Silent => {
                     let peer = self.conns.get(&id).and_then(|conn| conn.peer().cloned());
                     if let Some(peer) = peer
@@ -251,9 +252,7 @@ impl Node {
         }
     }
 
-    fn on_text(&mut self, _now: Instant, _id: ConnId, _text: bytes::Bytes) {}
-
-    fn on_frame(&mut self, now: Instant, id: ConnId, frame: Frame) {
+    pub(super) fn on_frame(&mut self, now: Instant, id: ConnId, frame: Frame) {
         // An earlier frame of the same bytes may have closed the connection.
         let Some(conn) = self.conns.get(&id) else {
             return;
@@ -306,7 +305,9 @@ impl Node {
                 let orders = self.topology.set_ready(now, ready);
                 self.obey(now, orders);
             }
+            Command::Plane(command) => self.on_plane_command(now, command),
             Command::Describe(description) => {
+                self.plane.lock().describe_self(&description);
                 let orders = self.topology.describe(now, description);
                 self.obey(now, orders);
             }
@@ -318,6 +319,7 @@ impl Node {
         for id in self.all_connections() {
             self.close(now, id, CloseReason::Left);
         }
+        self.plane_ends();
         self.stopped = true;
         self.emit(Output::Stopped);
     }

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::discovery::{Family, QueryId};
 use crate::event::{CloseReason, Notice, TopologyEvent};
+use crate::frame::Frame;
 use crate::name::Description;
+use crate::plane::{PlaneCommand, PlaneOutput};
 
 /// One connection, for as long as the process lives.
 ///
@@ -113,6 +115,20 @@ pub enum Input {
         /// With what.
         answer: DnsAnswer,
     },
+    /// A frame came on a link whose halves were taken out.
+    Frame {
+        /// On this connection.
+        conn: ConnId,
+        /// What it says.
+        frame: Frame,
+    },
+    /// What came on a link whose halves were taken out made no sense.
+    Broken {
+        /// On this connection.
+        conn: ConnId,
+        /// In which way.
+        reason: CloseReason,
+    },
     /// What the application wants.
     Command(Command),
 }
@@ -124,12 +140,14 @@ pub enum Command {
     SetReady(bool),
     /// The application describes itself anew.
     Describe(Description),
+    /// Publish, subscribe, call, answer.
+    Plane(PlaneCommand),
     /// Say goodbye to every peer and stop. The last output is [`Output::Stopped`].
     Leave,
 }
 
 /// What to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
     /// Ask for the addresses of a name, and answer with [`Input::Resolved`], once.
     Resolve {
@@ -163,6 +181,14 @@ pub enum Output {
         /// Why.
         reason: CloseReason,
     },
+    /// A connection is a link from now on. Whoever wants it faster takes its halves out, see
+    /// [`Node::detach`](super::Node::detach).
+    Linked {
+        /// Which one.
+        conn: ConnId,
+    },
+    /// Tell the application what it gets from the data plane.
+    Plane(PlaneOutput),
     /// Tell subscribers of the topology.
     Event(TopologyEvent),
     /// Tell the operator.

@@ -22,12 +22,15 @@ mod greet;
 mod inputs;
 mod io;
 mod ledger;
+mod messaging;
 mod renumbering;
 mod strangers;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -42,11 +45,13 @@ use crate::health::HealthReport;
 use crate::link::LinkEvent;
 use crate::mesh::{Mesh, Miss};
 use crate::name::{Basename, Identity, Incarnation, NodeName};
+use crate::plane::{Plane, SharedPlane};
 use crate::secure::ReplayGuard;
 use crate::time::{Instant, earliest};
 use crate::topology::{Coverage, Order, Topology};
 use conn::{Conn, Connecting, Phase};
 use ledger::Ledger;
+use messaging::Tags;
 use renumbering::Renumbering;
 use strangers::Strangers;
 use timers::Timers;
@@ -91,6 +96,8 @@ pub struct Node {
     topology: Topology,
     ledger: Ledger,
     renumbering: Renumbering,
+    plane: SharedPlane,
+    tags: Tags,
     /// A stall was told of and its deadline has not been served yet.
     stalled: bool,
     next_conn: u64,
@@ -119,11 +126,13 @@ impl Node {
             name: config.name.clone(),
             incarnation: Incarnation(unix_ms),
         };
+        let topology = Topology::new(&config);
+        let plane = Plane::new(&config, &identity, topology.description());
         let mut node = Node {
             basenames: config.basenames(),
             discovery: Discovery::new(&config),
             mesh: Mesh::new(config.settings.dial.clone(), config.name.clone(), mesh_seed),
-            topology: Topology::new(&config),
+            topology,
             identity,
             rng,
             connecting: BTreeMap::new(),
@@ -137,6 +146,8 @@ impl Node {
             timers: Timers::new(),
             ledger: Ledger::default(),
             renumbering: Renumbering::default(),
+            plane: Arc::new(Mutex::new(plane)),
+            tags: Tags::default(),
             stalled: false,
             next_conn: 0,
             next_ping: 0,
@@ -177,6 +188,8 @@ impl Node {
                 let found = self.discovery.answered(now, query, family, answer);
                 self.on_found(now, found);
             }
+            Input::Frame { conn, frame } => self.on_frame(now, conn, frame),
+            Input::Broken { conn, reason } => self.on_broken(now, conn, reason),
             Input::Command(command) => self.on_command(now, command),
         }
         if !self.stopped {
@@ -194,7 +207,11 @@ impl Node {
 
     /// When to call with [`Input::Tick`] at the latest; `None`: only when something happens.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.due
+        if self.stopped {
+            return None;
+        }
+        // The data plane may have been used without the node.
+        earliest(self.due, self.plane.lock().deadline())
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -298,8 +315,12 @@ impl Node {
                         self.send(now, conn, &Frame::Topology(frame));
                     }
                 }
-                Order::Event(event) => self.emit(Output::Event(event)),
+                Order::Event(event) => {
+                    self.plane_hears(&event);
+                    self.emit(Output::Event(event));
+                }
                 Order::Notice(notice) => self.emit(Output::Notice(notice)),
+                Order::Forgotten { name } => self.plane_forgets(&name),
                 Order::CloseLink { name } => {
                     if let Some(conn) = self.links.get(&name).copied() {
                         self.close(now, conn, CloseReason::Overlap);
@@ -392,6 +413,7 @@ impl Node {
         if let Some(name) = conn.peer()
             && self.links.get(name) == Some(&id)
         {
+            self.plane_link_down(id);
             self.unlinked(now, name, &reason, by_peer);
         }
         self.release_asking(now, conn.peer());

@@ -4,14 +4,416 @@
 //! It stands beside the control machinery of [`crate::node`]: a node tells it which links stand and
 //! who is there, and everything else, publish, deliver, call, answer, passes through it alone. It is
 //! a machine without IO like the rest; in the direct world a node drives it, in lasso-net the tasks
-//! of the links do.
+//! of the links do. Nobody holds its lock over cryptography or IO.
+//!
+//! 1. A frame goes only to nodes whose link stands, and a message only to those with a subscriber.
+//! 2. Nothing here waits: a lane that is full sheds, is counted, and the other side is told.
+//! 3. What was taken is delivered, shed or held; each is counted.
+//!
+//! What it does not do: it seals nothing and writes nothing, which is [`crate::link`]'s, and it does
+//! not know who should be there, which is [`crate::topology`]'s.
 
 pub mod calls;
+mod command;
 pub mod effects;
+mod links;
 mod outlet;
 pub mod pubsub;
+use core::task::Waker;
+use core::time::Duration;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 
-pub use calls::{Answer, CallError, CallId, GatherId, Gathered, Reject, Request, ServeId};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde::Serialize;
+
+pub use calls::{
+    Answer, CallCounters, CallError, CallId, GatherId, Gathered, Question, Reject, Request,
+    ServeError, ServeId,
+};
+pub use command::{PlaneCommand, PlaneOutput};
 pub use effects::{Effects, Wake};
 pub use outlet::Outlet;
-pub use pubsub::{Audience, Message, PublishError, Reach, SubscribeError, SubscriberId, Update};
+pub use pubsub::{
+    Audience, Message, PubSubCounters, PublishError, QueueAudit, Reach, Row, Source,
+    SubscribeError, SubscriberId, Update,
+};
+
+use crate::codec::{self, kind};
+use crate::config::NodeConfig;
+use crate::event::CloseReason;
+use crate::frame::Frame;
+use crate::link::{LaneCount, LaneId, SharedLanes};
+use crate::name::{Description, Identity, Incarnation, NodeName};
+use crate::node::ConnId;
+use crate::time::{Instant, earliest};
+use calls::Calls;
+use links::Links;
+use pubsub::Hub;
+
+/// A data plane, for all who publish, subscribe, call and answer.
+pub type SharedPlane = Arc<Mutex<Plane>>;
+
+/// What a data plane counts besides what its two halves count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct PlaneCounters {
+    /// Frames of connections that are no link, or no longer: normal in small numbers.
+    pub stray: u64,
+    /// Frames of kinds that this release does not know.
+    pub unknown: u64,
+}
+
+/// See the module's text.
+pub struct Plane {
+    hub: Hub,
+    calls: Calls,
+    links: Links,
+    /// Links with news for their peers that were not handed out yet.
+    untold: BTreeSet<ConnId>,
+    /// When they are looked at again.
+    tell_at: Option<Instant>,
+    counters: PlaneCounters,
+}
+
+impl Plane {
+    /// The data plane of a node.
+    pub fn new(config: &NodeConfig, me: &Identity, description: &Description) -> Plane {
+        let (settings, largest) = (&config.settings, config.settings.link.message_bytes_max);
+        Plane {
+            hub: Hub::new(&settings.pubsub, largest, me, description),
+            calls: Calls::new(&settings.calls, largest, me.name.clone()),
+            links: Links::default(),
+            untold: BTreeSet::new(),
+            tell_at: None,
+            counters: PlaneCounters::default(),
+        }
+    }
+
+    /// Subscribes to a topic, from now on: messages of other nodes come once they have heard of it.
+    /// `queue_max` bounds what may wait to be read, where it is not to be the node's setting.
+    ///
+    /// # Errors
+    /// [`SubscribeError`]; nothing was changed.
+    pub fn subscribe(
+        &mut self,
+        topic: &str,
+        queue_max: Option<usize>,
+        fx: &mut Effects,
+    ) -> Result<SubscriberId, SubscribeError> {
+        let id = self.hub.subscribe(topic, queue_max)?;
+        self.tell_all(fx);
+        Ok(id)
+    }
+
+    /// Ends a subscription; what it has not read is gone.
+    pub fn unsubscribe(&mut self, id: SubscriberId, fx: &mut Effects) {
+        self.hub.unsubscribe(id, fx);
+        self.tell_all(fx);
+    }
+
+    /// Moves all that waits for a subscriber to the end of `out`; true when that was anything. With
+    /// nothing there, `waker` is kept and woken once there is.
+    pub fn read(
+        &mut self,
+        id: SubscriberId,
+        waker: Option<&Waker>,
+        out: &mut VecDeque<Update>,
+    ) -> bool {
+        self.hub.read(id, waker, out)
+    }
+
+    /// Publishes; never waits. `unix_ms` is the wall clock, for the subscribers.
+    ///
+    /// # Errors
+    /// [`PublishError`]; nothing was sent.
+    pub fn publish(
+        &mut self,
+        now: Instant,
+        unix_ms: u64,
+        topic: &str,
+        payload: &Bytes,
+        audience: &Audience,
+        fx: &mut Effects,
+    ) -> Result<Reach, PublishError> {
+        let links = &mut self.links;
+        let send = |conn, head: &[u8], body: &[u8]| links.push(conn, LaneId::Data, head, body);
+        let published = self
+            .hub
+            .publish(unix_ms, topic, payload, audience, send, fx);
+        self.links.take_woken(fx);
+        if published.as_ref().is_ok_and(|reach| reach.shed > 0) {
+            self.tell_later(now);
+        }
+        published
+    }
+
+    /// Serves a method: calls of it come as [`Effects::requests`] from now on.
+    ///
+    /// # Errors
+    /// [`ServeError`]; nothing was changed.
+    pub fn serve(&mut self, method: &str) -> Result<Arc<str>, ServeError> {
+        self.calls.serve(method)
+    }
+
+    /// Serves a method no longer; calls under way may still be answered. False: nobody served it.
+    pub fn unserve(&mut self, method: &str) -> bool {
+        self.calls.unserve(method)
+    }
+
+    /// Calls a method of one node, which may be this one.
+    ///
+    /// # Errors
+    /// [`CallError`], where the outcome is known at once; the call has no other then.
+    pub fn call(
+        &mut self,
+        now: Instant,
+        to: &NodeName,
+        question: &Question<'_>,
+        fx: &mut Effects,
+    ) -> Result<CallId, CallError> {
+        self.calls.call(now, to, question, &mut self.links, fx)
+    }
+
+    /// The outcome of a call, once, and `None` before and after; before, `waker` is kept and woken
+    /// when it is there.
+    pub fn poll_call(
+        &mut self,
+        id: CallId,
+        waker: Option<&Waker>,
+    ) -> Option<Result<Bytes, CallError>> {
+        self.calls.poll_call(id, waker)
+    }
+
+    /// Nobody waits for this call any more.
+    pub fn cancel_call(&mut self, id: CallId) {
+        self.calls.cancel_call(id);
+    }
+
+    /// Calls a method of many nodes.
+    ///
+    /// # Errors
+    /// [`CallError::TooLarge`] or [`CallError::Overloaded`]; nobody was asked.
+    pub fn call_many(
+        &mut self,
+        now: Instant,
+        to: &[NodeName],
+        question: &Question<'_>,
+        fx: &mut Effects,
+    ) -> Result<GatherId, CallError> {
+        self.calls.call_many(now, to, question, &mut self.links, fx)
+    }
+
+    /// What a call to many gathered, as [`Plane::poll_call`].
+    pub fn poll_gather(&mut self, id: GatherId, waker: Option<&Waker>) -> Option<Gathered> {
+        self.calls.poll_gather(id, waker)
+    }
+
+    /// Nobody waits for this call to many any more.
+    pub fn cancel_gather(&mut self, id: GatherId) {
+        self.calls.cancel_gather(id);
+    }
+
+    /// A handler answers; its place is free again.
+    pub fn answer(&mut self, id: ServeId, answer: Answer, fx: &mut Effects) {
+        self.calls.answer(id, answer, &mut self.links, fx);
+    }
+
+    /// A link stands: from now on it carries what goes to that peer.
+    pub fn link_up(&mut self, conn: ConnId, peer: &Identity, lanes: SharedLanes, fx: &mut Effects) {
+        self.links.insert(conn, lanes);
+        self.hub.link_up(conn, peer);
+        self.calls.link_up(conn, &peer.name);
+        self.tell_all(fx);
+    }
+
+    /// A link is gone. Nothing happens for a connection that was none.
+    pub fn link_down(&mut self, conn: ConnId, fx: &mut Effects) {
+        if self.links.remove(conn) {
+            self.hub.link_down(conn);
+            self.calls.link_down(conn, fx);
+            self.untold.remove(&conn);
+        }
+    }
+
+    /// The membership changed.
+    pub fn members(&mut self, epoch: u64, joined: Option<&NodeName>, left: Option<&NodeName>) {
+        self.calls.members(epoch, joined, left);
+    }
+
+    /// A peer has said something of itself.
+    pub fn described(&mut self, name: &NodeName, description: &Description) {
+        self.hub
+            .described(name, &description.region, &description.roles);
+    }
+
+    /// A node is remembered no longer.
+    pub fn forgotten(&mut self, name: &NodeName) {
+        self.hub.forgotten(name);
+    }
+
+    /// This node says something else of itself.
+    pub fn describe_self(&mut self, description: &Description) {
+        self.hub.describe_self(description);
+    }
+
+    /// This node goes on under a higher incarnation.
+    pub fn renumbered(&mut self, incarnation: Incarnation) {
+        self.hub.renumbered(incarnation);
+    }
+
+    /// Takes frames that came on a link: whole ones, one after another.
+    ///
+    /// # Errors
+    /// [`CloseReason::Garbage`]: the connection is to be closed. What came before was taken.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        text: &Bytes,
+        fx: &mut Effects,
+    ) -> Result<(), CloseReason> {
+        if !self.links.contains(conn) {
+            self.counters.stray += 1;
+            return Ok(());
+        }
+        let mut at = 0;
+        while at < text.len() {
+            let (kind, length, rest) = codec::header(&text[at..]).ok_or(CloseReason::Garbage)?;
+            let start = text.len() - rest.len();
+            at = start + length;
+            if at > text.len() {
+                return Err(CloseReason::Garbage);
+            }
+            self.on_frame(now, conn, kind, text.slice(start..at), fx)
+                .map_err(|codec::Malformed| CloseReason::Garbage)?;
+        }
+        Ok(())
+    }
+
+    fn on_frame(
+        &mut self,
+        now: Instant,
+        conn: ConnId,
+        kind: u8,
+        body: Bytes,
+        fx: &mut Effects,
+    ) -> Result<(), codec::Malformed> {
+        match kind {
+            kind::MESSAGE => return self.hub.on_message(conn, body, fx),
+            kind::CALL => {
+                return self.calls.on_call(now, conn, body, &mut self.links, fx);
+            }
+            kind::ANSWER | kind::REFUSED => return self.calls.on_answer(conn, body, fx),
+            _ => {}
+        }
+        let frame = codec::RawFrame { kind, body: &body };
+        match codec::decode(frame)? {
+            Some(Frame::PubSub(frame)) => {
+                self.hub.on_frame(conn, frame, fx);
+                self.tell_all(fx);
+            }
+            _ => self.counters.unknown += 1,
+        }
+        Ok(())
+    }
+
+    /// Does what is due: calls whose time is over, news that had to wait.
+    pub fn tick(&mut self, now: Instant, fx: &mut Effects) {
+        self.calls.tick(now, fx);
+        if self.tell_at.is_some_and(|at| at <= now) {
+            self.tell_at = None;
+            self.tell_all(fx);
+            if !self.untold.is_empty() {
+                self.tell_later(now);
+            }
+        }
+    }
+
+    /// The node has stopped: every task that waits is woken, since nothing comes any more.
+    pub fn end(&mut self, fx: &mut Effects) {
+        self.hub.end(fx);
+        self.calls.end(fx);
+    }
+
+    /// When [`Plane::tick`] has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        earliest(self.calls.deadline(), self.tell_at)
+    }
+
+    fn tell_later(&mut self, now: Instant) {
+        self.tell_at.get_or_insert(now + TELL_INTERVAL);
+    }
+
+    /// Hands out the news that peers are to be told, as far as their control lanes are nearly empty.
+    fn tell_all(&mut self, fx: &mut Effects) {
+        while let Some(conn) = self.hub.noisy() {
+            self.untold.insert(conn);
+        }
+        let (hub, links) = (&mut self.hub, &mut self.links);
+        self.untold.retain(|conn| !tell(hub, links, *conn));
+        links.take_woken(fx);
+    }
+
+    /// What was counted.
+    pub fn counters(&self) -> (&PubSubCounters, &CallCounters, &PlaneCounters) {
+        (self.hub.counters(), self.calls.counters(), &self.counters)
+    }
+
+    /// What became of the messages for each subscriber, in the order in which they subscribed.
+    pub fn queues(&self) -> impl Iterator<Item = (SubscriberId, QueueAudit)> {
+        self.hub.audits()
+    }
+
+    /// What became of the bytes for one peer, by lane.
+    pub fn lane(&self, conn: ConnId, lane: LaneId) -> Option<LaneCount> {
+        self.links.count(conn, lane)
+    }
+
+    /// Calls of this node that wait, and calls of others that it works on.
+    pub fn calls_open(&self) -> (usize, usize) {
+        (self.calls.waiting(), self.calls.serving())
+    }
+
+    /// Holds what must always hold against what is; for tests and debug builds, since it looks at
+    /// everything.
+    ///
+    /// # Panics
+    /// When something does not hold: a bug.
+    pub fn assert_invariants(&self) {
+        self.hub.assert_invariants();
+        self.calls.assert_invariants();
+        assert!(self.untold.iter().all(|conn| self.links.contains(*conn)));
+    }
+}
+
+impl core::fmt::Debug for Plane {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Plane")
+            .field("links", &self.links)
+            .field("counters", &self.counters())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Tells one peer its news; false while some are left.
+fn tell(hub: &mut Hub, links: &mut Links, conn: ConnId) -> bool {
+    while hub.has_news(conn) {
+        if links.held(conn, LaneId::Control) > CONTROL_BYTES_BUSY {
+            return false;
+        }
+        let Some(news) = hub.next_news(conn) else {
+            break;
+        };
+        let mut frame = Vec::new();
+        codec::encode(&Frame::PubSub(news), &mut frame);
+        let _held = links.push(conn, LaneId::Control, &frame, &[]);
+    }
+    true
+}
+
+/// With more than this in a control lane, news wait: they can still be merged with later ones.
+const CONTROL_BYTES_BUSY: usize = 64 << 10;
+/// News that wait are looked at this often; also how long it takes until a receiver is told what was
+/// dropped on the way to it.
+const TELL_INTERVAL: Duration = Duration::from_millis(50);

@@ -86,6 +86,11 @@ pub enum Order {
     Event(TopologyEvent),
     /// Tell the operator.
     Notice(Notice),
+    /// A disconnected node is remembered no longer.
+    Forgotten {
+        /// Which one.
+        name: NodeName,
+    },
     /// Close the link to a node, and do not dial it for a while, so that every island is fully
     /// connected. Only with `prevent_overlapping_partitions`. The topology learns of it by
     /// [`Topology::link_down`] like of any other lost link.
@@ -222,7 +227,7 @@ impl Topology {
         self.views.down(now, name);
         self.checks.down(now, name);
         self.describing.stop(name, 0);
-        self.forget(now);
+        self.forget(now, &mut orders);
         let change = Change::NodeDisconnected {
             name: name.clone(),
             reason,
@@ -344,7 +349,7 @@ impl Topology {
         self.tick_checks(now, &mut orders);
         self.tick_describing(now, &mut orders);
         if self.roster.deadline().is_some_and(|at| at <= now) {
-            self.forget(now);
+            self.forget(now, &mut orders);
         }
         if self.watch.deadline().is_some_and(|at| at <= now) {
             orders.extend(self.look(now));
@@ -446,8 +451,9 @@ impl Topology {
         self.roster.get(name).is_some_and(Member::is_linked)
     }
 
-    fn forget(&mut self, now: Instant) {
+    fn forget(&mut self, now: Instant, orders: &mut Vec<Order>) {
         for name in self.roster.tick(now) {
+            orders.push(Order::Forgotten { name: name.clone() });
             self.views.forget(&name);
             self.watch.touch(now);
             self.counters.forgotten += 1;

@@ -437,6 +437,7 @@ impl DirectWorld {
             }
             Output::Event(event) => self.record.event(self.now, node, event),
             Output::Notice(notice) => self.record.notice(self.now, node, notice),
+            Output::Linked { .. } | Output::Plane(_) => {}
             Output::Stopped => self.process_ends(node, host::End::Stopped),
         }
     }

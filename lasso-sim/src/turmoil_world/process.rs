@@ -105,6 +105,8 @@ async fn software(launch: Arc<Mutex<Option<Launch>>>) -> turmoil::Result {
         match command {
             Command::SetReady(ready) => cluster.set_ready(ready),
             Command::Describe(description) => cluster.describe(description)?,
+            // Applications here use the handle.
+            Command::Plane(_) => {}
             Command::Leave => {
                 cluster.shutdown().await;
                 launch.state.lock().finished = true;

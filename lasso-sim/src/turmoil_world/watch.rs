@@ -104,10 +104,14 @@ impl Observer for Eye {
                 Input::Received { conn, .. } => {
                     watch.last_bytes.0.insert((self.node, *conn), now);
                 }
-                Input::Tick | Input::Resolved { .. } | Input::Written { .. } => {}
+                Input::Tick
+                | Input::Resolved { .. }
+                | Input::Written { .. }
+                | Input::Frame { .. } => {}
                 Input::Connected { .. }
                 | Input::Accepted { .. }
                 | Input::Closed { .. }
+                | Input::Broken { .. }
                 | Input::Command(_) => watch.changed = true,
             }
         });
@@ -139,6 +143,8 @@ impl Observer for Eye {
                 Output::Resolve { .. }
                 | Output::Dial { .. }
                 | Output::Send { .. }
+                | Output::Linked { .. }
+                | Output::Plane(_)
                 | Output::Stopped => {}
             }
         });

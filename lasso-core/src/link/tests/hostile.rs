@@ -353,7 +353,7 @@ fn a_member_that_breaks_the_protocol_loses_its_link() {
         ),
         (
             "announced beyond 16 MiB",
-            greeted(piece(1, 0, &[5, 0x81, 0x80, 0x80, 0x08])),
+            greeted(piece(1, 0, &[5, 0x81, 0x84, 0x80, 0x08])),
             Err(CloseReason::TooLarge),
         ),
     ] {

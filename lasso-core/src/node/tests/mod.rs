@@ -10,6 +10,8 @@ use super::*;
 
 use crate::discovery::{Family, QueryId};
 use crate::event::{Change, TopologyEvent};
+use crate::link::{Detached, Outflow};
+use crate::plane::{Effects, PlaneOutput};
 use crate::secure::{Cookie, Security};
 use crate::topology::NodeState;
 
@@ -33,6 +35,7 @@ enum Packet {
 }
 
 mod members;
+mod messaging;
 mod properties;
 
 struct World {
@@ -47,6 +50,13 @@ struct World {
     dns: DnsAnswer,
     events: Vec<Vec<TopologyEvent>>,
     notices: Vec<Vec<Notice>>,
+    /// What the data planes gave their applications.
+    given: Vec<Vec<PlaneOutput>>,
+    /// Whether the halves of links are taken out.
+    detaches: bool,
+    /// Links whose halves are to be taken out, and those of which they were.
+    linked: BTreeSet<(usize, ConnId)>,
+    taken: BTreeMap<(usize, ConnId), Detached>,
 }
 
 fn name(n: usize) -> NodeName {
@@ -85,6 +95,10 @@ impl World {
             },
             events: Vec::new(),
             notices: Vec::new(),
+            given: Vec::new(),
+            detaches: false,
+            linked: BTreeSet::new(),
+            taken: BTreeMap::new(),
         };
         for (n, config) in configs.into_iter().enumerate() {
             let seed = [n as u8 + 1; 32];
@@ -93,6 +107,7 @@ impl World {
             ));
             world.events.push(Vec::new());
             world.notices.push(Vec::new());
+            world.given.push(Vec::new());
         }
         world
     }
@@ -112,6 +127,84 @@ impl World {
         node.handle(self.now, input);
         while let Some(output) = self.nodes[n].as_mut().and_then(Node::poll_output) {
             self.output(n, output);
+        }
+        self.take_over(n);
+        self.flush(n);
+    }
+
+    /// Takes out the halves of links that came to stand.
+    fn take_over(&mut self, n: usize) {
+        let linked: Vec<ConnId> = self
+            .linked
+            .iter()
+            .filter(|(of, _)| *of == n && self.detaches)
+            .map(|(_, conn)| *conn)
+            .collect();
+        for conn in linked {
+            let Some(node) = &mut self.nodes[n] else {
+                return;
+            };
+            if let Some(halves) = node.detach(conn) {
+                self.linked.remove(&(n, conn));
+                self.taken.insert((n, conn), halves);
+            }
+        }
+    }
+
+    /// Sends what waits in links whose halves were taken out.
+    fn flush(&mut self, n: usize) {
+        let (mut records, mut finished) = (Vec::new(), Vec::new());
+        let own = self.taken.iter_mut().filter(|((of, _), _)| *of == n);
+        for ((_, conn), halves) in own {
+            let mut record = Vec::new();
+            loop {
+                match halves.outbound.poll(self.now, None, &mut record) {
+                    Outflow::Record => {
+                        records.push((*conn, Bytes::from(core::mem::take(&mut record))));
+                    }
+                    Outflow::Idle => break,
+                    Outflow::Finished => {
+                        finished.push(*conn);
+                        break;
+                    }
+                }
+            }
+        }
+        for (conn, bytes) in records {
+            if let Some(&(to, conn)) = self.ends.get(&(n, conn)) {
+                self.packets.push_back(Packet::Bytes { to, conn, bytes });
+            }
+        }
+        for conn in finished {
+            self.taken.remove(&(n, conn));
+            self.hang_up(n, conn);
+        }
+    }
+
+    /// Bytes for a link whose halves were taken out.
+    fn receive(&mut self, n: usize, conn: ConnId, bytes: &Bytes) {
+        let (Some(halves), Some(_)) = (self.taken.get_mut(&(n, conn)), &self.nodes[n]) else {
+            return;
+        };
+        let (mut events, mut fx) = (Vec::new(), Effects::default());
+        let received = halves.inbound.receive(self.now, bytes, &mut events);
+        for event in events {
+            match event {
+                LinkEvent::Frame(frame) => self.input(n, Input::Frame { conn, frame }),
+                LinkEvent::Text(text) => {
+                    let plane = self.node(n).plane().clone();
+                    let taken = plane.lock().receive(self.now, conn, &text, &mut fx);
+                    assert_eq!(taken, Ok(()));
+                }
+                LinkEvent::Silent => {}
+            }
+        }
+        if let Err(reason) = received {
+            self.input(n, Input::Broken { conn, reason });
+        }
+        if let Some(node) = &mut self.nodes[n] {
+            node.carry(fx);
+            self.input(n, Input::Tick);
         }
     }
 
@@ -153,7 +246,13 @@ impl World {
                     );
                 }
             }
+            // A half that was taken out has the last word.
+            Output::Close { conn, .. } if self.taken.contains_key(&(n, conn)) => {}
             Output::Close { conn, .. } => self.hang_up(n, conn),
+            Output::Linked { conn } => {
+                self.linked.insert((n, conn));
+            }
+            Output::Plane(given) => self.given[n].push(given),
             Output::Event(event) => self.events[n].push(event),
             Output::Notice(notice) => self.notices[n].push(notice),
             Output::Stopped => {}
@@ -203,6 +302,9 @@ impl World {
                 }
                 self.input(from, Input::Connected { conn });
             }
+            Packet::Bytes { to, conn, bytes } if self.taken.contains_key(&(to, conn)) => {
+                self.receive(to, conn, &bytes);
+            }
             Packet::Bytes { to, conn, bytes } => self.input(to, Input::Received { conn, bytes }),
             Packet::Closed { to, conn, error } => self.input(to, Input::Closed { conn, error }),
         }
@@ -242,6 +344,7 @@ impl World {
 
     fn crash(&mut self, n: usize) {
         self.nodes[n] = None;
+        self.taken.retain(|(of, _), _| *of != n);
         let ends: Vec<ConnId> = self
             .ends
             .keys()

@@ -109,9 +109,7 @@ impl Calls {
 
     /// What an answer says, within the bounds of what may be sent.
     fn verdict(&mut self, answer: Answer) -> Verdict {
-        let room = self
-            .message_bytes_max
-            .saturating_sub(wire::ANSWER_FIXED_MAX);
+        let room = self.message_bytes_max;
         match answer {
             Answer::Done(payload) => match at_most("the answer", payload.len(), room) {
                 Ok(()) => Verdict::Done(payload),

@@ -302,8 +302,8 @@ impl Calls {
             question.method.len(),
             METHOD_BYTES_MAX,
         )?;
-        let room = self.message_bytes_max.saturating_sub(wire::CALL_FIXED_MAX);
-        at_most("the question", question.payload.len(), room)?;
+        let most = self.message_bytes_max;
+        at_most("the question", question.payload.len(), most)?;
         if question.method.is_empty() {
             return Err(CallError::TooLarge {
                 what: "the name of a method",

@@ -85,7 +85,7 @@ impl Reject {
 }
 
 /// What a handler answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// The answer.
     Done(Bytes),

@@ -186,6 +186,8 @@ const MALFORMED: u8 = 4;
 const VARINT_BYTES_MAX: usize = 10;
 const CODE_BYTES: usize = 4;
 /// What stands before the payload of a call, at most: two numbers, and the method with its length.
-pub(super) const CALL_FIXED_MAX: usize = 2 * VARINT_BYTES_MAX + 1 + METHOD_BYTES_MAX;
-/// What stands before the payload of an answer, at most: a number and the status.
-pub(super) const ANSWER_FIXED_MAX: usize = VARINT_BYTES_MAX + 1;
+const CALL_FIXED_MAX: usize = 2 * VARINT_BYTES_MAX + 1 + METHOD_BYTES_MAX;
+const _: () = assert!(
+    CALL_FIXED_MAX <= crate::link::BULK_HEAD_BYTES,
+    "a link takes a call whose payload is as large as a message may be"
+);

@@ -62,7 +62,7 @@ pub(super) struct Subscriber {
 
 impl Hub {
     /// A hub without subscribers and peers. A payload may have so many bytes; the body of its frame
-    /// has up to [`MESSAGE_HEAD_BYTES_MAX`](super::MESSAGE_HEAD_BYTES_MAX) more.
+    /// has up to [`MESSAGE_HEAD_BYTES_MAX`](super::wire::MESSAGE_HEAD_BYTES_MAX) more.
     pub(crate) fn new(
         settings: &PubSubSettings,
         payload_bytes_max: usize,
@@ -179,12 +179,6 @@ impl Hub {
         for &place in &self.topics[topic].subscribers {
             self.subscribers[place].miss(missed, fx);
         }
-    }
-
-    /// True when the topic has a local subscriber.
-    pub(crate) fn has_subscribers(&self, topic: &str) -> bool {
-        let place = self.topics.find(topic);
-        place.is_some_and(|place| !self.topics[place].subscribers.is_empty())
     }
 
     /// What happened so far.

@@ -20,7 +20,6 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use hub::Hub;
 pub use queue::QueueAudit;
-pub(crate) use wire::MESSAGE_HEAD_BYTES_MAX;
 
 use crate::name::{Incarnation, Label, NodeName};
 

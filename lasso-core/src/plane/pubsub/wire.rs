@@ -105,6 +105,7 @@ const DIRECTED: u8 = 1;
 const CLOCK_BYTES: usize = 6;
 /// By so much the body of a message's frame may be longer than what was published.
 pub(crate) const MESSAGE_HEAD_BYTES_MAX: usize = 1 + 5 + 10 + CLOCK_BYTES;
+const _: () = assert!(MESSAGE_HEAD_BYTES_MAX <= crate::link::BULK_HEAD_BYTES);
 const FRAME_HEAD_BYTES_MAX: usize = codec::HEAD_BYTES_MAX + MESSAGE_HEAD_BYTES_MAX;
 
 #[cfg(test)]

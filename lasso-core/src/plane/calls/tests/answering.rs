@@ -92,7 +92,7 @@ fn an_answer_that_finds_the_lane_full_is_overloaded() {
 #[test]
 fn an_answer_larger_than_a_message_may_be_is_a_rejection_of_the_node() {
     let (mut one, mut two) = pair();
-    let most = MESSAGE_MAX - 11;
+    let most = MESSAGE_MAX;
     for bytes in [most, most + 1] {
         let call = one.call(at(0), 2, "echo").unwrap();
         carry(at(0), &mut one, &mut two);
@@ -104,7 +104,7 @@ fn an_answer_larger_than_a_message_may_be_is_a_rejection_of_the_node() {
             Err(CallError::Rejected(reject)) => {
                 assert_eq!(bytes, most + 1);
                 assert_eq!(reject.code, Reject::CODE_NODE);
-                let message = "the answer has 4086 bytes; at most 4085 are accepted";
+                let message = "the answer has 4097 bytes; at most 4096 are accepted";
                 assert_eq!(reject.message, message);
             }
             Err(other) => panic!("{other}"),

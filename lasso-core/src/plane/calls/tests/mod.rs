@@ -38,10 +38,6 @@ struct Lanes {
 }
 
 impl Outlet for Lanes {
-    fn data(&mut self, _: ConnId, _: &[u8], _: &[u8], _: &mut Effects) -> Option<usize> {
-        unreachable!("calls have their own lane")
-    }
-
     fn calls(&mut self, conn: ConnId, head: &[u8], payload: &[u8], _: &mut Effects) -> bool {
         assert!(matches!(head[0], kind::CALL | kind::ANSWER));
         if !self.full {

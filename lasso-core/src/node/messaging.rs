@@ -1,0 +1,269 @@
+//! How a node and its data plane work together: the node tells it which links stand and who is
+//! there, and, where it is driven by inputs and outputs alone, drives it.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use crate::event::{Change, CloseReason, TopologyEvent};
+use crate::link::{Detached, SharedLanes};
+use crate::name::NodeName;
+use crate::plane::{
+    CallId, Effects, GatherId, PlaneCommand, PlaneOutput, Question, SharedPlane, SubscriberId, Wake,
+};
+use crate::time::Instant;
+use crate::topology::Member;
+
+use super::{ConnId, Node, Output, Phase};
+
+/// Whose calls they are that this node made by command.
+#[derive(Debug, Default)]
+pub(super) struct Tags {
+    calls: BTreeMap<CallId, u64>,
+    gathers: BTreeMap<GatherId, u64>,
+}
+
+impl Node {
+    /// The data plane: publish, subscribe, call and answer there, without the node.
+    pub fn plane(&self) -> &SharedPlane {
+        &self.plane
+    }
+
+    /// Takes out both halves of a link, so that its bytes no longer pass through the node: what came
+    /// before must have been given to the node, and what the node said is to be sent before. From now
+    /// on frames for the node come by [`Input::Frame`](super::Input::Frame), and an error by
+    /// [`Input::Broken`](super::Input::Broken). `None`: the connection is no link, or no longer, or
+    /// outputs wait that are to be carried out before.
+    pub fn detach(&mut self, conn: ConnId) -> Option<Detached> {
+        if !self.outputs.is_empty() {
+            return None;
+        }
+        let conn = self.conns.get_mut(&conn)?;
+        if conn.phase != Phase::Linked {
+            return None;
+        }
+        conn.link.detach()
+    }
+
+    pub(super) fn plane_link_up(&mut self, id: ConnId) {
+        let Some(conn) = self.conns.get(&id) else {
+            return;
+        };
+        let Some(hello) = &conn.hello else { return };
+        let (mut fx, lanes) = (Effects::default(), SharedLanes::clone(conn.link.lanes()));
+        let mut plane = self.plane.lock();
+        plane.link_up(id, &hello.identity, lanes, &mut fx);
+        // A link that took another one's place: the peer was described before.
+        if let Some(description) = self
+            .topology
+            .member(&hello.identity.name)
+            .map(Member::description)
+        {
+            plane.described(&hello.identity.name, description);
+        }
+        drop(plane);
+        self.carry(fx);
+    }
+
+    pub(super) fn plane_link_down(&mut self, id: ConnId) {
+        let mut fx = Effects::default();
+        self.plane.lock().link_down(id, &mut fx);
+        self.carry(fx);
+    }
+
+    /// Tells the data plane what subscribers of the topology hear.
+    pub(super) fn plane_hears(&mut self, event: &TopologyEvent) {
+        let mut plane = self.plane.lock();
+        match &event.change {
+            Change::NodeConnected { name, .. } => plane.members(event.epoch, Some(name), None),
+            Change::NodeDisconnected { name, .. } => plane.members(event.epoch, None, Some(name)),
+            Change::NodeIdentified { name, description } => {
+                plane.described(name, description);
+                plane.members(event.epoch, None, None);
+            }
+            Change::HealthUpdate { .. } => plane.members(event.epoch, None, None),
+        }
+    }
+
+    pub(super) fn plane_forgets(&mut self, name: &NodeName) {
+        self.plane.lock().forgotten(name);
+    }
+
+    pub(super) fn plane_ends(&mut self) {
+        let mut fx = Effects::default();
+        self.plane.lock().end(&mut fx);
+        self.carry(fx);
+    }
+
+    pub(super) fn plane_tick(&mut self, now: Instant) {
+        let mut plane = self.plane.lock();
+        if plane.deadline().is_some_and(|due| due <= now) {
+            let mut fx = Effects::default();
+            plane.tick(now, &mut fx);
+            drop(plane);
+            self.carry(fx);
+        }
+    }
+
+    /// Frames of the data plane came on a connection whose halves are still here.
+    pub(super) fn on_text(&mut self, now: Instant, id: ConnId, text: &Bytes) {
+        let linked = |conn: &super::Conn| conn.phase == Phase::Linked;
+        if !self.conns.get(&id).is_some_and(|conn| linked(conn)) {
+            return;
+        }
+        let mut fx = Effects::default();
+        let received = self.plane.lock().receive(now, id, text, &mut fx);
+        self.carry(fx);
+        if let Err(reason) = received {
+            self.close(now, id, reason);
+        }
+    }
+
+    /// What a taken-out half could not make sense of.
+    pub(super) fn on_broken(&mut self, now: Instant, id: ConnId, reason: CloseReason) {
+        self.close(now, id, reason);
+    }
+
+    /// Carries out what the data plane wants.
+    pub(super) fn carry(&mut self, fx: Effects) {
+        for wake in fx.wakes {
+            match wake {
+                Wake::Task(waker) => waker.wake(),
+                Wake::Link(conn) => {
+                    self.dirty.insert(conn);
+                }
+                Wake::Subscriber(id) => {
+                    self.emit(Output::Plane(PlaneOutput::Readable { id }));
+                }
+                Wake::Call(id) => self.on_answered(id),
+                Wake::Gather(id) => self.on_gathered(id),
+            }
+        }
+        for request in fx.requests {
+            self.emit(Output::Plane(PlaneOutput::Request(request)));
+        }
+    }
+
+    fn on_answered(&mut self, id: CallId) {
+        let Some(tag) = self.tags.calls.remove(&id) else {
+            return;
+        };
+        let polled = self.plane.lock().poll_call(id, None);
+        if let Some(outcome) = polled {
+            self.emit(Output::Plane(PlaneOutput::Answered { tag, outcome }));
+        }
+    }
+
+    fn on_gathered(&mut self, id: GatherId) {
+        let Some(tag) = self.tags.gathers.remove(&id) else {
+            return;
+        };
+        let polled = self.plane.lock().poll_gather(id, None);
+        if let Some(gathered) = polled {
+            let gathered = Ok(gathered);
+            self.emit(Output::Plane(PlaneOutput::Gathered { tag, gathered }));
+        }
+    }
+
+    pub(super) fn on_plane_command(&mut self, now: Instant, command: PlaneCommand) {
+        let mut fx = Effects::default();
+        match command {
+            PlaneCommand::Subscribe {
+                tag,
+                topic,
+                queue_max,
+            } => {
+                let result = self.plane.lock().subscribe(&topic, queue_max, &mut fx);
+                self.emit(Output::Plane(PlaneOutput::Subscribed { tag, result }));
+            }
+            PlaneCommand::Unsubscribe { id } => self.plane.lock().unsubscribe(id, &mut fx),
+            PlaneCommand::Read { id } => self.on_read(id),
+            PlaneCommand::Publish {
+                tag,
+                topic,
+                payload,
+                audience,
+                unix_ms,
+            } => {
+                let mut plane = self.plane.lock();
+                let result = plane.publish(now, unix_ms, &topic, &payload, &audience, &mut fx);
+                drop(plane);
+                self.emit(Output::Plane(PlaneOutput::Published { tag, result }));
+            }
+            PlaneCommand::Serve { method } => {
+                // A method that is served already stays served.
+                let _served = self.plane.lock().serve(&method);
+            }
+            PlaneCommand::Unserve { method } => {
+                self.plane.lock().unserve(&method);
+            }
+            PlaneCommand::Answer { id, answer } => self.plane.lock().answer(id, answer, &mut fx),
+            PlaneCommand::Call { .. } | PlaneCommand::CallMany { .. } => {
+                self.on_call_command(now, command, &mut fx);
+            }
+        }
+        self.carry(fx);
+    }
+
+    fn on_read(&mut self, id: SubscriberId) {
+        let mut updates = VecDeque::new();
+        self.plane.lock().read(id, None, &mut updates);
+        let updates = updates.into();
+        self.emit(Output::Plane(PlaneOutput::Read { id, updates }));
+    }
+
+    fn on_call_command(&mut self, now: Instant, command: PlaneCommand, fx: &mut Effects) {
+        match command {
+            PlaneCommand::Call {
+                tag,
+                to,
+                method,
+                payload,
+                timeout,
+            } => {
+                let mut plane = self.plane.lock();
+                let called = plane.call(now, &to, &question(&method, &payload, timeout), fx);
+                drop(plane);
+                match called {
+                    Ok(id) => {
+                        self.tags.calls.insert(id, tag);
+                    }
+                    Err(error) => {
+                        let outcome = Err(error);
+                        self.emit(Output::Plane(PlaneOutput::Answered { tag, outcome }));
+                    }
+                }
+            }
+            PlaneCommand::CallMany {
+                tag,
+                to,
+                method,
+                payload,
+                timeout,
+            } => {
+                let mut plane = self.plane.lock();
+                let called = plane.call_many(now, &to, &question(&method, &payload, timeout), fx);
+                drop(plane);
+                match called {
+                    Ok(id) => {
+                        self.tags.gathers.insert(id, tag);
+                    }
+                    Err(error) => {
+                        let gathered = Err(error);
+                        self.emit(Output::Plane(PlaneOutput::Gathered { tag, gathered }));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn question<'a>(method: &'a str, payload: &'a Bytes, timeout: Option<Duration>) -> Question<'a> {
+    Question {
+        method,
+        payload,
+        timeout,
+    }
+}

@@ -1,0 +1,75 @@
+//! The lanes of the links that stand, as the data plane fills them.
+
+use hashbrown::HashMap;
+use rustc_hash::FxBuildHasher;
+
+use super::{Effects, Outlet, Wake};
+use crate::link::{LaneCount, LaneId, Pushed, SharedLanes};
+use crate::node::ConnId;
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    lanes: HashMap<ConnId, SharedLanes, FxBuildHasher>,
+    /// Whom the frames since [`Links::take_woken`] have woken.
+    woken: Vec<Wake>,
+}
+
+impl Links {
+    pub(super) fn insert(&mut self, conn: ConnId, lanes: SharedLanes) {
+        self.lanes.insert(conn, lanes);
+    }
+
+    pub(super) fn remove(&mut self, conn: ConnId) -> bool {
+        self.lanes.remove(&conn).is_some()
+    }
+
+    pub(super) fn contains(&self, conn: ConnId) -> bool {
+        self.lanes.contains_key(&conn)
+    }
+
+    pub(super) fn held(&self, conn: ConnId, id: LaneId) -> usize {
+        let lanes = self.lanes.get(&conn);
+        lanes.map_or(0, |lanes| lanes.lock().held(id))
+    }
+
+    pub(super) fn count(&self, conn: ConnId, id: LaneId) -> Option<LaneCount> {
+        self.lanes.get(&conn).map(|lanes| lanes.lock().count(id))
+    }
+
+    /// Appends a frame, given in two parts, to a lane: bytes that it holds now, or `None` when it is
+    /// full or the link is gone.
+    pub(super) fn push(
+        &mut self,
+        conn: ConnId,
+        id: LaneId,
+        head: &[u8],
+        body: &[u8],
+    ) -> Option<usize> {
+        let mut lanes = self.lanes.get(&conn)?.lock();
+        match lanes.push(id, head, body).ok()? {
+            Pushed::Queued => {}
+            Pushed::Woke(Some(waker)) => self.woken.push(Wake::Task(waker)),
+            Pushed::Woke(None) => self.woken.push(Wake::Link(conn)),
+        }
+        Some(lanes.held(id))
+    }
+
+    pub(super) fn take_woken(&mut self, fx: &mut Effects) {
+        fx.wakes.append(&mut self.woken);
+    }
+}
+
+impl Outlet for Links {
+    fn calls(&mut self, conn: ConnId, head: &[u8], payload: &[u8], fx: &mut Effects) -> bool {
+        let taken = self.push(conn, LaneId::Calls, head, payload).is_some();
+        self.take_woken(fx);
+        taken
+    }
+
+    fn control(&mut self, conn: ConnId, frame: &[u8], fx: &mut Effects) -> bool {
+        let taken = self.push(conn, LaneId::Control, frame, &[]).is_some();
+        self.take_woken(fx);
+        taken
+    }
+}
