@@ -8,6 +8,7 @@ pub mod frame;
 pub mod health;
 pub mod link;
 pub mod mesh;
+pub mod metrics;
 pub mod name;
 pub mod node;
 pub mod plane;

@@ -11,6 +11,7 @@ pub mod dns;
 mod driver;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod metrics;
 mod notice;
 pub mod responder;
 pub mod seam;

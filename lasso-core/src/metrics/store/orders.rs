@@ -1,0 +1,72 @@
+//! What goes into a store and what comes out of it.
+
+use std::sync::Arc;
+
+use super::entry::Entry;
+use crate::name::NodeName;
+use crate::plane::CallError;
+
+/// A refresh that is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RefreshId(pub u64);
+
+/// An order to gather a key's value from all responding nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refresh<K> {
+    /// What to finish it under.
+    pub id: RefreshId,
+    /// What to gather.
+    pub key: K,
+}
+
+/// What a refresh has brought.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gathered<V> {
+    /// The merged value of this node and of those that answered; nothing when there is none.
+    pub value: Option<V>,
+    /// Other nodes that answered.
+    pub answered: usize,
+    /// Other nodes that were asked and did not answer, and why.
+    pub failed: Vec<(NodeName, CallError)>,
+    /// Nodes that there should be: the topology's `expected`.
+    pub total: usize,
+}
+
+impl<V> Gathered<V> {
+    /// Nobody but this node answered though others were asked, or there is no value at all.
+    pub(super) fn has_failed(&self) -> bool {
+        self.value.is_none() || (self.answered == 0 && !self.failed.is_empty())
+    }
+}
+
+/// What readers are to see from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change<K, V> {
+    /// This, in place of what there was under that key.
+    Publish(K, Arc<Entry<V>>),
+    /// Nothing under that key.
+    Withdraw(K),
+}
+
+/// What a store has done, as numbers that only grow.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoreCounters {
+    /// Refreshes that were started.
+    pub started: u64,
+    /// Refreshes that brought a value.
+    pub finished: u64,
+    /// Refreshes that failed, those that were given up included.
+    pub failed: u64,
+    /// Refreshes that nobody finished in time.
+    pub given_up: u64,
+    /// Results of refreshes that had been given up; they were dropped.
+    pub late: u64,
+    /// Results of an older generation; they were shown as stale and gathered again.
+    pub overtaken: u64,
+    /// Keys that gave way to another.
+    pub evicted: u64,
+    /// Keys that found no place, as all others were being refreshed.
+    pub refused: u64,
+    /// Values that were dropped for their age.
+    pub dropped: u64,
+}
