@@ -305,6 +305,16 @@ impl World {
                 .into_iter()
                 .for_each(|end| self.sides[end].link_down(conn));
         }
+        // Nothing waits on a lost link.
+        let [a, b] = ends(pair);
+        for nth in 0..self.calls.len() {
+            let call = &self.calls[nth];
+            let between = [(a, b), (b, a)].map(|(from, to)| (from, vec![to as u8 + 1]));
+            if !call.over && between.contains(&(call.node, call.to.clone())) {
+                self.take(nth);
+                assert!(self.calls[nth].over, "it waits for a link that is lost");
+            }
+        }
     }
 
     fn link(&mut self, pair: usize) {
