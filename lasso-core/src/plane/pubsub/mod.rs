@@ -9,6 +9,8 @@ mod queue;
 mod sessions;
 mod slab;
 mod streams;
+#[cfg(test)]
+mod tests;
 mod topics;
 mod wire;
 

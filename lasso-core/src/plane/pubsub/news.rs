@@ -122,8 +122,8 @@ fn takes(room: &mut usize, bytes: usize) -> bool {
 /// Bytes for the entries of a frame: with heads, names of fields and lengths of lists 16 KiB.
 const ROOM: usize = (16 << 10) - 64;
 /// What MessagePack puts before a topic.
-const TOPIC_HEAD_BYTES: usize = 3;
+pub(super) const TOPIC_HEAD_BYTES: usize = 3;
 /// Most bytes of an answer but for its topic: names of fields, heads and numbers.
-const STREAM_BYTES: usize = 70;
+pub(super) const STREAM_BYTES: usize = 70;
 /// Most bytes of a range.
-const RANGE_BYTES: usize = 60;
+pub(super) const RANGE_BYTES: usize = 60;

@@ -183,6 +183,14 @@ impl Streams {
         self.by_topic.keys().copied()
     }
 
+    /// How far the rows of a topic have come, and under which stream.
+    #[cfg(test)]
+    pub(super) fn seen(&self, topic: Place) -> Option<(u32, [u64; 2])> {
+        let stream = self.by_topic.get(&topic)?;
+        let rows = self.by_stream[stream].rows;
+        Some((*stream, rows.map(|row| row.last)))
+    }
+
     pub(super) fn assert_invariants(&self) {
         assert_eq!(self.by_topic.len(), self.by_stream.len());
         for (topic, stream) in &self.by_topic {
