@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use hub::Hub;
 pub use queue::QueueAudit;
+#[cfg(test)]
+pub(crate) use wire::tests::message_vector;
 
 use crate::name::{Incarnation, Label, NodeName};
 

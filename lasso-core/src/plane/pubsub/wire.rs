@@ -109,10 +109,21 @@ const _: () = assert!(MESSAGE_HEAD_BYTES_MAX <= crate::link::BULK_HEAD_BYTES);
 const FRAME_HEAD_BYTES_MAX: usize = codec::HEAD_BYTES_MAX + MESSAGE_HEAD_BYTES_MAX;
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// The message of the test vectors in `docs/protocol.md`.
+    pub(crate) fn message_vector() -> Vec<u8> {
+        let head = MessageHead {
+            stream: 300,
+            row: Row::Directed,
+            number: 5,
+            unix_ms: 1_769_248_800_123,
+        };
+        [encode(&head, 2).as_slice(), b"hi"].concat()
+    }
 
     proptest! {
         #[test]
