@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use lasso_core::health::HealthStatus;
 use lasso_core::node::{LinkInfo, Node};
+use lasso_core::plane::PlaneCounters;
+use lasso_core::plane::calls::CallCounters;
+use lasso_core::plane::pubsub::PubSubCounters;
 use lasso_core::time::Instant;
 
 use crate::world::{MemberView, NodeView, PartitionView};
@@ -68,32 +71,96 @@ pub fn links(node: &Node, boot: Instant) -> Vec<LinkInfo> {
         .collect()
 }
 
+/// Every counter of a node, by name.
+type Count = fn(&Node) -> u64;
+
+const COUNTS: &[(&str, Count)] = &[
+    ("dials", |node| node.counters().dials),
+    ("accepts", |node| node.counters().accepts),
+    ("links", |node| node.counters().links),
+    ("links_replaced", |node| node.counters().links_replaced),
+    ("stale_inputs", |node| node.counters().stale_inputs),
+    ("stalls", |node| node.counters().stalls),
+    ("notices_held", |node| node.counters().notices_held),
+    ("connected", |node| node.topology().counters().connected),
+    ("disconnected", |node| {
+        node.topology().counters().disconnected
+    }),
+    ("checks_sent", |node| node.topology().counters().checks_sent),
+    ("checks_passed", |node| {
+        node.topology().counters().checks_passed
+    }),
+    ("checks_failed", |node| {
+        node.topology().counters().checks_failed
+    }),
+    ("late_answers", |node| {
+        node.topology().counters().late_answers
+    }),
+    ("descriptions_failed", |node| {
+        node.topology().counters().descriptions_failed
+    }),
+    ("frames_refused", |node| {
+        node.topology().counters().frames_refused
+    }),
+    ("stale_incarnations", |node| {
+        node.topology().counters().stale_incarnations
+    }),
+    ("differences", |node| node.topology().counters().differences),
+    ("forgotten", |node| node.topology().counters().forgotten),
+    ("flaps", |node| node.topology().counters().flaps),
+    ("lookups", |node| node.discovery().counters().lookups),
+    ("lookup_failures", |node| {
+        node.discovery().counters().failures
+    }),
+    ("lookups_truncated", |node| {
+        node.discovery().counters().truncated
+    }),
+    ("candidates_forgotten", |node| {
+        node.discovery().counters().forgotten
+    }),
+];
+
+/// Every counter of a node's data plane, by name.
+type PlaneCount = fn(&PubSubCounters, &CallCounters, &PlaneCounters) -> u64;
+
+const PLANE_COUNTS: &[(&str, PlaneCount)] = &[
+    ("messages_published", |topics, _, _| topics.published),
+    ("messages_sent", |topics, _, _| topics.sent),
+    ("messages_shed", |topics, _, _| topics.shed),
+    ("messages_received", |topics, _, _| topics.received),
+    ("messages_delivered", |topics, _, _| topics.delivered),
+    ("messages_overflowed", |topics, _, _| topics.overflowed),
+    ("messages_missed", |topics, _, _| topics.missed),
+    ("messages_unwanted", |topics, _, _| topics.unwanted),
+    ("messages_stale", |topics, _, _| topics.stale),
+    ("interest_refused", |topics, _, _| topics.interest_refused),
+    ("topics_forgotten", |topics, _, _| topics.topics_forgotten),
+    ("calls_started", |_, calls, _| calls.started),
+    ("calls_answered", |_, calls, _| calls.answered),
+    ("calls_late_answers", |_, calls, _| calls.late_answers),
+    ("calls_stray_answers", |_, calls, _| calls.stray_answers),
+    ("requests", |_, calls, _| calls.requests),
+    ("requests_overloaded", |_, calls, _| {
+        calls.requests_overloaded
+    }),
+    ("answers_shed", |_, calls, _| calls.answers_shed),
+    ("answers_nowhere", |_, calls, _| calls.answers_nowhere),
+    ("plane_stray", |_, _, plane| plane.stray),
+    ("plane_unknown", |_, _, plane| plane.unknown),
+];
+
+/// The names of all counters.
+pub fn counter_names() -> impl Iterator<Item = &'static str> {
+    let plane = PLANE_COUNTS.iter().map(|(name, _)| *name);
+    COUNTS.iter().map(|(name, _)| *name).chain(plane)
+}
+
 fn counters(node: &Node) -> BTreeMap<&'static str, u64> {
-    let (own, topology) = (node.counters(), node.topology().counters());
-    let discovery = node.discovery().counters();
-    BTreeMap::from([
-        ("dials", own.dials),
-        ("accepts", own.accepts),
-        ("links", own.links),
-        ("links_replaced", own.links_replaced),
-        ("stale_inputs", own.stale_inputs),
-        ("stalls", own.stalls),
-        ("notices_held", own.notices_held),
-        ("connected", topology.connected),
-        ("disconnected", topology.disconnected),
-        ("checks_sent", topology.checks_sent),
-        ("checks_passed", topology.checks_passed),
-        ("checks_failed", topology.checks_failed),
-        ("late_answers", topology.late_answers),
-        ("descriptions_failed", topology.descriptions_failed),
-        ("frames_refused", topology.frames_refused),
-        ("stale_incarnations", topology.stale_incarnations),
-        ("differences", topology.differences),
-        ("forgotten", topology.forgotten),
-        ("flaps", topology.flaps),
-        ("lookups", discovery.lookups),
-        ("lookup_failures", discovery.failures),
-        ("lookups_truncated", discovery.truncated),
-        ("candidates_forgotten", discovery.forgotten),
-    ])
+    let plane = node.plane();
+    let plane = plane.lock();
+    let (topics, calls, own) = plane.counters();
+    let counts = COUNTS.iter().map(|(name, count)| (*name, count(node)));
+    let of_plane = PLANE_COUNTS.iter();
+    let of_plane = of_plane.map(|(name, count)| (*name, count(topics, calls, own)));
+    counts.chain(of_plane).collect()
 }

@@ -1,5 +1,6 @@
 //! Scenarios for lasso clusters: a language, the worlds in which it runs, and a tool.
 
+pub mod app;
 pub mod checks;
 pub mod direct;
 pub mod fabric;

@@ -5,9 +5,11 @@ use core::fmt;
 use core::net::IpAddr;
 
 use lasso_core::event::{Change, Notice, TopologyEvent};
-use lasso_core::node::{ConnId, DnsAnswer, Input};
+use lasso_core::node::{Command, ConnId, DnsAnswer, Input};
+use lasso_core::plane::PlaneCommand;
 use lasso_core::time::Instant;
 
+use crate::app::{AppLog, Outcome, Saw};
 use crate::scenario::{NodeId, NodeSpec};
 use crate::trace::{Digest, Trace};
 use crate::world::Timed;
@@ -20,6 +22,7 @@ pub struct Record {
     keys: Vec<String>,
     events: Vec<Vec<Timed<TopologyEvent>>>,
     notices: Vec<Vec<Timed<Notice>>>,
+    apps: Vec<AppLog>,
     keep: bool,
 }
 
@@ -31,6 +34,7 @@ impl Record {
             keys: nodes.iter().map(|spec| spec.key.clone()).collect(),
             events: vec![Vec::new(); nodes.len()],
             notices: vec![Vec::new(); nodes.len()],
+            apps: vec![AppLog::default(); nodes.len()],
             keep: true,
         }
     }
@@ -75,6 +79,31 @@ impl Record {
             at: now,
             what: notice,
         });
+    }
+
+    /// The application of a node begins anew.
+    pub fn new_life(&mut self, node: NodeId) {
+        self.apps[node.index()].new_life();
+    }
+
+    /// The application of a node has seen something. What is rare has a line; what comes by the
+    /// thousand is mixed into the digest only.
+    pub fn saw(&mut self, now: Instant, node: NodeId, saw: &Saw) {
+        let digest = self.trace.digest();
+        digest.word(now.as_nanos() << 10 | u64::from(node.0 & 0x3ff));
+        digest_saw(digest, saw);
+        if !self.keep {
+            return;
+        }
+        if is_rare(saw) {
+            self.line(now, node, format_args!("{}", Seen(saw)));
+        }
+        self.apps[node.index()].note(now, saw);
+    }
+
+    /// What the applications of a node have seen.
+    pub fn app(&self, node: NodeId) -> &AppLog {
+        &self.apps[node.index()]
     }
 
     /// All events of a node so far.
@@ -133,10 +162,26 @@ pub fn digest_input(digest: &mut Digest, input: &Input) {
             about(10, conn);
             digest.bytes(reason.name().as_bytes());
         }
+        Input::Command(Command::Plane(command)) => digest_plane(digest, command),
         Input::Command(command) => {
             digest.word(8 << 56);
             digest.bytes(format!("{command:?}").as_bytes());
         }
+    }
+}
+
+/// What an application wants; its messages by their bytes.
+fn digest_plane(digest: &mut Digest, command: &PlaneCommand) {
+    match command {
+        PlaneCommand::Publish { tag, payload, .. }
+        | PlaneCommand::Call { tag, payload, .. }
+        | PlaneCommand::CallMany { tag, payload, .. } => {
+            digest.word(13 << 56 | *tag);
+            digest.bytes(payload);
+        }
+        PlaneCommand::Read { id } => digest.word(14 << 56 | id.0),
+        PlaneCommand::Answer { id, .. } => digest.word(15 << 56 | id.0),
+        rare => digest.bytes(format!("{rare:?}").as_bytes()),
     }
 }
 
@@ -157,6 +202,90 @@ fn digest_answer(digest: &mut Digest, answer: &DnsAnswer) {
         }
         DnsAnswer::Empty => digest.word(2),
         DnsAnswer::Failed(text) => digest.bytes(text.as_bytes()),
+    }
+}
+
+/// Mixes in what an application has seen.
+fn digest_saw(digest: &mut Digest, saw: &Saw) {
+    match saw {
+        Saw::Got { sub, got } => {
+            digest.word(16 << 56 | u64::from(*sub));
+            digest.word(got.number << 1 | got.row as u64);
+            digest.word(got.tag.unwrap_or(0));
+            digest.word(got.incarnation.0);
+        }
+        Saw::Answered { tag, outcome } => digest.word(17 << 56 | (*outcome as u64) << 48 | *tag),
+        Saw::Called { tag, .. } => digest.word(11 << 56 | *tag),
+        Saw::Published {
+            tag,
+            result: Ok(reach),
+            ..
+        } => {
+            digest.word(12 << 56 | *tag);
+            digest.word((reach.subscribers << 32 | reach.nodes << 16 | reach.shed) as u64);
+        }
+        rare => digest.bytes(Seen(rare).to_string().as_bytes()),
+    }
+}
+
+/// Whether it has a line of its own in the trace.
+fn is_rare(saw: &Saw) -> bool {
+    match saw {
+        Saw::Got { got, .. } => got.tag.is_none(),
+        Saw::Answered { outcome, .. } => *outcome != Outcome::Ok,
+        Saw::Called { .. } => false,
+        Saw::Published { result, .. } => !matches!(result, Ok(reach) if reach.shed == 0),
+        _ => true,
+    }
+}
+
+struct Seen<'a>(&'a Saw);
+
+impl fmt::Display for Seen<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Saw::Subscribed {
+                sub, name, topic, ..
+            } => write!(f, "subscriber {sub} ({name}) of {topic}"),
+            Saw::NotSubscribed { sub, error } => write!(f, "subscriber {sub} is none: {error}"),
+            Saw::Unsubscribed { sub } => write!(f, "subscriber {sub} ends"),
+            Saw::Got { sub, got } => {
+                let (from, number, row) = (&got.from, got.number, got.row);
+                write!(f, "subscriber {sub} got {row:?} {number} of {from}")?;
+                match got.tag {
+                    Some(tag) => write!(f, ", the {tag}th"),
+                    None => f.write_str(", spoilt"),
+                }
+            }
+            Saw::Missed { sub, count } => write!(f, "subscriber {sub} missed {count}"),
+            Saw::Published {
+                topic, tag, result, ..
+            } => match result {
+                Ok(reach) => write!(f, "published {tag} on {topic}: {reach:?}"),
+                Err(error) => write!(f, "could not publish {tag} on {topic}: {error}"),
+            },
+            Saw::Called {
+                tag, to, method, ..
+            } => write!(f, "call {tag} of {method} at {to}"),
+            Saw::Answered { tag, outcome } => write!(f, "call {tag} ends: {}", outcome.name()),
+            Saw::CalledMany {
+                tag, to, method, ..
+            } => {
+                write!(f, "call {tag} of {method} at {} nodes", to.len())
+            }
+            Saw::Gathered {
+                tag,
+                outcomes,
+                joined,
+                left,
+            } => {
+                write!(f, "call {tag} ends:")?;
+                for (node, outcome) in outcomes {
+                    write!(f, " {node} {}", outcome.name())?;
+                }
+                write!(f, "; joined {joined:?}, left {left:?}")
+            }
+        }
     }
 }
 

@@ -14,6 +14,8 @@ pub enum Purpose {
     Turmoil = 3,
     /// What drawn faults a scenario meets.
     Faults = 4,
+    /// The application of one process of a node: node index, and how often it has started.
+    App = 5,
 }
 
 /// The generator for one purpose; `a` and `b` tell apart whom it is for.

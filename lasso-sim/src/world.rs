@@ -18,6 +18,7 @@ use lasso_core::node::LinkInfo;
 use lasso_core::time::Instant;
 use lasso_core::topology::{Coverage, NodeState};
 
+use crate::app::{AppLog, Order};
 use crate::scenario::{NodeId, NodeSpec, Shape};
 
 /// Where a scenario runs.
@@ -76,6 +77,8 @@ pub enum Ability {
     Clock,
     /// Raw connections of strangers.
     Stranger,
+    /// Applications that subscribe, publish, serve and call.
+    App,
 }
 
 /// A world refuses an order. The file's fault, or the world's limit; nothing was changed.
@@ -305,6 +308,11 @@ pub trait World {
     /// # Errors
     /// When it does not run.
     fn describe(&mut self, node: NodeId, description: &Description) -> Result<(), Refusal>;
+    /// The node's application subscribes, publishes, serves or calls.
+    ///
+    /// # Errors
+    /// When it does not run, or has no such subscription to end.
+    fn order(&mut self, node: NodeId, order: &Order) -> Result<(), Refusal>;
     /// Moves the wall clock of a node, running or not, by so many milliseconds.
     ///
     /// # Errors
@@ -355,4 +363,6 @@ pub trait World {
     fn events(&self, node: NodeId) -> &[Timed<TopologyEvent>];
     /// Every notice that a node has given its operator so far.
     fn notices(&self, node: NodeId) -> &[Timed<Notice>];
+    /// What the applications of a node have seen.
+    fn app(&self, node: NodeId) -> &AppLog;
 }

@@ -3,15 +3,21 @@
 //! To add a check, write a file like `health.rs` with a struct that implements [`Check`] and a
 //! constant [`Entry`], and add its line to the registry. No other check's file changes.
 
+mod counters;
 mod coverage;
+mod deliveries;
 mod described;
 mod discovery;
 mod events;
+mod gaps;
+mod gathered;
 mod health;
 mod log;
 mod names;
+mod outcomes;
 mod partitions;
 mod process;
+mod published;
 mod reason;
 mod refused;
 mod state;
@@ -22,6 +28,7 @@ use lasso_core::event::{Notice, TopologyEvent};
 use lasso_core::name::NodeName;
 use lasso_core::time::Instant;
 
+use crate::app::AppLog;
 use crate::scenario::{Amount, Diagnostic, NodeId, Reader, Scenario, Value};
 use crate::world::{NodeView, Process, Timed};
 
@@ -46,6 +53,17 @@ pub const ALL: &[Entry] = &[
     log::ENTRY,
     refused::ENTRY,
     process::ENTRY,
+    deliveries::DELIVERED,
+    deliveries::IN_ORDER,
+    deliveries::MISSED,
+    gaps::ENTRY,
+    published::PUBLISHED,
+    published::REACHED,
+    published::SHED,
+    outcomes::OUTCOMES,
+    outcomes::SLOWEST,
+    gathered::ENTRY,
+    counters::ENTRY,
 ];
 
 /// One line of the registry.
@@ -78,6 +96,8 @@ pub struct Observed<'a> {
     pub events: &'a [Timed<TopologyEvent>],
     /// What it has told its operator, over the whole run.
     pub notices: &'a [Timed<Notice>],
+    /// What its applications have seen.
+    pub app: &'a AppLog,
 }
 
 impl<'a> Observed<'a> {

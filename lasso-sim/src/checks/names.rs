@@ -49,8 +49,9 @@ pub(super) const CANDIDATES: Entry = Entry {
     parse: |value, reader| set(value, reader, "candidates", |v| v.candidates.clone()),
 };
 
+/// A set of nodes that is wanted.
 #[derive(Debug)]
-enum Wanted {
+pub(super) enum Wanted {
     /// Exactly these.
     These(BTreeSet<NodeId>),
     /// So many.
@@ -70,50 +71,72 @@ fn set(
     key: &'static str,
     of: fn(&NodeView) -> Vec<NodeName>,
 ) -> Option<Box<dyn Check>> {
-    let names = match &value.kind {
-        Kind::List(_) => true,
-        Kind::Text(text) => Amount::parse(text).is_none(),
-        _ => false,
-    };
-    let wanted = if names {
-        Wanted::These(reader.node_set(value)?)
-    } else {
-        Wanted::Many(amount_within(value, reader, 0, usize::MAX)?)
-    };
+    let wanted = Wanted::read(value, reader)?;
     Some(Box::new(Set { key, wanted, of }))
 }
 
-impl Check for Set {
-    fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch> {
-        match &self.wanted {
+impl Wanted {
+    /// Reads nodes, or an amount of them.
+    pub(super) fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Self> {
+        let names = match &value.kind {
+            Kind::List(_) => true,
+            Kind::Text(text) => Amount::parse(text).is_none(),
+            _ => false,
+        };
+        if names {
+            return reader.node_set(value).map(Wanted::These);
+        }
+        amount_within(value, reader, 0, usize::MAX).map(Wanted::Many)
+    }
+
+    /// What is wanted, in the file's words.
+    pub(super) fn show(&self, key: &str, observed: &Observed<'_>) -> String {
+        match self {
+            Wanted::Many(amount) => format!("{key} {amount}"),
+            Wanted::These(nodes) => {
+                let names: BTreeSet<NodeName> =
+                    nodes.iter().map(|node| observed.name(*node)).collect();
+                format!("{key} = {}", observed.keys(&names))
+            }
+        }
+    }
+
+    /// Whether these are the nodes; what is wanted and seen, where they are not.
+    pub(super) fn holds(
+        &self,
+        key: &str,
+        found: Vec<NodeName>,
+        observed: &Observed<'_>,
+    ) -> Result<(), Mismatch> {
+        let found: BTreeSet<NodeName> = found.into_iter().collect();
+        let (good, seen) = match self {
             Wanted::Many(amount) => {
-                let expected = || format!("{} {amount}", self.key);
-                let found = (self.of)(observed.view(expected)?);
-                if amount.contains(found.len()) {
-                    return Ok(());
-                }
                 let names = observed.keys(&found);
-                let seen = format!("{} = {} ({names})", self.key, found.len());
-                Err(Mismatch {
-                    expected: expected(),
-                    seen,
-                })
+                let seen = format!("{key} = {} ({names})", found.len());
+                (amount.contains(found.len()), seen)
             }
             Wanted::These(nodes) => {
                 let wanted: BTreeSet<NodeName> =
                     nodes.iter().map(|node| observed.name(*node)).collect();
-                let expected = || format!("{} = {}", self.key, observed.keys(&wanted));
-                let found: BTreeSet<NodeName> =
-                    (self.of)(observed.view(expected)?).into_iter().collect();
-                if found == wanted {
-                    return Ok(());
-                }
-                let seen = format!("{} = {}", self.key, observed.keys(&found));
-                Err(Mismatch {
-                    expected: expected(),
-                    seen,
-                })
+                (
+                    found == wanted,
+                    format!("{key} = {}", observed.keys(&found)),
+                )
             }
+        };
+        if good {
+            return Ok(());
         }
+        Err(Mismatch {
+            expected: self.show(key, observed),
+            seen,
+        })
+    }
+}
+
+impl Check for Set {
+    fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch> {
+        let view = observed.view(|| self.wanted.show(self.key, observed))?;
+        self.wanted.holds(self.key, (self.of)(view), observed)
     }
 }

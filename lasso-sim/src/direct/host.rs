@@ -1,10 +1,12 @@
 //! Machines and their processes: start, end, freeze.
 
+use core::net::SocketAddr;
 use std::collections::{BTreeMap, VecDeque};
 
 use lasso_core::node::{Command, Input, Node};
 use lasso_core::time::Instant;
 
+use super::app::Desk;
 use super::wire::Arrival;
 use super::{DirectWorld, EPOCH_MS, Event, Host, Process};
 use crate::fabric;
@@ -51,6 +53,12 @@ impl DirectWorld {
             .map_err(|error| Refusal::Senseless(format!("`{}`: {error}", spec.key)))?;
         host.process = Some(Box::new(Process {
             node: machine,
+            desk: Desk::new(seed::derived(
+                self.seed,
+                Purpose::App,
+                u64::from(node.0),
+                starts,
+            )),
             boot: self.now,
             conns: BTreeMap::new(),
             armed: None,
@@ -69,10 +77,11 @@ impl DirectWorld {
                 self.fabric.power_on(self.now, other.0);
             }
         }
-        let address = core::net::SocketAddr::new(spec.host, spec.address.port());
+        let address = SocketAddr::new(spec.host, spec.address.port());
         self.fabric.listen(node.0, address.port());
         self.zone.set(&spec.dns_name(), node, Some(address));
         self.invariants.started(self.now, node, spec, wall);
+        self.record.new_life(node);
         self.record.line(
             self.now,
             node,
@@ -178,8 +187,10 @@ impl DirectWorld {
         // Its timers may be first: a runtime promises no order between them and its sockets.
         if let Some(process) = &mut self.hosts[node.index()].process {
             process.armed = None;
+            process.desk.disarm();
         }
         self.wake(node);
+        self.wake_app(node);
         for event in backlog {
             self.dispatch(event);
         }
@@ -197,6 +208,19 @@ impl DirectWorld {
     pub(super) fn effects_of(&self, fault: FaultId) -> u64 {
         let own = self.effects.get(&fault).copied().unwrap_or(0);
         own + self.fabric.effects_of(fault) + self.zone.effects(fault)
+    }
+
+    /// The host at an address: one whose process listens there, else any that is there.
+    pub(super) fn host_at(&self, address: SocketAddr) -> Option<NodeId> {
+        let there = self.by_ip.get(&address.ip())?;
+        let is_there = |node: &&NodeId| self.hosts[node.index()].spec.host == address.ip();
+        let runs = |node: &&NodeId| self.hosts[node.index()].process.is_some();
+        let mut candidates = there.iter().filter(is_there);
+        candidates
+            .clone()
+            .find(runs)
+            .or_else(|| candidates.next())
+            .copied()
     }
 
     /// When the process of a node started.

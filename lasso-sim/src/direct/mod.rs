@@ -5,6 +5,7 @@
 //! frozen process gets what came meanwhile when it is thawed, after its overdue timers, as a real
 //! one may.
 
+mod app;
 mod host;
 mod orders;
 mod queue;
@@ -13,12 +14,12 @@ mod strangers;
 mod tests;
 mod wire;
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use lasso_core::discovery::{Family, QueryId};
-use lasso_core::node::{ConnId, Input, Node, Output};
+use lasso_core::node::{Command, ConnId, Input, Node, Output};
 use lasso_core::time::{Instant, earliest};
 
 use self::queue::Queue;
@@ -40,6 +41,8 @@ const TICKS_AT_ONCE: u32 = 10_000;
 enum Event {
     /// A deadline of a node may have come.
     Wake(NodeId),
+    /// The application of a node may have something to do.
+    WakeApp(NodeId),
     /// Something for the owner of one end of a connection.
     Arrival {
         conn: Conn,
@@ -64,6 +67,7 @@ enum Event {
 #[derive(Debug)]
 struct Process {
     node: Node,
+    desk: app::Desk,
     /// When it started.
     boot: Instant,
     conns: BTreeMap<ConnId, (Conn, End)>,
@@ -223,7 +227,7 @@ impl DirectWorld {
 
     fn schedule(&mut self, at: Instant, event: Event) {
         let owner = match &event {
-            Event::Wake(node) | Event::Resolved { node, .. } => Some(node.0),
+            Event::Wake(node) | Event::WakeApp(node) | Event::Resolved { node, .. } => Some(node.0),
             Event::Arrival { conn, end, .. } | Event::CloseLate { conn, end } => {
                 self.fabric.host(*conn, *end).map(|(host, _)| host)
             }
@@ -275,7 +279,7 @@ impl DirectWorld {
                 // A stranger's host is none of ours.
                 ((host as usize) < self.hosts.len()).then_some(NodeId(host))
             }
-            Event::Wake(node) | Event::Resolved { node, .. } => Some(*node),
+            Event::Wake(node) | Event::WakeApp(node) | Event::Resolved { node, .. } => Some(*node),
             Event::CloseLate { .. } | Event::StrangerLeaves { .. } => None,
         };
         if let Some(node) = owner
@@ -283,13 +287,14 @@ impl DirectWorld {
             && process.paused
             && !self.wire.is_strangers(&event)
         {
-            if !matches!(event, Event::Wake(_)) {
+            if !matches!(event, Event::Wake(_) | Event::WakeApp(_)) {
                 process.backlog.push_back(event);
             }
             return;
         }
         match event {
             Event::Wake(node) => self.wake(node),
+            Event::WakeApp(node) => self.wake_app(node),
             Event::Arrival { conn, end, what } => self.arrive(conn, end, what),
             Event::Resolved {
                 node,
@@ -344,8 +349,14 @@ impl DirectWorld {
         }
     }
 
-    /// Gives a node an input, and carries out what it says.
+    /// Gives a node an input, and carries out what it and its application say.
     fn feed(&mut self, node: NodeId, input: Input) {
+        self.give(node, input);
+        self.drive_app(node);
+    }
+
+    /// Gives a node an input, and carries out what it says.
+    fn give(&mut self, node: NodeId, input: Input) {
         let Some(process) = &mut self.hosts[node.index()].process else {
             return;
         };
@@ -356,7 +367,10 @@ impl DirectWorld {
         crate::record::digest_input(digest, &input);
         let quiet_input = matches!(
             input,
-            Input::Tick | Input::Received { .. } | Input::Resolved { .. }
+            Input::Tick
+                | Input::Received { .. }
+                | Input::Resolved { .. }
+                | Input::Command(Command::Plane(_))
         );
         self.changed |= !quiet_input;
         process.node.handle(own_now, input);
@@ -411,7 +425,10 @@ impl DirectWorld {
     }
 
     fn perform(&mut self, node: NodeId, output: Output) {
-        self.changed |= !matches!(output, Output::Send { .. } | Output::Resolve { .. });
+        self.changed |= !matches!(
+            output,
+            Output::Send { .. } | Output::Resolve { .. } | Output::Linked { .. } | Output::Plane(_)
+        );
         match output {
             Output::Resolve {
                 query,
@@ -437,7 +454,8 @@ impl DirectWorld {
             }
             Output::Event(event) => self.record.event(self.now, node, event),
             Output::Notice(notice) => self.record.notice(self.now, node, notice),
-            Output::Linked { .. } | Output::Plane(_) => {}
+            Output::Linked { .. } => {}
+            Output::Plane(output) => self.plane_said(node, output),
             Output::Stopped => self.process_ends(node, host::End::Stopped),
         }
     }
@@ -457,19 +475,6 @@ impl DirectWorld {
                 },
             );
         }
-    }
-
-    /// The host at an address: one whose process listens there, else any that is there.
-    fn host_at(&self, address: SocketAddr) -> Option<NodeId> {
-        let there = self.by_ip.get(&address.ip())?;
-        let is_there = |node: &&NodeId| self.hosts[node.index()].spec.host == address.ip();
-        let runs = |node: &&NodeId| self.hosts[node.index()].process.is_some();
-        let mut candidates = there.iter().filter(is_there);
-        candidates
-            .clone()
-            .find(runs)
-            .or_else(|| candidates.next())
-            .copied()
     }
 
     fn touch(&mut self) {

@@ -7,6 +7,7 @@ use lasso_core::time::Instant;
 
 use super::DirectWorld;
 use super::host::End;
+use crate::app::{AppLog, Order};
 use crate::invariants::Invariants;
 use crate::record::Record;
 use crate::scenario::{NodeId, NodeSpec, Shape};
@@ -88,6 +89,10 @@ impl World for DirectWorld {
         self.command(node, Command::Describe(description.clone()))
     }
 
+    fn order(&mut self, node: NodeId, order: &Order) -> Result<(), Refusal> {
+        self.order_app(node, order)
+    }
+
     fn jump_clock(&mut self, node: NodeId, millis: i64) -> Result<(), Refusal> {
         self.hosts[node.index()].clock_offset_ms += millis;
         self.touch();
@@ -164,6 +169,10 @@ impl World for DirectWorld {
 
     fn notices(&self, node: NodeId) -> &[Timed<Notice>] {
         self.record.notices(node)
+    }
+
+    fn app(&self, node: NodeId) -> &AppLog {
+        self.record.app(node)
     }
 }
 

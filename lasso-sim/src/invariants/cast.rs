@@ -23,6 +23,8 @@ pub(super) struct Actor {
     pub(super) secrets: BTreeSet<String>,
     pub(super) basenames: BTreeSet<Basename>,
     pub(super) tick_time: Duration,
+    /// The deadline of a call that names none.
+    pub(super) call_timeout: Duration,
     pub(super) running: bool,
     pub(super) paused: bool,
     pub(super) incarnation: u64,
@@ -204,6 +206,7 @@ fn actor(spec: &NodeSpec, who: Who, null_cipher: bool) -> Actor {
         secrets,
         basenames: spec.config(true).basenames(),
         tick_time: spec.settings.link.tick_time,
+        call_timeout: spec.settings.calls.timeout,
         running: false,
         paused: false,
         incarnation: 0,

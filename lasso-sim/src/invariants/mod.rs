@@ -1,5 +1,5 @@
 //! What always holds, in every scenario and every world, without asking: `scenarios.md`, numbers
-//! 1 to 6 and 13, each in a file of its own.
+//! 1 to 7, 10, 12 and 13, each in a file of its own.
 //!
 //! They look only at what an input touched. A world tells [`Invariants`] what happens, in this
 //! order: for each input the events that the node told its subscribers, then
@@ -9,9 +9,11 @@
 mod agreement;
 mod cast;
 mod coverage;
+mod deliveries;
 mod epochs;
 mod incarnations;
 mod one_link;
+mod outcomes;
 mod outsiders;
 mod silence;
 #[cfg(test)]
@@ -23,11 +25,12 @@ use core::time::Duration;
 use lasso_core::event::{Change, TopologyEvent};
 use lasso_core::name::NodeName;
 use lasso_core::node::{ConnId, LinkInfo, Node};
-use lasso_core::time::Instant;
+use lasso_core::time::{Instant, earliest};
 use lasso_core::topology::Coverage;
 
 pub use self::agreement::Member;
 use self::cast::{Cast, Who};
+use crate::app::Saw;
 use crate::scenario::{NodeId, NodeSpec};
 
 /// Something that must never be so, was.
@@ -135,6 +138,8 @@ pub struct Invariants {
     incarnations: incarnations::Incarnations,
     silence: silence::Silence,
     epochs: epochs::Epochs,
+    deliveries: deliveries::Deliveries,
+    outcomes: outcomes::Outcomes,
     /// Of the last input: peers whose link may have changed.
     touched: Vec<Who>,
     /// Of the last input: the coverage that the last event carried.
@@ -152,6 +157,8 @@ impl Invariants {
             incarnations: incarnations::Incarnations::new(nodes.len()),
             silence: silence::Silence::new(nodes.len(), slack),
             epochs: epochs::Epochs::new(nodes.len()),
+            deliveries: deliveries::Deliveries::default(),
+            outcomes: outcomes::Outcomes::new(nodes.len(), slack),
             touched: Vec::new(),
             told: None,
             violations: Vec::new(),
@@ -165,6 +172,8 @@ impl Invariants {
         self.incarnations.forget(node);
         self.silence.forget(node);
         self.epochs.forget(node);
+        self.deliveries.forget(node);
+        self.outcomes.forget(node);
     }
 
     /// The process of a node is gone. `silently`: its peers are not told by its kernel.
@@ -172,6 +181,8 @@ impl Invariants {
         self.cast.ended(node);
         self.links.forget(node);
         self.silence.forget(node);
+        self.deliveries.forget(node);
+        self.outcomes.forget(node);
         if silently {
             self.cast.disturb_node(now, node);
         }
@@ -187,6 +198,7 @@ impl Invariants {
         self.cast.set_paused(node, false);
         self.cast.disturb_node(now, node);
         self.silence.resumed(now, node);
+        self.outcomes.resumed(now, node);
     }
 
     /// These paths are hindered from now on, or no longer.
@@ -222,6 +234,14 @@ impl Invariants {
             Change::NodeIdentified { .. } | Change::HealthUpdate { .. } => {}
         }
         self.told = Some(event.coverage.clone());
+        self.report(now, node, found);
+    }
+
+    /// The application of a node has seen something.
+    pub fn saw(&mut self, now: Instant, node: NodeId, saw: &Saw) {
+        let mut found = Vec::new();
+        self.deliveries.saw(now, &self.cast, node, saw, &mut found);
+        self.outcomes.saw(now, &self.cast, node, saw, &mut found);
         self.report(now, node, found);
     }
 
@@ -274,7 +294,8 @@ impl Invariants {
 
     /// When [`Invariants::advance`] has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        lasso_core::time::earliest(self.links.poll_timeout(), self.silence.poll_timeout())
+        let sooner = earliest(self.links.poll_timeout(), self.silence.poll_timeout());
+        earliest(sooner, self.outcomes.poll_timeout())
     }
 
     /// Looks at what is due at `now`.
@@ -282,6 +303,7 @@ impl Invariants {
         let mut found = Vec::new();
         self.links.advance(now, &self.cast, &mut found);
         self.silence.advance(now, &self.cast, seen, &mut found);
+        self.outcomes.advance(now, &self.cast, &mut found);
         for (node, violation) in found {
             self.report(now, node, vec![violation]);
         }
@@ -300,6 +322,17 @@ impl Invariants {
     /// Notes that the nodes did not come to agree after everything had healed.
     pub fn report_disagreement(&mut self, now: Instant, node: NodeId, text: String) {
         self.report(now, node, vec![(agreement::NUMBER, text)]);
+    }
+
+    /// A subscriber that lacks messages of which nobody told it, though nothing is under way any
+    /// more; `None`: there is none.
+    pub fn unaccounted(&self, now: Instant) -> Option<(NodeId, String)> {
+        self.deliveries.unaccounted(now, &self.cast)
+    }
+
+    /// Notes that messages were lost, and their subscriber was not told.
+    pub fn report_unaccounted(&mut self, now: Instant, node: NodeId, text: String) {
+        self.report(now, node, vec![(deliveries::NUMBER, text)]);
     }
 
     /// What was found so far.

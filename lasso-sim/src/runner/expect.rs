@@ -102,6 +102,7 @@ impl<'a> Moment<'a> {
             view: view.as_ref(),
             events: stage.events(node),
             notices: stage.notices(node),
+            app: stage.app(node),
         })
     }
 }

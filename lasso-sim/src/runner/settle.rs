@@ -1,5 +1,5 @@
 //! The end of a run: who was to be disturbed was, and where nothing hinders anybody any more, all
-//! agree about who is there.
+//! agree about who is there, and every message has come or was reported as missed.
 
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -44,15 +44,19 @@ impl Run<'_> {
             .unwrap_or_default();
         let bound = (healed + tick_time * 5 / 4 + SETTLE).max(self.stage.now() + SETTLE);
         loop {
-            let members = self.members();
-            let Some((node, text)) = self.stage.invariants().disagreement(&members) else {
-                break;
-            };
-            let now = self.stage.now();
-            if now >= bound {
-                self.stage
-                    .invariants_mut()
-                    .report_disagreement(now, node, text);
+            let (now, members) = (self.stage.now(), self.members());
+            let invariants = self.stage.invariants_mut();
+            if let Some((node, text)) = invariants.disagreement(&members) {
+                if now >= bound {
+                    invariants.report_disagreement(now, node, text);
+                    break;
+                }
+            } else if let Some((node, text)) = invariants.unaccounted(now) {
+                if now >= bound {
+                    invariants.report_unaccounted(now, node, text);
+                    break;
+                }
+            } else {
                 break;
             }
             self.stage.advance(bound);

@@ -12,6 +12,7 @@ use super::model::{Loc, NodeId, NodeSpec, Subjects};
 use super::names::Names;
 use super::units;
 use super::value::{Kind, Table, Value};
+use crate::app::Rate;
 
 /// What reading a file has found so far.
 #[derive(Debug)]
@@ -25,6 +26,10 @@ pub struct Reader<'t> {
     pub now: Duration,
     /// Nodes that a step starts, each with the earliest time.
     pub(super) started: BTreeMap<NodeId, Duration>,
+    /// Topics that a step above subscribes to or publishes on.
+    pub topics: BTreeSet<String>,
+    /// Methods that a step above calls.
+    pub methods: BTreeSet<String>,
     /// Some expectation or rule was there, right or wrong.
     pub(super) expects: bool,
     /// How many nodes there are is known: no mistake hides any.
@@ -41,6 +46,8 @@ impl<'t> Reader<'t> {
             nodes: Vec::new(),
             now: Duration::ZERO,
             started: BTreeMap::new(),
+            topics: BTreeSet::new(),
+            methods: BTreeSet::new(),
             expects: false,
             counts_known: true,
             errors: Vec::new(),
@@ -128,6 +135,50 @@ impl<'t> Reader<'t> {
                 &format!("a duration such as {}", units::DURATION_FORM),
             )
         })
+    }
+
+    /// A rate.
+    pub fn rate(&mut self, value: &Value) -> Option<Rate> {
+        let read = match &value.kind {
+            Kind::Text(text) => units::rate(text),
+            _ => None,
+        };
+        read.map(|(number, unit)| Rate { number, unit })
+            .or_else(|| self.wrong(value, "a rate such as `100/s` or `6/m`"))
+    }
+
+    /// The size of something in bytes, within bounds.
+    pub fn bytes(&mut self, value: &Value, min: usize, max: usize) -> Option<usize> {
+        let read = match &value.kind {
+            Kind::Text(text) => units::bytes(text),
+            _ => None,
+        };
+        let inside = read.filter(|bytes| (min..=max).contains(bytes));
+        let wanted = format!("a size from {min}B to {max}B, such as `64B`, `16KiB` or `16MiB`");
+        inside.or_else(|| self.wrong(value, &wanted))
+    }
+
+    /// A part of a whole, in millionths; `true` is all of it, `false` nothing.
+    pub fn share(&mut self, value: &Value) -> Option<u32> {
+        let read = match &value.kind {
+            Kind::Flag(all) => Some(if *all { 1_000_000 } else { 0 }),
+            Kind::Text(text) => units::share_ppm(text),
+            _ => None,
+        };
+        read.or_else(|| self.wrong(value, "a share such as `5%`, or `true` for all"))
+    }
+
+    /// A duration, or a range of which both ends are part: `10ms` or `10ms..50ms`.
+    pub fn duration_range(&mut self, value: &Value) -> Option<(Duration, Duration)> {
+        let read = match &value.kind {
+            Kind::Text(text) => {
+                let (low, high) = text.split_once("..").unwrap_or((text, text));
+                units::duration(low).zip(units::duration(high))
+            }
+            _ => None,
+        };
+        let sensible = read.filter(|(low, high)| low <= high);
+        sensible.or_else(|| self.wrong(value, "a duration or a range such as `10ms..50ms`"))
     }
 
     /// A number, a bound or a range.

@@ -41,6 +41,7 @@ const DURATIONS: &[(&str, Place<Duration>)] = &[
     ("reconcile_interval", |s| &mut s.topology.reconcile_interval),
     ("disconnected_keep", |s| &mut s.topology.disconnected_keep),
     ("flap_window", |s| &mut s.topology.flap_window),
+    ("call_timeout", |s| &mut s.calls.timeout),
 ];
 
 /// Settings that are counts.
@@ -52,6 +53,21 @@ const COUNTS: &[(&str, Place<usize>)] = &[
     ("concurrent_dials_max", |s| &mut s.dial.concurrent_max),
     ("addresses_max", |s| &mut s.discovery.addresses_max),
     ("disconnected_max", |s| &mut s.topology.disconnected_max),
+    ("queue_max", |s| &mut s.pubsub.queue_max),
+    ("interest_max", |s| &mut s.pubsub.interest_max),
+    ("topics_max", |s| &mut s.pubsub.topics_max),
+    ("handlers_max", |s| &mut s.calls.handlers_max),
+    ("waiting_max", |s| &mut s.calls.waiting_max),
+    ("methods_max", |s| &mut s.calls.methods_max),
+];
+
+/// Settings that are sizes.
+const SIZES: &[(&str, Place<usize>)] = &[
+    ("control_lane_bytes", |s| &mut s.link.control_lane_bytes),
+    ("calls_lane_bytes", |s| &mut s.link.calls_lane_bytes),
+    ("data_lane_bytes", |s| &mut s.link.data_lane_bytes),
+    ("message_bytes_max", |s| &mut s.link.message_bytes_max),
+    ("queue_bytes_max", |s| &mut s.pubsub.queue_bytes_max),
 ];
 
 /// Settings that are on or off.
@@ -65,6 +81,7 @@ pub fn keys() -> impl Iterator<Item = &'static str> {
     let counts = COUNTS.iter().map(|(key, _)| *key);
     durations
         .chain(counts)
+        .chain(SIZES.iter().map(|(key, _)| *key))
         .chain(FLAGS.iter().map(|(key, _)| *key))
 }
 
@@ -81,6 +98,12 @@ pub(super) fn read(reader: &mut Reader<'_>, value: &Value, settings: &mut Settin
     for (key, place) in COUNTS {
         if let Some(count) = fields.take(key).and_then(|v| reader.integer(v, 1, 1 << 20)) {
             *place(settings) = count as usize;
+        }
+    }
+    for (key, place) in SIZES {
+        let value = fields.take(key);
+        if let Some(bytes) = value.and_then(|value| reader.bytes(value, 1, 1 << 30)) {
+            *place(settings) = bytes;
         }
     }
     for (key, place) in FLAGS {

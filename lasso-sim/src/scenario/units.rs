@@ -102,6 +102,28 @@ pub(crate) fn bandwidth(text: &str) -> Option<u64> {
         .filter(|bytes| *bytes > 0)
 }
 
+/// Reads `64B`, `16KiB`, `16MiB` and the like as bytes.
+pub(crate) fn bytes(text: &str) -> Option<usize> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at(digits);
+    let scale = match unit {
+        "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        _ => return None,
+    };
+    number.parse::<usize>().ok()?.checked_mul(scale)
+}
+
+/// Reads `100/s`, `6000/m` or `5/ms` as a number and the time for so many.
+pub(crate) fn rate(text: &str) -> Option<(u64, Duration)> {
+    let (number, unit) = text.split_once('/')?;
+    let number = number.parse::<u64>().ok().filter(|number| *number > 0)?;
+    Some((number, scaled("1", unit)?))
+}
+
 /// Reads `1%` or `0.5%` as millionths.
 pub(crate) fn share_ppm(text: &str) -> Option<u32> {
     let number = text.strip_suffix('%')?;
@@ -166,6 +188,22 @@ mod tests {
         assert_eq!(share_ppm("100%"), Some(1_000_000));
         assert_eq!(share_ppm("101%"), None);
         assert_eq!(share_ppm("1"), None);
+    }
+
+    #[test]
+    fn rates_and_sizes_need_their_units() {
+        assert_eq!(rate("100/s"), Some((100, Duration::from_secs(1))));
+        assert_eq!(rate("5/ms"), Some((5, Duration::from_millis(1))));
+        assert_eq!(
+            (rate("0/s"), rate("100"), rate("1.5/s")),
+            (None, None, None)
+        );
+        assert_eq!(bytes("64B"), Some(64));
+        assert_eq!(bytes("16MiB"), Some(16 << 20));
+        assert_eq!(
+            (bytes("64"), bytes("-1B"), bytes("1 KiB")),
+            (None, None, None)
+        );
     }
 
     #[test]

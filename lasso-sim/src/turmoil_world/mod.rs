@@ -8,6 +8,7 @@
 //!
 //! What arrives within a tick is there at the start of the next one.
 
+mod app;
 mod gate;
 mod net;
 mod orders;

@@ -10,6 +10,7 @@ use lasso_core::time::Instant;
 use super::net::Stay;
 use super::process::Ending;
 use super::{TICK, TurmoilWorld};
+use crate::app::{AppLog, Order};
 use crate::invariants::Invariants;
 use crate::record::Record;
 use crate::scenario::{NodeId, NodeSpec, Shape};
@@ -92,6 +93,10 @@ impl World for TurmoilWorld {
 
     fn describe(&mut self, node: NodeId, description: &Description) -> Result<(), Refusal> {
         self.command(node, Command::Describe(description.clone()))
+    }
+
+    fn order(&mut self, node: NodeId, order: &Order) -> Result<(), Refusal> {
+        self.order_app(node, order)
     }
 
     fn jump_clock(&mut self, node: NodeId, millis: i64) -> Result<(), Refusal> {
@@ -189,6 +194,10 @@ impl World for TurmoilWorld {
 
     fn notices(&self, node: NodeId) -> &[Timed<Notice>] {
         self.books.record.notices(node)
+    }
+
+    fn app(&self, node: NodeId) -> &AppLog {
+        self.books.record.app(node)
     }
 }
 

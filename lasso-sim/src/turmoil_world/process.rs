@@ -105,7 +105,6 @@ async fn software(launch: Arc<Mutex<Option<Launch>>>) -> turmoil::Result {
         match command {
             Command::SetReady(ready) => cluster.set_ready(ready),
             Command::Describe(description) => cluster.describe(description)?,
-            // Applications here use the handle.
             Command::Plane(_) => {}
             Command::Leave => {
                 cluster.shutdown().await;

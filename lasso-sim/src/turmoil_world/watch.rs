@@ -129,7 +129,10 @@ impl Observer for Eye {
 
     fn output(&self, now: Instant, output: &Output) {
         self.look(now, |watch, Books { record, invariants }, now| {
-            watch.changed |= !matches!(output, Output::Send { .. } | Output::Resolve { .. });
+            watch.changed |= !matches!(
+                output,
+                Output::Send { .. } | Output::Resolve { .. } | Output::Linked { .. }
+            );
             match output {
                 Output::Close { conn, reason } => {
                     watch.last_bytes.0.remove(&(self.node, *conn));

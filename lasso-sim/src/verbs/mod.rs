@@ -3,6 +3,8 @@
 //! To add a verb, write a file like `crash.rs` with a struct that implements [`Verb`] and a
 //! constant [`Entry`], and add its line to the registry. No other verb's file changes.
 
+mod call;
+mod call_many;
 mod clock;
 mod crash;
 mod cut;
@@ -10,16 +12,21 @@ mod describe;
 mod dns;
 mod heal;
 mod hold;
+mod loads;
 mod partition;
 mod pause;
+mod publish;
 mod ready;
 mod release;
 mod restart;
 mod resume;
+mod serve;
 mod slow;
 mod start;
 mod stop;
 mod stranger;
+mod subscribe;
+mod unsubscribe;
 mod vanish;
 
 use core::fmt;
@@ -47,6 +54,12 @@ pub const ALL: &[Entry] = &[
     stranger::ENTRY,
     ready::ENTRY,
     describe::ENTRY,
+    subscribe::ENTRY,
+    unsubscribe::ENTRY,
+    publish::ENTRY,
+    serve::ENTRY,
+    call::ENTRY,
+    call_many::ENTRY,
 ];
 
 /// One line of the registry.

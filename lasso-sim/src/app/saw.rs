@@ -1,0 +1,194 @@
+//! What an application has seen.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use lasso_core::name::{Incarnation, NodeName};
+use lasso_core::plane::pubsub::Row;
+use lasso_core::plane::{Audience, CallError, Message, PublishError, Reach};
+
+/// Something that an application has seen or done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Saw {
+    /// A subscription begins.
+    Subscribed {
+        /// Names it within this life.
+        sub: u32,
+        /// What it is called in checks.
+        name: String,
+        /// Its topic.
+        topic: Arc<str>,
+        /// It reads whatever comes at once.
+        at_once: bool,
+    },
+    /// There is no subscription after all.
+    NotSubscribed {
+        /// Which one.
+        sub: u32,
+        /// Why.
+        error: String,
+    },
+    /// A subscription ends.
+    Unsubscribed {
+        /// Which one.
+        sub: u32,
+    },
+    /// A subscriber has got a message.
+    Got {
+        /// Which one.
+        sub: u32,
+        /// The message.
+        got: Got,
+    },
+    /// A subscriber was told that it missed some.
+    Missed {
+        /// Which one.
+        sub: u32,
+        /// How many.
+        count: u64,
+    },
+    /// A message was published, or refused.
+    Published {
+        /// Its topic.
+        topic: Arc<str>,
+        /// Its tag.
+        tag: u64,
+        /// To whom.
+        audience: Audience,
+        /// What it reached, or why it was refused.
+        result: Result<Reach, PublishError>,
+    },
+    /// A call begins.
+    Called {
+        /// Names it within this life.
+        tag: u64,
+        /// Whom.
+        to: NodeName,
+        /// The method.
+        method: Arc<str>,
+        /// Its deadline.
+        timeout: Option<Duration>,
+    },
+    /// A call has its outcome.
+    Answered {
+        /// Which one.
+        tag: u64,
+        /// The outcome.
+        outcome: Outcome,
+    },
+    /// A call to many begins.
+    CalledMany {
+        /// Names it within this life.
+        tag: u64,
+        /// Whom, in this order.
+        to: Vec<NodeName>,
+        /// The method.
+        method: Arc<str>,
+        /// Its deadline.
+        timeout: Option<Duration>,
+    },
+    /// A call to many has all its outcomes.
+    Gathered {
+        /// Which one.
+        tag: u64,
+        /// Of whom, in this order.
+        outcomes: Vec<(NodeName, Outcome)>,
+        /// Who came meanwhile.
+        joined: Vec<NodeName>,
+        /// Who left meanwhile.
+        left: Vec<NodeName>,
+    },
+}
+
+/// A message, as far as anybody looks at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Got {
+    /// The node that published it.
+    pub from: NodeName,
+    /// Which life of it.
+    pub incarnation: Incarnation,
+    /// The topic it says it is of.
+    pub topic: Arc<str>,
+    /// Its row of numbers.
+    pub row: Row,
+    /// Its number within that row.
+    pub number: u64,
+    /// The publisher's tag; `None`: it is not what was published.
+    pub tag: Option<u64>,
+}
+
+impl Got {
+    pub(super) fn new(message: &Message) -> Self {
+        Got {
+            from: message.source.node.clone(),
+            incarnation: message.source.incarnation,
+            topic: Arc::clone(&message.source.topic),
+            row: message.row,
+            number: message.number,
+            tag: super::payload::read(&message.payload),
+        }
+    }
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// With the answer to its question.
+    Ok,
+    /// With an answer to another question, or a spoilt one. Never, unless lasso is wrong.
+    WrongAnswer,
+    /// No link stood.
+    NotConnected,
+    /// No answer in time.
+    Timeout,
+    /// Nobody serves that there.
+    NoSuchMethod,
+    /// Too many at once.
+    Overloaded,
+    /// The link was lost.
+    Disconnected,
+    /// The handler said no, or panicked.
+    Rejected,
+    /// Not understood.
+    Malformed,
+    /// The question was too large.
+    TooLarge,
+}
+
+impl Outcome {
+    /// All that a file may expect, by name.
+    pub const NAMED: [(&str, Outcome); 9] = [
+        ("ok", Outcome::Ok),
+        ("timeout", Outcome::Timeout),
+        ("not_connected", Outcome::NotConnected),
+        ("disconnected", Outcome::Disconnected),
+        ("overloaded", Outcome::Overloaded),
+        ("rejected", Outcome::Rejected),
+        ("no_such_method", Outcome::NoSuchMethod),
+        ("malformed", Outcome::Malformed),
+        ("too_large", Outcome::TooLarge),
+    ];
+
+    /// Its name in files.
+    pub fn name(self) -> &'static str {
+        let named = Self::NAMED.iter().find(|(_, outcome)| *outcome == self);
+        named.map_or("wrong_answer", |(name, _)| name)
+    }
+
+    /// Of a call with that tag.
+    pub(super) fn of(tag: u64, outcome: &Result<bytes::Bytes, CallError>) -> Self {
+        match outcome {
+            Ok(answer) if super::payload::read(answer) == Some(tag) => Outcome::Ok,
+            Ok(_) => Outcome::WrongAnswer,
+            Err(CallError::NotConnected(_)) => Outcome::NotConnected,
+            Err(CallError::Timeout) => Outcome::Timeout,
+            Err(CallError::NoSuchMethod) => Outcome::NoSuchMethod,
+            Err(CallError::Overloaded) => Outcome::Overloaded,
+            Err(CallError::Disconnected) => Outcome::Disconnected,
+            Err(CallError::Rejected(_)) => Outcome::Rejected,
+            Err(CallError::Malformed) => Outcome::Malformed,
+            Err(CallError::Unencodable(_)) => Outcome::Malformed,
+            Err(CallError::TooLarge { .. }) => Outcome::TooLarge,
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! `delivered`, `in_order`, `missed`: what subscribers of the node's application have got, and what
+//! they were told that they missed: `delivered = { topic = "prices", from = "a", count = 100 }`,
+//! `in_order = { topic = "prices" }`, `missed = { topic = "prices", called = "slow", count = 84 }`.
+//! Each subscriber of the topic (and of that name) has to satisfy it. Several such tables in a list
+//! must all hold.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use lasso_core::name::NodeName;
+use lasso_core::time::Instant;
+
+use super::events::window;
+use super::{Check, Entry, Mismatch, Observed, amount_within};
+use crate::app::{GotLog, SubscriberLog};
+use crate::scenario::{Amount, Diagnostic, Fields, NodeId, Reader, Value, show_duration};
+
+pub(super) const DELIVERED: Entry = Entry {
+    key: "delivered",
+    summary: "how many messages each subscriber of a topic has got",
+    absent: false,
+    parse: |value, reader| several(value, reader, Of::Delivered),
+};
+
+pub(super) const IN_ORDER: Entry = Entry {
+    key: "in_order",
+    summary: "each subscriber of a topic has got each publisher's messages in their order, and some",
+    absent: false,
+    parse: |value, reader| several(value, reader, Of::InOrder),
+};
+
+pub(super) const MISSED: Entry = Entry {
+    key: "missed",
+    summary: "how many messages each subscriber of a topic was told that it missed",
+    absent: false,
+    parse: |value, reader| several(value, reader, Of::Missed),
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Delivered,
+    InOrder,
+    Missed,
+}
+
+/// Which subscribers, and which of what they got.
+#[derive(Debug)]
+pub(super) struct Chosen {
+    topic: String,
+    called: Option<String>,
+    from: Option<Vec<NodeId>>,
+}
+
+#[derive(Debug)]
+struct Wanted {
+    of: Of,
+    chosen: Chosen,
+    since: Duration,
+    until: Option<Duration>,
+    count: Option<Amount>,
+}
+
+#[derive(Debug)]
+struct Deliveries(Vec<Wanted>);
+
+fn several(value: &Value, reader: &mut Reader<'_>, of: Of) -> Option<Box<dyn Check>> {
+    let items = reader.items(value).iter();
+    let wanted: Vec<Option<Wanted>> = items.map(|item| read(item, reader, of)).collect();
+    let wanted: Vec<Wanted> = wanted.into_iter().collect::<Option<_>>()?;
+    if wanted.is_empty() {
+        return reader.wrong(value, "a list of tables that must hold");
+    }
+    Some(Box::new(Deliveries(wanted)))
+}
+
+fn read(value: &Value, reader: &mut Reader<'_>, of: Of) -> Option<Wanted> {
+    let form = "a table such as `{ topic = \"prices\", count = 100 }`";
+    let mut keys = reader.fields(value, form)?;
+    let errors = reader.error_count();
+    let chosen = Chosen::read(&mut keys, reader, of != Of::Missed);
+    let (since, until) = window(&mut keys, reader);
+    let count = match of {
+        Of::InOrder => None,
+        Of::Delivered | Of::Missed => keys
+            .need(reader, "count")
+            .and_then(|v| amount_within(v, reader, 0, usize::MAX)),
+    };
+    keys.finish(reader, "this check");
+    if reader.error_count() > errors {
+        return None;
+    }
+    Some(Wanted {
+        of,
+        chosen: chosen?,
+        since,
+        until,
+        count,
+    })
+}
+
+/// A topic that some step above names; `None` when a mistake was found.
+pub(super) fn known_topic(keys: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<String> {
+    let value = keys.need(reader, "topic")?;
+    let topic = reader.text(value)?.to_owned();
+    known(&topic, value, reader, "topic")
+}
+
+/// A method that some step above calls; `None` when a mistake was found.
+pub(super) fn known_method(keys: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<String> {
+    let value = keys.need(reader, "method")?;
+    let method = reader.text(value)?.to_owned();
+    known(&method, value, reader, "method")
+}
+
+fn known(word: &str, value: &Value, reader: &mut Reader<'_>, what: &str) -> Option<String> {
+    let words = if what == "topic" {
+        &reader.topics
+    } else {
+        &reader.methods
+    };
+    if words.contains(word) {
+        return Some(word.to_owned());
+    }
+    let all: Vec<&str> = words.iter().map(String::as_str).collect();
+    let message = match all.as_slice() {
+        [] => format!("no step above has a {what}"),
+        all => format!(
+            "unknown {what} `{word}`; the {what}s are {}",
+            all.join(", ")
+        ),
+    };
+    reader.error(Diagnostic::new(value.span.clone(), message).label("here"));
+    None
+}
+
+impl Chosen {
+    pub(super) fn read(
+        keys: &mut Fields<'_>,
+        reader: &mut Reader<'_>,
+        may_have_from: bool,
+    ) -> Option<Self> {
+        let topic = known_topic(keys, reader);
+        let called = keys.take("called").map(|value| reader.text(value));
+        let from = if may_have_from {
+            keys.take("from")
+        } else {
+            None
+        };
+        let from = from.map(|value| reader.nodes(value));
+        Some(Chosen {
+            topic: topic?,
+            called: match called {
+                None => None,
+                Some(called) => Some(called?.to_owned()),
+            },
+            from: match from {
+                None => None,
+                Some(from) => Some(from?),
+            },
+        })
+    }
+
+    /// The subscribers that are meant, at least one.
+    pub(super) fn subscribers<'a>(
+        &self,
+        observed: &Observed<'a>,
+        expected: impl FnOnce() -> String,
+    ) -> Result<Vec<&'a SubscriberLog>, Mismatch> {
+        let is_meant = |subscriber: &&SubscriberLog| {
+            let called = self.called.as_ref();
+            *subscriber.topic == *self.topic && called.is_none_or(|name| *name == subscriber.name)
+        };
+        let all = observed.app.subscribers.values();
+        let found: Vec<&SubscriberLog> = all.filter(is_meant).collect();
+        let broken = found.iter().find_map(|subscriber| subscriber.error.clone());
+        let seen = match (found.is_empty(), broken) {
+            (true, _) => "there is no such subscriber".to_owned(),
+            (_, Some(error)) => format!("a subscriber could not subscribe: {error}"),
+            _ => return Ok(found),
+        };
+        Err(Mismatch {
+            expected: expected(),
+            seen,
+        })
+    }
+
+    /// Of what a subscriber got, that which comes from the nodes that are meant.
+    pub(super) fn messages<'a>(
+        &self,
+        observed: &Observed<'_>,
+        subscriber: &'a SubscriberLog,
+    ) -> impl Iterator<Item = &'a GotLog> + use<'a> {
+        let wanted: Option<Vec<NodeName>> = self
+            .from
+            .as_ref()
+            .map(|nodes| nodes.iter().map(|node| observed.name(*node)).collect());
+        let sources = subscriber.sources.iter();
+        let chosen: Vec<bool> = sources
+            .map(|(name, _)| wanted.as_ref().is_none_or(|wanted| wanted.contains(name)))
+            .collect();
+        let messages = subscriber.got.iter();
+        messages.filter(move |got| chosen[got.source as usize])
+    }
+
+    /// Whether every message is meant.
+    fn is_all(&self) -> bool {
+        self.from.is_none()
+    }
+
+    /// In words: `on prices from a, called slow`.
+    pub(super) fn show(&self, observed: &Observed<'_>) -> String {
+        let mut text = format!("on {}", self.topic);
+        if let Some(nodes) = &self.from {
+            let names: Vec<NodeName> = nodes.iter().map(|node| observed.name(*node)).collect();
+            text = format!("{text} from {}", observed.keys(&names));
+        }
+        match &self.called {
+            Some(name) => format!("{text} by `{name}`"),
+            None => text,
+        }
+    }
+}
+
+impl Wanted {
+    fn is_in_window(&self, at: Instant) -> bool {
+        let early = at < Instant::ZERO + self.since;
+        !early && self.until.is_none_or(|until| at <= Instant::ZERO + until)
+    }
+
+    fn has_window(&self) -> bool {
+        !self.since.is_zero() || self.until.is_some()
+    }
+
+    fn describe(&self, observed: &Observed<'_>) -> String {
+        let chosen = self.chosen.show(observed);
+        let mut text = match self.of {
+            Of::Delivered => format!("messages {chosen}"),
+            Of::InOrder => format!("messages {chosen} in order, and some"),
+            Of::Missed => format!("messages reported as missed {chosen}"),
+        };
+        if !self.since.is_zero() {
+            text = format!("{text} since {}", show_duration(self.since));
+        }
+        if let Some(until) = self.until {
+            text = format!("{text} until {}", show_duration(until));
+        }
+        match &self.count {
+            Some(count) => format!("number of {text} {count}"),
+            None => text,
+        }
+    }
+
+    fn count(&self, observed: &Observed<'_>, subscriber: &SubscriberLog) -> usize {
+        match self.of {
+            Of::Missed => {
+                let reports = subscriber.missed.iter();
+                let reports = reports.filter(|(at, _)| self.is_in_window(*at));
+                let sum: u64 = reports.map(|(_, count)| *count).sum();
+                usize::try_from(sum).unwrap_or(usize::MAX)
+            }
+            _ if self.chosen.is_all() && !self.has_window() => subscriber.got.len(),
+            _ => {
+                let messages = self.chosen.messages(observed, subscriber);
+                messages.filter(|got| self.is_in_window(got.at)).count()
+            }
+        }
+    }
+
+    /// The first message that came after one that was published later.
+    fn disorder(&self, observed: &Observed<'_>, subscriber: &SubscriberLog) -> Option<String> {
+        let mut last: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut any = false;
+        for got in self.chosen.messages(observed, subscriber) {
+            if !self.is_in_window(got.at) {
+                continue;
+            }
+            any = true;
+            let before = last.insert(got.source, got.tag).unwrap_or(0);
+            if got.tag <= before {
+                let from = &subscriber.sources[got.source as usize].0;
+                let from = observed.scenario.key_of(from);
+                return Some(format!(
+                    "{} after {before} of {from} at {}",
+                    got.tag, got.at
+                ));
+            }
+        }
+        (!any).then(|| "none".to_owned())
+    }
+}
+
+impl Check for Deliveries {
+    fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch> {
+        for wanted in &self.0 {
+            let expected = || wanted.describe(observed);
+            for subscriber in wanted.chosen.subscribers(observed, expected)? {
+                let seen = match &wanted.count {
+                    None => wanted.disorder(observed, subscriber),
+                    Some(amount) => {
+                        let count = wanted.count(observed, subscriber);
+                        (!amount.contains(count)).then(|| count.to_string())
+                    }
+                };
+                if let Some(seen) = seen {
+                    return Err(Mismatch {
+                        expected: expected(),
+                        seen,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}

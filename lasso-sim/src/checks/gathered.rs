@@ -1,0 +1,151 @@
+//! `gathered`: what each call to many of the node's application gathered:
+//! `gathered = { method = "sum", count = 1, asked = 3, answered = 2, failed = { timeout = "c" } }`. Of
+//! all that have ended and began in the window each must be so, and at least one must have ended.
+//! What is not named is not looked at.
+
+use core::time::Duration;
+
+use lasso_core::name::NodeName;
+use lasso_core::time::Instant;
+
+use super::deliveries::known_method;
+use super::events::window;
+use super::names::Wanted;
+use super::{Check, Entry, Mismatch, Observed, amount_within};
+use crate::app::{GatherEnd, GatherLog, Outcome};
+use crate::scenario::{Amount, Reader, Value, show_duration};
+
+pub(super) const ENTRY: Entry = Entry {
+    key: "gathered",
+    summary: "whom each call to many asked, who answered, who failed and how, who came and left",
+    absent: false,
+    parse,
+};
+
+#[derive(Debug)]
+struct Gathered {
+    method: String,
+    since: Duration,
+    until: Option<Duration>,
+    count: Option<Amount>,
+    at_most: Option<Duration>,
+    /// What is looked at: its name, and whom it should name.
+    wanted: Vec<(&'static str, Wanted)>,
+}
+
+fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Check>> {
+    let form = "a table such as `{ method = \"sum\", asked = 3, answered = 3 }`";
+    let mut keys = reader.fields(value, form)?;
+    let errors = reader.error_count();
+    let method = known_method(&mut keys, reader);
+    let (since, until) = window(&mut keys, reader);
+    let count = keys
+        .take("count")
+        .and_then(|value| amount_within(value, reader, 0, usize::MAX));
+    let at_most = keys
+        .take("at_most")
+        .and_then(|value| reader.duration(value));
+    let mut wanted = Vec::new();
+    for key in ["asked", "answered", "joined", "left"] {
+        if let Some(value) = keys.take(key)
+            && let Some(nodes) = Wanted::read(value, reader)
+        {
+            wanted.push((key, nodes));
+        }
+    }
+    if let Some(value) = keys.take("failed") {
+        let form = "a table such as `{ timeout = \"c\" }`";
+        let mut failed = reader.fields(value, form)?;
+        for (name, _) in Outcome::NAMED.iter().filter(|(name, _)| *name != "ok") {
+            if let Some(value) = failed.take(name)
+                && let Some(nodes) = Wanted::read(value, reader)
+            {
+                wanted.push((*name, nodes));
+            }
+        }
+        failed.finish(reader, "`failed`");
+    }
+    keys.finish(reader, "`gathered`");
+    if reader.error_count() > errors {
+        return None;
+    }
+    Some(Box::new(Gathered {
+        method: method?,
+        since,
+        until,
+        count,
+        at_most,
+        wanted,
+    }))
+}
+
+impl Gathered {
+    fn ended<'a>(&'a self, observed: &Observed<'a>) -> Vec<(&'a GatherLog, &'a GatherEnd)> {
+        let from = Instant::ZERO + self.since;
+        let until = self.until.map(|until| Instant::ZERO + until);
+        let all = observed.app.gathers.iter().filter(move |gather| {
+            *gather.method == *self.method
+                && gather.at >= from
+                && until.is_none_or(|until| gather.at <= until)
+        });
+        all.filter_map(|gather| Some((gather, gather.end.as_ref()?)))
+            .collect()
+    }
+}
+
+/// The nodes that a key means.
+fn nodes(key: &str, gather: &GatherLog, end: &GatherEnd) -> Vec<NodeName> {
+    let with = |wanted: &str| {
+        let outcomes = end.outcomes.iter();
+        let found = outcomes.filter(|(_, outcome)| outcome.name() == wanted);
+        found.map(|(node, _)| node.clone()).collect()
+    };
+    match key {
+        "asked" => gather.asked.clone(),
+        "answered" => with("ok"),
+        "joined" => end.joined.clone(),
+        "left" => end.left.clone(),
+        failure => with(failure),
+    }
+}
+
+impl Check for Gathered {
+    fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch> {
+        let ended = self.ended(observed);
+        let head = format!("calls of {} to many", self.method);
+        let enough = self
+            .count
+            .as_ref()
+            .map_or(!ended.is_empty(), |amount| amount.contains(ended.len()));
+        if !enough {
+            let wanted = self
+                .count
+                .as_ref()
+                .map_or(">= 1".to_owned(), ToString::to_string);
+            return Err(Mismatch {
+                expected: format!("number of {head} that have ended {wanted}"),
+                seen: ended.len().to_string(),
+            });
+        }
+        for (gather, end) in ended {
+            if let Some(at_most) = self.at_most
+                && end.took > at_most
+            {
+                return Err(Mismatch {
+                    expected: format!("{head} take <= {}", show_duration(at_most)),
+                    seen: format!("{} since {}", show_duration(end.took), gather.at),
+                });
+            }
+            for (key, wanted) in &self.wanted {
+                let found = nodes(key, gather, end);
+                wanted
+                    .holds(key, found, observed)
+                    .map_err(|mismatch| Mismatch {
+                        expected: format!("{head}: {}", mismatch.expected),
+                        seen: format!("{}, since {}", mismatch.seen, gather.at),
+                    })?;
+            }
+        }
+        Ok(())
+    }
+}

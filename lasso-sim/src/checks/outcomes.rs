@@ -1,0 +1,202 @@
+//! `outcomes` and `slowest_call`: how the calls of the node's application ended, over all lives of
+//! its process: `outcomes = { method = "sum", to = "b", ok = 100, timeout = 0, waiting = 0 }`,
+//! `slowest_call = { method = "sum", at_most = "50ms" }`. What is not named is not looked at; `count`
+//! is all of them, `waiting` those without an outcome.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use lasso_core::name::NodeName;
+use lasso_core::time::Instant;
+
+use super::deliveries::known_method;
+use super::events::window;
+use super::{Check, Entry, Mismatch, Observed, amount_within};
+use crate::app::{CallLog, Outcome};
+use crate::scenario::{Amount, Diagnostic, Fields, NodeId, Reader, Value, show_duration};
+
+pub(super) const OUTCOMES: Entry = Entry {
+    key: "outcomes",
+    summary: "how many of its calls of a method ended how",
+    absent: false,
+    parse: parse_outcomes,
+};
+
+pub(super) const SLOWEST: Entry = Entry {
+    key: "slowest_call",
+    summary: "how long at most a call of a method took, whatever its outcome",
+    absent: false,
+    parse: parse_slowest,
+};
+
+/// Which calls: by when they began.
+#[derive(Debug)]
+struct Chosen {
+    method: String,
+    to: Option<Vec<NodeId>>,
+    since: Duration,
+    until: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Outcomes(Vec<(Chosen, Vec<(&'static str, Amount)>)>);
+
+#[derive(Debug)]
+struct Slowest {
+    chosen: Chosen,
+    at_most: Duration,
+}
+
+fn parse_outcomes(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Check>> {
+    let items = reader.items(value).iter();
+    let wanted: Vec<Option<_>> = items.map(|item| read_outcomes(item, reader)).collect();
+    let wanted: Vec<_> = wanted.into_iter().collect::<Option<_>>()?;
+    if wanted.is_empty() {
+        return reader.wrong(value, "a list of tables that must hold");
+    }
+    Some(Box::new(Outcomes(wanted)))
+}
+
+fn read_outcomes(
+    value: &Value,
+    reader: &mut Reader<'_>,
+) -> Option<(Chosen, Vec<(&'static str, Amount)>)> {
+    let form = "a table such as `{ method = \"sum\", ok = 100 }`";
+    let mut keys = reader.fields(value, form)?;
+    let errors = reader.error_count();
+    let chosen = Chosen::read(&mut keys, reader);
+    let mut wanted = Vec::new();
+    let named = Outcome::NAMED.iter().map(|(name, _)| *name);
+    for key in named.chain(["count", "waiting"]) {
+        let Some(value) = keys.take(key) else {
+            continue;
+        };
+        if let Some(amount) = amount_within(value, reader, 0, usize::MAX) {
+            wanted.push((key, amount));
+        }
+    }
+    if wanted.is_empty() && reader.error_count() == errors {
+        let nothing = Diagnostic::new(keys.span(), "this expects nothing");
+        reader.error(nothing.label("needs an outcome, such as `ok = 100`"));
+    }
+    keys.finish(reader, "`outcomes`");
+    if reader.error_count() > errors {
+        return None;
+    }
+    Some((chosen?, wanted))
+}
+
+fn parse_slowest(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Check>> {
+    let form = "a table such as `{ method = \"sum\", at_most = \"50ms\" }`";
+    let mut keys = reader.fields(value, form)?;
+    let errors = reader.error_count();
+    let chosen = Chosen::read(&mut keys, reader);
+    let at_most = keys
+        .need(reader, "at_most")
+        .and_then(|value| reader.duration(value));
+    keys.finish(reader, "`slowest_call`");
+    if reader.error_count() > errors {
+        return None;
+    }
+    Some(Box::new(Slowest {
+        chosen: chosen?,
+        at_most: at_most?,
+    }))
+}
+
+impl Chosen {
+    fn read(keys: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<Self> {
+        let method = known_method(keys, reader);
+        let to = keys.take("to").map(|value| reader.nodes(value));
+        let (since, until) = window(keys, reader);
+        Some(Chosen {
+            method: method?,
+            to: match to {
+                None => None,
+                Some(to) => Some(to?),
+            },
+            since,
+            until,
+        })
+    }
+
+    fn calls<'a>(&'a self, observed: &Observed<'a>) -> impl Iterator<Item = &'a CallLog> {
+        let to: Option<Vec<NodeName>> = self
+            .to
+            .as_ref()
+            .map(|nodes| nodes.iter().map(|node| observed.name(*node)).collect());
+        let from = Instant::ZERO + self.since;
+        let until = self.until.map(|until| Instant::ZERO + until);
+        observed.app.calls.iter().filter(move |call| {
+            *call.method == *self.method
+                && to.as_ref().is_none_or(|to| to.contains(&call.to))
+                && call.at >= from
+                && until.is_none_or(|until| call.at <= until)
+        })
+    }
+
+    fn show(&self, observed: &Observed<'_>) -> String {
+        let mut text = format!("calls of {}", self.method);
+        if let Some(nodes) = &self.to {
+            let names: Vec<NodeName> = nodes.iter().map(|node| observed.name(*node)).collect();
+            text = format!("{text} at {}", observed.keys(&names));
+        }
+        if !self.since.is_zero() {
+            text = format!("{text} since {}", show_duration(self.since));
+        }
+        match self.until {
+            Some(until) => format!("{text} until {}", show_duration(until)),
+            None => text,
+        }
+    }
+}
+
+impl Check for Outcomes {
+    fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch> {
+        for (chosen, wanted) in &self.0 {
+            let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+            let mut all = 0;
+            for call in chosen.calls(observed) {
+                all += 1;
+                let name = call
+                    .outcome
+                    .map_or("waiting", |(outcome, _)| outcome.name());
+                *counts.entry(name).or_insert(0) += 1;
+            }
+            for (key, amount) in wanted {
+                let count = match *key {
+                    "count" => all,
+                    key => counts.get(key).copied().unwrap_or(0),
+                };
+                if !amount.contains(count) {
+                    return Err(Mismatch {
+                        expected: format!("{}: {key} {amount}", chosen.show(observed)),
+                        seen: format!("{key} = {count} (of {all}: {counts:?})"),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Check for Slowest {
+    fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch> {
+        let ended = self.chosen.calls(observed);
+        let ended = ended.filter_map(|call| Some((call.outcome?.1, call)));
+        let slowest = ended.max_by_key(|(took, _)| *took);
+        let seen = match slowest {
+            Some((took, _)) if took <= self.at_most => return Ok(()),
+            Some((took, call)) => {
+                let (took, to) = (show_duration(took), observed.scenario.key_of(&call.to));
+                format!("{took}, at {to} since {}", call.at)
+            }
+            None => "none has ended".to_owned(),
+        };
+        let (chosen, at_most) = (self.chosen.show(observed), show_duration(self.at_most));
+        Err(Mismatch {
+            expected: format!("the slowest of the {chosen} <= {at_most}"),
+            seen,
+        })
+    }
+}

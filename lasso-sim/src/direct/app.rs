@@ -1,0 +1,276 @@
+//! The application of a node in the direct world: what it asks for becomes commands of the machine,
+//! and what the machine says of them goes back to it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use lasso_core::name::NodeName;
+use lasso_core::node::{Command, Input};
+use lasso_core::plane::{Answer, PlaneCommand, PlaneOutput, Reject, ServeId, SubscriberId};
+use lasso_core::time::Instant;
+
+use super::{DirectWorld, EPOCH_MS, Event};
+use crate::app::{App, Ask, Order, Output, Reply, Saw, Told};
+use crate::scenario::NodeId;
+use crate::world::Refusal;
+
+/// An application and what stands between it and its node.
+#[derive(Debug)]
+pub(super) struct Desk {
+    app: App,
+    ids: BTreeMap<u32, SubscriberId>,
+    subs: BTreeMap<SubscriberId, u32>,
+    /// Subscribers that wait for something to read.
+    waiting: BTreeSet<u32>,
+    /// Of these, those that have it.
+    readable: VecDeque<u32>,
+    /// When a wake-up is scheduled.
+    armed: Option<Instant>,
+}
+
+impl Desk {
+    pub(super) fn new(seed: [u8; 32]) -> Self {
+        Desk {
+            app: App::new(seed),
+            ids: BTreeMap::new(),
+            subs: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            readable: VecDeque::new(),
+            armed: None,
+        }
+    }
+
+    /// Its process was frozen: what was scheduled has been dropped.
+    pub(super) fn disarm(&mut self) {
+        self.armed = None;
+    }
+}
+
+impl DirectWorld {
+    pub(super) fn order_app(&mut self, node: NodeId, order: &Order) -> Result<(), Refusal> {
+        let process = self.process(node)?;
+        let (paused, app) = (process.paused, &process.desk.app);
+        let ends_nothing = match order {
+            Order::Unsubscribe { topic, name } => !app.is_subscribed(topic, name.as_deref()),
+            _ => false,
+        };
+        let key = &self.hosts[node.index()].spec.key;
+        if paused {
+            return Err(Refusal::Senseless(format!("`{key}` is paused")));
+        }
+        if ends_nothing {
+            return Err(Refusal::Senseless(format!(
+                "`{key}` has no such subscriber"
+            )));
+        }
+        self.touch();
+        self.tell_app(node, Told::Order(order.clone()));
+        self.drive_app(node);
+        Ok(())
+    }
+
+    fn tell_app(&mut self, node: NodeId, told: Told) {
+        if let Some(process) = &mut self.hosts[node.index()].process {
+            process.desk.app.handle(self.now, told);
+        }
+    }
+
+    /// A moment of its own has come for an application.
+    pub(super) fn wake_app(&mut self, node: NodeId) {
+        let now = self.now;
+        if let Some(process) = &mut self.hosts[node.index()].process
+            && process.desk.armed.is_some_and(|armed| armed <= now)
+        {
+            process.desk.armed = None;
+        }
+        self.tell_app(node, Told::Tick);
+        self.drive_app(node);
+    }
+
+    /// Carries out what an application wants until it wants no more, and makes sure that it is woken
+    /// when it does again.
+    pub(super) fn drive_app(&mut self, node: NodeId) {
+        loop {
+            let now = self.now;
+            let Some(process) = &mut self.hosts[node.index()].process else {
+                return;
+            };
+            let desk = &mut process.desk;
+            if let Some(sub) = desk.readable.pop_front() {
+                self.ask(node, Ask::Read { sub });
+                continue;
+            }
+            match desk.app.poll_output(now) {
+                Some(Output::Ask(ask)) => self.ask(node, ask),
+                Some(Output::Saw(saw)) => self.saw(node, &saw),
+                None => break,
+            }
+        }
+        let Some(process) = &mut self.hosts[node.index()].process else {
+            return;
+        };
+        let Some(due) = process.desk.app.poll_timeout() else {
+            return;
+        };
+        let at = due.max(self.now);
+        if process.desk.armed.is_none_or(|armed| at < armed) {
+            process.desk.armed = Some(at);
+            self.schedule(at, Event::WakeApp(node));
+        }
+    }
+
+    fn saw(&mut self, node: NodeId, saw: &Saw) {
+        self.changed = true;
+        self.invariants.saw(self.now, node, saw);
+        self.record.saw(self.now, node, saw);
+    }
+
+    fn ask(&mut self, node: NodeId, ask: Ask) {
+        if let Some(command) = self.command_of(node, ask) {
+            self.give(node, Input::Command(Command::Plane(command)));
+        }
+    }
+
+    fn command_of(&mut self, node: NodeId, ask: Ask) -> Option<PlaneCommand> {
+        let host = &mut self.hosts[node.index()];
+        let clock = EPOCH_MS + self.now.as_nanos() / 1_000_000;
+        let unix_ms = clock.saturating_add_signed(host.clock_offset_ms);
+        let desk = &mut host.process.as_mut()?.desk;
+        Some(match ask {
+            Ask::Subscribe { sub, topic, queue } => PlaneCommand::Subscribe {
+                tag: sub.into(),
+                topic: topic.to_string(),
+                queue_max: queue,
+            },
+            Ask::Unsubscribe { sub } => {
+                let id = desk.ids.remove(&sub)?;
+                desk.subs.remove(&id);
+                desk.waiting.remove(&sub);
+                PlaneCommand::Unsubscribe { id }
+            }
+            Ask::Read { sub } => PlaneCommand::Read {
+                id: *desk.ids.get(&sub)?,
+            },
+            Ask::Publish {
+                tag,
+                topic,
+                payload,
+                audience,
+            } => PlaneCommand::Publish {
+                tag,
+                topic: topic.to_string(),
+                payload,
+                audience,
+                unix_ms,
+            },
+            Ask::Serve { method } => PlaneCommand::Serve {
+                method: method.to_string(),
+            },
+            Ask::Call {
+                tag,
+                to,
+                method,
+                payload,
+                timeout,
+            } => PlaneCommand::Call {
+                tag,
+                to,
+                method: method.to_string(),
+                payload,
+                timeout,
+            },
+            Ask::CallMany {
+                tag,
+                to,
+                method,
+                payload,
+                timeout,
+            } => {
+                let to = to.unwrap_or_else(|| self.linked(node));
+                let nodes = to.clone();
+                self.tell_app(node, Told::Targets { tag, nodes });
+                PlaneCommand::CallMany {
+                    tag,
+                    to,
+                    method: method.to_string(),
+                    payload,
+                    timeout,
+                }
+            }
+            Ask::Reply { id, reply } => PlaneCommand::Answer {
+                id: ServeId(id),
+                answer: answer_of(reply),
+            },
+        })
+    }
+
+    /// Whoever is linked to a node, and the node itself, by name.
+    fn linked(&self, node: NodeId) -> Vec<NodeName> {
+        let Some(machine) = self.node(node) else {
+            return Vec::new();
+        };
+        let members = machine.topology().members();
+        let linked = members.filter(|member| member.is_linked());
+        let mut names: Vec<NodeName> = linked.map(|member| member.name().clone()).collect();
+        names.push(machine.identity().name.clone());
+        names.sort();
+        names
+    }
+
+    /// A node tells its application something.
+    pub(super) fn plane_said(&mut self, node: NodeId, output: PlaneOutput) {
+        let Some(process) = &mut self.hosts[node.index()].process else {
+            return;
+        };
+        let desk = &mut process.desk;
+        let told = match output {
+            PlaneOutput::Subscribed { tag, result } => {
+                let sub = tag as u32;
+                if let Ok(id) = &result {
+                    desk.ids.insert(sub, *id);
+                    desk.subs.insert(*id, sub);
+                }
+                let error = result.err().map(|error| error.to_string());
+                Told::Subscribed { sub, error }
+            }
+            PlaneOutput::Readable { id } => {
+                if let Some(sub) = desk.subs.get(&id)
+                    && desk.waiting.remove(sub)
+                {
+                    desk.readable.push_back(*sub);
+                }
+                return;
+            }
+            PlaneOutput::Read { id, updates } => {
+                let Some(&sub) = desk.subs.get(&id) else {
+                    return;
+                };
+                if updates.is_empty() {
+                    desk.waiting.insert(sub);
+                    return;
+                }
+                Told::Updates { sub, updates }
+            }
+            PlaneOutput::Published { tag, result } => Told::Published { tag, result },
+            PlaneOutput::Request(request) => Told::Request {
+                id: request.id.0,
+                method: request.method,
+                payload: request.payload,
+            },
+            PlaneOutput::Answered { tag, outcome } => Told::Answered { tag, outcome },
+            PlaneOutput::Gathered { tag, gathered } => Told::Gathered { tag, gathered },
+        };
+        self.tell_app(node, told);
+    }
+}
+
+/// What a node says in the place of a handler that panics, it says here by itself.
+fn answer_of(reply: Reply) -> Answer {
+    match reply {
+        Reply::Done(bytes) => Answer::Done(bytes),
+        Reply::Rejected(reject) => Answer::Rejected(reject),
+        Reply::Panics => Answer::Rejected(Reject {
+            code: Reject::CODE_NODE,
+            message: "the handler panicked".to_owned(),
+        }),
+    }
+}

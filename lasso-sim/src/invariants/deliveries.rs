@@ -1,0 +1,273 @@
+//! Invariant 7: no subscriber sees a message twice, or two of one source and topic out of order; what
+//! is missing was reported as missing, and no more is reported than was published.
+//!
+//! A gap shows by the numbers when the next message of its row comes, and by then it must have been
+//! reported. What is missing at the end of a row shows at the end of a run, when nothing is under way
+//! any more. Of what came before a subscriber's first message of a row it cannot be known what it
+//! should have got.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lasso_core::name::{Incarnation, NodeName};
+use lasso_core::plane::Audience;
+use lasso_core::plane::pubsub::Row;
+use lasso_core::time::Instant;
+
+use super::Found;
+use super::cast::Cast;
+use crate::app::{Got, Saw};
+use crate::scenario::NodeId;
+
+pub(super) const NUMBER: u32 = 7;
+/// A message that was published this long ago has come, or its loss was reported.
+const UNDER_WAY: Duration = Duration::from_secs(5);
+
+/// What a subscriber has seen.
+#[derive(Debug)]
+struct Reader {
+    topic: Arc<str>,
+    /// It reads whatever comes at once.
+    at_once: bool,
+    /// What had been published for its node when the first subscription of its topic was made there.
+    base: u64,
+    /// The last number of each row.
+    rows: BTreeMap<(NodeName, Incarnation, Row), u64>,
+    /// The last tag of each source.
+    tags: BTreeMap<(NodeName, Incarnation), u64>,
+    got: u64,
+    /// Numbers that were left out.
+    missing: u64,
+    reported: u64,
+}
+
+/// What was published on a topic.
+#[derive(Debug, Default)]
+struct Topic {
+    /// For everybody, or for a role.
+    for_all: u64,
+    /// For one node only.
+    for_one: BTreeMap<NodeName, u64>,
+    last: Instant,
+}
+
+impl Topic {
+    fn count_for(&self, node: &NodeName) -> u64 {
+        self.for_all + self.for_one.get(node).copied().unwrap_or(0)
+    }
+}
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(super) struct Deliveries {
+    readers: BTreeMap<(NodeId, u32), Reader>,
+    topics: BTreeMap<Arc<str>, Topic>,
+    /// By node and topic, in this life: what had been published for it at the first subscription.
+    bases: BTreeMap<(NodeId, Arc<str>), u64>,
+    /// By node and topic, in this life: the numbers of the row for all.
+    rows: BTreeMap<(NodeId, Arc<str>), u64>,
+}
+
+impl Deliveries {
+    /// A process begins or ends: nothing that its applications have seen counts any more.
+    pub(super) fn forget(&mut self, node: NodeId) {
+        self.readers.retain(|(of, _), _| *of != node);
+        self.bases.retain(|(of, _), _| *of != node);
+        self.rows.retain(|(of, _), _| *of != node);
+    }
+
+    pub(super) fn saw(
+        &mut self,
+        now: Instant,
+        cast: &Cast,
+        node: NodeId,
+        saw: &Saw,
+        found: &mut Vec<Found>,
+    ) {
+        let name = &cast.actor(node).name;
+        match saw {
+            Saw::Subscribed {
+                sub,
+                topic,
+                at_once,
+                ..
+            } => {
+                let published = self.topics.get(topic).map_or(0, |t| t.count_for(name));
+                let base = *self
+                    .bases
+                    .entry((node, Arc::clone(topic)))
+                    .or_insert(published);
+                let reader = Reader::new(topic, *at_once, base);
+                self.readers.insert((node, *sub), reader);
+            }
+            Saw::NotSubscribed { sub, .. } | Saw::Unsubscribed { sub } => {
+                self.readers.remove(&(node, *sub));
+            }
+            Saw::Published {
+                topic,
+                audience,
+                result: Ok(_),
+                ..
+            } => self.published(now, node, name, topic, audience),
+            Saw::Got { sub, got } => {
+                if let Some(reader) = self.readers.get_mut(&(node, *sub)) {
+                    reader.got(name, got, found);
+                    self.check_sum(node, name, *sub, found);
+                }
+            }
+            Saw::Missed { sub, count } => {
+                if let Some(reader) = self.readers.get_mut(&(node, *sub)) {
+                    reader.reported += count;
+                    self.check_sum(node, name, *sub, found);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn published(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        name: &NodeName,
+        topic: &Arc<str>,
+        audience: &Audience,
+    ) {
+        let book = self.topics.entry(Arc::clone(topic)).or_default();
+        book.last = now;
+        match audience {
+            Audience::All | Audience::Role(_) => book.for_all += 1,
+            Audience::Local => *book.for_one.entry(name.clone()).or_insert(0) += 1,
+            Audience::Node(to) => *book.for_one.entry(to.clone()).or_insert(0) += 1,
+        }
+        if *audience == Audience::All {
+            *self.rows.entry((node, Arc::clone(topic))).or_insert(0) += 1;
+        }
+    }
+
+    /// A subscriber cannot have got and missed more than there was.
+    fn check_sum(&self, node: NodeId, name: &NodeName, sub: u32, found: &mut Vec<Found>) {
+        let Some(reader) = self.readers.get(&(node, sub)) else {
+            return;
+        };
+        let published = self
+            .topics
+            .get(&reader.topic)
+            .map_or(0, |t| t.count_for(name));
+        let most = published - reader.base;
+        if reader.got + reader.reported > most {
+            let text = format!(
+                "nobody gets or misses more than was published; subscriber {sub} of {} at {name} got \
+                 {} and was told of {} missed ones, of {most}",
+                reader.topic, reader.got, reader.reported
+            );
+            found.push((NUMBER, text));
+        }
+    }
+
+    /// A subscriber to which the end of a row is missing, while nothing hinders anybody: messages
+    /// that were published long enough ago have neither come nor been reported.
+    pub(super) fn unaccounted(&self, now: Instant, cast: &Cast) -> Option<(NodeId, String)> {
+        self.readers.iter().find_map(|((node, sub), reader)| {
+            let busy = self.topics.get(&reader.topic).is_none_or(|t| t.last + UNDER_WAY > now);
+            let actor = cast.actor(*node);
+            if busy || !reader.at_once || !actor.running || actor.paused {
+                return None;
+            }
+            let tail: u64 = reader
+                .rows
+                .iter()
+                .map(|((source, incarnation, row), last)| match row {
+                    Row::All => self.row_end(cast, source, *incarnation, &reader.topic, *last),
+                    Row::Directed => 0,
+                })
+                .sum();
+            let missing = reader.missing + tail;
+            (missing > reader.reported).then(|| {
+                let text = format!(
+                    "what is missing is reported; subscriber {sub} of {} at {} lacks {missing}, and \
+                     was told of {}",
+                    reader.topic, actor.name, reader.reported
+                );
+                (*node, text)
+            })
+        })
+    }
+
+    /// How many of a living source's messages come after that number.
+    fn row_end(
+        &self,
+        cast: &Cast,
+        source: &NodeName,
+        incarnation: Incarnation,
+        topic: &Arc<str>,
+        last: u64,
+    ) -> u64 {
+        let Some(node) = cast.whose_name(source, incarnation.0) else {
+            return 0;
+        };
+        let actor = cast.actor(node);
+        if !actor.running || actor.paused || actor.incarnation != incarnation.0 {
+            return 0;
+        }
+        let end = self.rows.get(&(node, Arc::clone(topic))).copied();
+        end.unwrap_or(0).saturating_sub(last)
+    }
+}
+
+impl Reader {
+    fn new(topic: &Arc<str>, at_once: bool, base: u64) -> Self {
+        Reader {
+            topic: Arc::clone(topic),
+            at_once,
+            base,
+            rows: BTreeMap::new(),
+            tags: BTreeMap::new(),
+            got: 0,
+            missing: 0,
+            reported: 0,
+        }
+    }
+
+    fn got(&mut self, at: &NodeName, got: &Got, found: &mut Vec<Found>) {
+        self.got += 1;
+        let mut wrong = |what: String| {
+            let text = format!(
+                "{what}: at {at}, {:?} {} of {}",
+                got.row, got.number, got.from
+            );
+            found.push((NUMBER, text));
+        };
+        if got.topic != self.topic {
+            wrong(format!(
+                "a subscriber of {} gets a message of {}",
+                self.topic, got.topic
+            ));
+        }
+        let source = (got.from.clone(), got.incarnation);
+        let last_tag = self.tags.entry(source.clone()).or_insert(0);
+        match got.tag {
+            None => wrong("a message is not what was published".to_owned()),
+            Some(tag) if tag <= *last_tag => {
+                wrong(format!("the {tag}th message comes after the {last_tag}th"));
+            }
+            Some(tag) => *last_tag = tag,
+        }
+        let row = (source.0, source.1, got.row);
+        let Some(last) = self.rows.insert(row, got.number) else {
+            return;
+        };
+        if got.number <= last {
+            wrong(format!("a message comes again, or after number {last}"));
+            return;
+        }
+        self.missing += got.number - last - 1;
+        if self.missing > self.reported {
+            let (missing, reported) = (self.missing, self.reported);
+            wrong(format!(
+                "{missing} are missing so far, and {reported} were reported"
+            ));
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! `subscribe`: applications subscribe to a topic, for as long as their processes live:
+//! `subscribe = { on = "a", topic = "prices" }`,
+//! `subscribe = { on = "a", topic = "prices", called = "slow", queue = 16, reads = "10/s" }`.
+
+use super::{Entry, Verb, keys, loads};
+use crate::app::{Order, Reads, Subscribe};
+use crate::scenario::{Kind, NodeId, Reader, Scenario, Value};
+use crate::world::{Ability, Refusal, World};
+
+pub(super) const ENTRY: Entry = Entry {
+    key: "subscribe",
+    summary: "lets applications subscribe to a topic and read at once, never, or at a pace",
+    parse,
+};
+
+/// Most subscribers of one order.
+const COUNT_MAX: i64 = 10_000;
+/// Longest queue.
+const QUEUE_MAX: i64 = 1 << 20;
+
+#[derive(Debug)]
+struct Subscribes {
+    nodes: Vec<NodeId>,
+    what: Subscribe,
+}
+
+fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
+    let wanted = "a table such as `{ on = \"a\", topic = \"prices\" }`";
+    let mut keys = reader.fields(value, wanted)?;
+    let errors = reader.error_count();
+    let nodes = keys
+        .need(reader, "on")
+        .and_then(|value| reader.nodes(value));
+    let topic = loads::topic(reader, &mut keys);
+    let called = keys.take("called").and_then(|value| reader.text(value));
+    let queue = keys.take("queue");
+    let queue = queue.and_then(|value| reader.integer(value, 1, QUEUE_MAX));
+    let count = keys.take("count");
+    let count = count.map_or(Some(1), |value| reader.integer(value, 1, COUNT_MAX));
+    let reads = keys.take("reads");
+    let reads = reads.map_or(Some(Reads::AtOnce), |value| read_reads(value, reader));
+    keys.finish(reader, "`subscribe`");
+    if reader.error_count() > errors {
+        return None;
+    }
+    let topic = topic?;
+    Some(Box::new(Subscribes {
+        nodes: nodes?,
+        what: Subscribe {
+            name: called.unwrap_or(&topic).to_owned(),
+            topic,
+            queue: queue.map(|queue| queue as usize),
+            count: count? as u32,
+            reads: reads?,
+        },
+    }))
+}
+
+fn read_reads(value: &Value, reader: &mut Reader<'_>) -> Option<Reads> {
+    if matches!(&value.kind, Kind::Text(text) if text.contains('/')) {
+        return reader.rate(value).map(Reads::Paced);
+    }
+    reader.choice(
+        value,
+        &[("at once", Reads::AtOnce), ("never", Reads::Never)],
+    )
+}
+
+impl Verb for Subscribes {
+    fn needs(&self) -> Vec<Ability> {
+        vec![Ability::App]
+    }
+
+    fn apply(&self, _: &Scenario, world: &mut dyn World) -> Result<(), Refusal> {
+        let order = Order::Subscribe(self.what.clone());
+        self.nodes
+            .iter()
+            .try_for_each(|node| world.order(*node, &order))
+    }
+
+    fn describe(&self, scenario: &Scenario) -> String {
+        let (what, nodes) = (&self.what, keys(scenario, &self.nodes));
+        format!("{nodes} subscribe to {} {} times", what.topic, what.count)
+    }
+}

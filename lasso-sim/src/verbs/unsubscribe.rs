@@ -1,0 +1,65 @@
+//! `unsubscribe`: applications end their subscriptions to a topic:
+//! `unsubscribe = { on = "a", topic = "prices" }`, with `called = "slow"` those of that name only.
+
+use std::sync::Arc;
+
+use super::{Entry, Verb, keys, loads};
+use crate::app::Order;
+use crate::scenario::{NodeId, Reader, Scenario, Value};
+use crate::world::{Ability, Refusal, World};
+
+pub(super) const ENTRY: Entry = Entry {
+    key: "unsubscribe",
+    summary: "lets applications end their subscriptions to a topic",
+    parse,
+};
+
+#[derive(Debug)]
+struct Unsubscribes {
+    nodes: Vec<NodeId>,
+    topic: Arc<str>,
+    called: Option<String>,
+}
+
+fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
+    let wanted = "a table such as `{ on = \"a\", topic = \"prices\" }`";
+    let mut keys = reader.fields(value, wanted)?;
+    let nodes = keys
+        .need(reader, "on")
+        .and_then(|value| reader.nodes(value));
+    let topic = loads::topic(reader, &mut keys);
+    let called = keys.take("called").map(|value| reader.text(value));
+    keys.finish(reader, "`unsubscribe`");
+    Some(Box::new(Unsubscribes {
+        nodes: nodes?,
+        topic: topic?,
+        called: match called {
+            None => None,
+            Some(called) => Some(called?.to_owned()),
+        },
+    }))
+}
+
+impl Verb for Unsubscribes {
+    fn needs(&self) -> Vec<Ability> {
+        vec![Ability::App]
+    }
+
+    fn apply(&self, _: &Scenario, world: &mut dyn World) -> Result<(), Refusal> {
+        let order = Order::Unsubscribe {
+            topic: Arc::clone(&self.topic),
+            name: self.called.clone(),
+        };
+        self.nodes
+            .iter()
+            .try_for_each(|node| world.order(*node, &order))
+    }
+
+    fn describe(&self, scenario: &Scenario) -> String {
+        format!(
+            "{} unsubscribe from {}",
+            keys(scenario, &self.nodes),
+            self.topic
+        )
+    }
+}
