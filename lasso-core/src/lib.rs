@@ -4,6 +4,7 @@ pub mod codec;
 pub mod config;
 pub mod discovery;
 pub mod event;
+pub mod events;
 pub mod frame;
 pub mod health;
 pub mod link;

@@ -1,0 +1,250 @@
+//! The live events of one profile, for all who look at it or at one of its accounts.
+//!
+//! What is known is kept apart by scope: the profile's feed holds what its topics carry, an account's
+//! feed what that account's topic carries, figures and all, so that nothing that an account sees is
+//! made of another's events. States of the profile, which have no account, belong to all of its scopes.
+//!
+//! 1. A feed is there while somebody looks, and for the linger (30 s) after; whatever else comes is
+//!    counted and dropped.
+//! 2. An event is taken only if it says of itself that it belongs where it came from: to this profile,
+//!    and to that account, or to none.
+//! 3. A viewer is let in by its pass, and what it is given is looked at once more.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::feed::{Delivery, Feed, FeedCounters};
+use super::settings::EventSettings;
+use super::topics::Segment;
+use super::viewer::{Pass, Scope, ScopeError, ViewerId};
+use super::{Kind, StreamEvent};
+use crate::time::Instant;
+use crate::topology::Coverage;
+
+/// A viewer that was let in.
+#[derive(Debug)]
+pub struct Seat<E> {
+    /// Its name from now on.
+    pub viewer: ViewerId,
+    /// What it gets first: all that is known.
+    pub snapshot: Delivery<E>,
+    /// True when the scope had no feed: its topic is to be subscribed to.
+    pub started: bool,
+}
+
+/// What there is to do after something happened.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Stirred {
+    /// Viewers that have something to read, and had nothing before.
+    pub readable: Vec<ViewerId>,
+    /// Scopes whose feeds ended: their topics are to be unsubscribed from.
+    pub ended: Vec<Scope>,
+}
+
+/// What a stream refused; numbers that only grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StreamCounters {
+    /// Events that came.
+    pub received: u64,
+    /// Events that were of another profile.
+    pub foreign: u64,
+    /// Events whose account was not that of the topic which they came from.
+    pub misplaced: u64,
+    /// Events of a scope that nobody looks at.
+    pub unwanted: u64,
+    /// Viewers that were let in.
+    pub admitted: u64,
+    /// Viewers that asked for what is not theirs.
+    pub refused: u64,
+    /// Viewers that were turned away as there were too many.
+    pub crowded: u64,
+}
+
+/// The machine. See the module's text.
+pub struct EventStream<E> {
+    profile: Segment,
+    settings: EventSettings,
+    /// What ids are hashed under.
+    key: [u64; 2],
+    feeds: BTreeMap<Scope, Feed<E>>,
+    coverage: Option<Arc<Coverage>>,
+    /// Where each viewer sits.
+    viewers: BTreeMap<ViewerId, Scope>,
+    /// The number of the next viewer.
+    next_viewer: u64,
+    counters: StreamCounters,
+}
+
+impl<E: StreamEvent> EventStream<E> {
+    /// A stream that nobody looks at. `key` is what ids are hashed under; it is to be drawn at random.
+    pub fn new(profile: Segment, settings: EventSettings, key: [u64; 2]) -> Self {
+        EventStream {
+            profile,
+            settings,
+            key,
+            feeds: BTreeMap::new(),
+            coverage: None,
+            viewers: BTreeMap::new(),
+            next_viewer: 0,
+            counters: StreamCounters::default(),
+        }
+    }
+
+    /// Lets a viewer in.
+    ///
+    /// # Errors
+    /// [`ScopeError`]: the scope is not its to see, or there are too many.
+    pub fn subscribe(
+        &mut self,
+        now: Instant,
+        pass: &Pass,
+        scope: Scope,
+    ) -> Result<Seat<E>, ScopeError> {
+        if !pass.may_see(&self.profile, &scope) {
+            self.counters.refused += 1;
+            return Err(ScopeError::NotYours);
+        }
+        if let Err(error) = self.check_room(&scope) {
+            self.counters.crowded += 1;
+            return Err(error);
+        }
+        let viewer = ViewerId(self.next_viewer);
+        self.next_viewer += 1;
+        self.counters.admitted += 1;
+        let started = !self.feeds.contains_key(&scope);
+        if started {
+            let (settings, key) = (self.settings.clone(), self.key);
+            let mut feed = Feed::new(now, scope.clone(), settings, key);
+            if let Some(coverage) = &self.coverage {
+                feed.set_coverage(now, Arc::clone(coverage));
+            }
+            self.feeds.insert(scope.clone(), feed);
+        }
+        let feed = self
+            .feeds
+            .get_mut(&scope)
+            .expect("it is there or was just put there");
+        let snapshot = feed.enter(now, viewer);
+        self.viewers.insert(viewer, scope);
+        Ok(Seat {
+            viewer,
+            snapshot,
+            started,
+        })
+    }
+
+    /// A viewer goes. One that is not there is ignored.
+    pub fn unsubscribe(&mut self, now: Instant, now_unix_ms: u64, viewer: ViewerId) {
+        let scope = self.viewers.remove(&viewer);
+        if let Some(feed) = scope.and_then(|scope| self.feeds.get_mut(&scope)) {
+            feed.leave(now, now_unix_ms, viewer);
+        }
+    }
+
+    /// An event came from the topic of this scope.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        now_unix_ms: u64,
+        from: &Scope,
+        event: Arc<E>,
+        stirred: &mut Stirred,
+    ) {
+        self.counters.received += 1;
+        if *event.profile() != self.profile {
+            self.counters.foreign += 1;
+            return;
+        }
+        if !from.holds(event.account()) {
+            self.counters.misplaced += 1;
+            return;
+        }
+        let readable = &mut stirred.readable;
+        if *from == Scope::Profile && matches!(event.kind(), Kind::State(_)) {
+            self.counters.unwanted += u64::from(self.feeds.is_empty());
+            for feed in self.feeds.values_mut() {
+                feed.push(now, now_unix_ms, Arc::clone(&event), readable);
+            }
+            return;
+        }
+        match self.feeds.get_mut(from) {
+            Some(feed) => feed.push(now, now_unix_ms, event, readable),
+            None => self.counters.unwanted += 1,
+        }
+    }
+
+    /// How much of the cluster is there, now that it has changed.
+    pub fn set_coverage(&mut self, now: Instant, coverage: Coverage) {
+        let coverage = Arc::new(coverage);
+        for feed in self.feeds.values_mut() {
+            feed.set_coverage(now, Arc::clone(&coverage));
+        }
+        self.coverage = Some(coverage);
+    }
+
+    /// Does what is due; to be called at [`EventStream::deadline`], and harmless at any other time.
+    pub fn tick(&mut self, now: Instant, now_unix_ms: u64, stirred: &mut Stirred) {
+        for feed in self.feeds.values_mut() {
+            feed.tick(now, now_unix_ms, &mut stirred.readable);
+        }
+        let over = self.feeds.iter().filter(|(_, feed)| feed.has_ended(now));
+        let over: Vec<Scope> = over.map(|(scope, _)| scope.clone()).collect();
+        for scope in over {
+            self.feeds.remove(&scope);
+            stirred.ended.push(scope);
+        }
+        self.assert_invariants();
+    }
+
+    /// When something is due; `None` while nobody looks or has just looked.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.feeds.values().filter_map(Feed::deadline).min()
+    }
+
+    /// What this viewer has coming; `None` when nothing has come since it last read, not even a
+    /// heartbeat. What is read late comes together, each state and row once.
+    pub fn read(&mut self, viewer: ViewerId) -> Option<Delivery<E>> {
+        let scope = self.viewers.get(&viewer)?;
+        self.feeds.get_mut(scope)?.read(viewer)
+    }
+
+    /// Scopes with a feed: those whose topics are to be subscribed to.
+    pub fn scopes(&self) -> impl Iterator<Item = &Scope> {
+        self.feeds.keys()
+    }
+
+    /// Viewers.
+    pub fn viewers(&self) -> usize {
+        self.viewers.len()
+    }
+
+    /// What was refused so far.
+    pub fn counters(&self) -> StreamCounters {
+        self.counters
+    }
+
+    /// What the feed of this scope has done since it began.
+    pub fn feed_counters(&self, scope: &Scope) -> Option<FeedCounters> {
+        self.feeds.get(scope).map(Feed::counters)
+    }
+
+    fn check_room(&self, scope: &Scope) -> Result<(), ScopeError> {
+        let settings = &self.settings;
+        let profile = || self.profile.clone();
+        if self.viewers.len() >= settings.viewers_max {
+            let (profile, max) = (profile(), settings.viewers_max);
+            return Err(ScopeError::TooManyViewers { profile, max });
+        }
+        if self.feeds.len() >= settings.scopes_max && !self.feeds.contains_key(scope) {
+            let (profile, max) = (profile(), settings.scopes_max);
+            return Err(ScopeError::TooManyScopes { profile, max });
+        }
+        Ok(())
+    }
+
+    fn assert_invariants(&self) {
+        let seated: usize = self.feeds.values().map(Feed::viewers).sum();
+        debug_assert_eq!(seated, self.viewers.len(), "a viewer sits in one feed");
+        debug_assert!(self.feeds.len() <= self.settings.scopes_max);
+    }
+}
