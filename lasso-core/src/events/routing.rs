@@ -39,7 +39,7 @@ use super::sampler::{Sampler, WEIGHT_MAX};
 use super::topics::{self, Segment};
 use super::windows::Series;
 use super::{Call, Group, Kind, StateKey, StreamEvent};
-use crate::codec::Malformed;
+use crate::codec::{Malformed, depth};
 use crate::name::{Label, NodeName};
 
 /// Largest event, in bytes as it travels: several times what the longest legal fields take.
@@ -330,7 +330,8 @@ impl RoutingEvent {
     /// [`Malformed`]: it is too large, no event, or has a field that is not what it must be. The fault
     /// of the node that published it.
     pub fn decode(bytes: &[u8]) -> Result<Option<RoutingEvent>, Malformed> {
-        if bytes.len() > EVENT_BYTES_MAX {
+        // What is skipped is skipped by recursion.
+        if bytes.len() > EVENT_BYTES_MAX || depth::check(bytes).is_err() {
             return Err(Malformed);
         }
         let Kinded { kind } = read(bytes)?;
@@ -479,9 +480,7 @@ impl StreamEvent for RoutingEvent {
 }
 
 fn read<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Malformed> {
-    let mut decoder = rmp_serde::Deserializer::from_read_ref(bytes);
-    decoder.set_max_depth(DEPTH_MAX);
-    T::deserialize(&mut decoder).map_err(|_| Malformed)
+    rmp_serde::from_slice(bytes).map_err(|_| Malformed)
 }
 
 fn one() -> u32 {
@@ -493,9 +492,6 @@ fn one() -> u32 {
 struct Kinded {
     kind: String,
 }
-
-/// Deeper than any event; what is skipped is skipped by recursion.
-const DEPTH_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests;
