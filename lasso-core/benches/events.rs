@@ -16,7 +16,7 @@ use lasso_core::events::routing::{Outcome, RoutingDecision, RoutingEvent};
 use lasso_core::events::sampler::{SampleRates, Sampler};
 use lasso_core::events::topics::Segment;
 use lasso_core::events::{EventSettings, EventStream, Pass, Scope, Stirred, ViewerId};
-use lasso_core::name::Label;
+use lasso_core::name::{Label, NodeName};
 use lasso_core::time::Instant;
 
 fn main() {
@@ -37,18 +37,25 @@ fn label(text: &str) -> Label {
     Label::new("label", text).expect("a text that is a label")
 }
 
-/// Decisions with ids of UUID length over ten providers, four chains and three regions.
+/// Decisions with ids of UUID length over ten providers, four chains and three regions. They share
+/// their texts but for the ids, so that these are as warm in the cache as those of an event that has
+/// just been decoded.
 fn pool(unix_ms: u64) -> Vec<Arc<RoutingEvent>> {
+    let chains = ["eth", "sol", "base", "arb"].map(segment);
+    let regions = ["iad", "sjc", "fra"].map(label);
+    let providers: Vec<Label> = (0..10).map(|n| label(&format!("provider-{n}"))).collect();
+    let source: NodeName = "lasso@10.0.0.5".parse().expect("a constant that is a name");
+    let profile = segment("premium");
     let decision = |number: usize| {
         let mut decision = RoutingDecision::new(
             label(&format!("{number:08x}-1234-4321-8888-{number:012x}")),
             unix_ms,
-            segment("premium"),
-            "lasso@10.0.0.5".parse().expect("a constant that is a name"),
-            segment(["eth", "sol", "base", "arb"][number % 4]),
-            label(&format!("provider-{}", number / 4 % 10)),
+            profile.clone(),
+            source.clone(),
+            chains[number % 4].clone(),
+            providers[number / 4 % 10].clone(),
         );
-        decision.region = label(["iad", "sjc", "fra"][number / 40 % 3]);
+        decision.region = regions[number / 40 % 3].clone();
         decision.duration_us = 20_000 + (number as u64 * 7919) % 200_000;
         if number.is_multiple_of(50) {
             decision.result = Outcome::Error;

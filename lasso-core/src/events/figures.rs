@@ -14,6 +14,19 @@
 //! 1. A row is there exactly while calls of it are in the window; the whole is always there.
 //! 2. Viewers are told of a row when it appears, when it is gone, and when it has changed by what
 //!    matters since they were last told, so that what they show is never off by more than that.
+//!
+//! ```
+//! use lasso_core::events::Thresholds;
+//! use lasso_core::events::figures::{Board, Figures, Row};
+//! use lasso_core::events::windows::Windows;
+//! use lasso_core::time::Instant;
+//!
+//! let windows = Windows::new(Instant::ZERO, 1_000, 200);
+//! let mut board = Board::new(Thresholds::default());
+//! board.update(Instant::ZERO, &windows);
+//! assert_eq!(board.since(0).changed, [(Row::default(), Figures::default())]);
+//! assert!(board.since(board.version()).is_empty());
+//! ```
 
 use std::collections::BTreeMap;
 

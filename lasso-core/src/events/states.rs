@@ -8,6 +8,24 @@
 //! 2. A state is dropped at its age, and not before unless its group is full.
 //!
 //! It does not judge which of two values is newer: see [`supersedes`](super::supersedes).
+//!
+//! ```
+//! use core::time::Duration;
+//! use lasso_core::events::states::States;
+//! use lasso_core::events::{Group, StateKey};
+//! use lasso_core::name::Label;
+//! use lasso_core::time::Instant;
+//!
+//! let (subject, chain) = (Label::new("provider", "alchemy")?, Label::new("chain", "eth")?);
+//! let key = StateKey { group: Group::Height, subject, chain, part: None, source: None };
+//! let mut heights = States::new(Duration::from_secs(300), 500);
+//! heights.renew(Instant::ZERO, key.clone(), 100, |told| *told != 100);
+//! heights.renew(Instant::ZERO, key.clone(), 101, |told| *told != 101);
+//! assert_eq!(heights.since(0).changed, [(key, 101)]);
+//! heights.expire(Instant::ZERO + Duration::from_secs(300));
+//! assert!(heights.all().changed.is_empty());
+//! # Ok::<(), lasso_core::name::NameError>(())
+//! ```
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};

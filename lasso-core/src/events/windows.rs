@@ -11,6 +11,21 @@
 //!    beyond are not in the figures, which is counted.
 //!
 //! What the numbers mean to a viewer is for [`figures`](super::figures).
+//!
+//! ```
+//! use lasso_core::events::Call;
+//! use lasso_core::events::figures::{Row, rows};
+//! use lasso_core::events::windows::{Series, Windows};
+//! use lasso_core::name::Label;
+//! use lasso_core::time::Instant;
+//!
+//! let series = Series { chain: Label::new("chain", "eth")?, provider: Label::new("provider", "alchemy")? };
+//! let call = Call { series, success: true, duration: None, weight: 20 };
+//! let mut windows = Windows::new(Instant::ZERO, 1_000, 200);
+//! windows.record(Instant::ZERO, 0, &Label::new("region", "iad")?, call);
+//! assert_eq!(rows(Instant::ZERO, &windows)[&Row::default()].calls, 20);
+//! # Ok::<(), lasso_core::name::NameError>(())
+//! ```
 
 use std::collections::{BTreeMap, VecDeque};
 
