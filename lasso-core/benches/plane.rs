@@ -63,7 +63,12 @@ impl Bench {
             subscribers: Vec::new(),
             out: VecDeque::new(),
         };
-        let Bench { plane, fx, .. } = &mut bench;
+        let Bench {
+            plane,
+            fx,
+            subscribers: ids,
+            ..
+        } = &mut bench;
         for peer in 1..=peers {
             let conn = ConnId::In(peer as u64);
             let lanes = Lanes::new(Instant::ZERO, &LinkSettings::default());
@@ -79,7 +84,7 @@ impl Bench {
         }
         for _ in 0..subscribers {
             let id = plane.subscribe(TOPIC, None, fx).expect("one topic");
-            bench.subscribers.push(id);
+            ids.push(id);
         }
         for peer in 1..=peers {
             let start = frame(PubSubFrame::Streams(vec![StreamStart {
