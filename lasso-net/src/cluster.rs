@@ -17,8 +17,9 @@ use tokio::sync::broadcast;
 
 use crate::builder::Builder;
 use crate::config::ConfigErrors;
-use crate::driver::{self, Shared};
+use crate::driver;
 use crate::seam::Platform;
+use crate::shared::Shared;
 
 /// Watches a node from inside, for simulations and journals. Called under the node's lock: must be
 /// quick, and must not call back.
@@ -137,7 +138,6 @@ impl TopologyEvents {
 /// Ends the node when the last handle goes.
 struct Handle {
     shared: Arc<Shared>,
-    unix_ms: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl Drop for Handle {
@@ -184,15 +184,12 @@ impl Cluster {
             })?),
             None => None,
         };
-        let shared = Arc::new(Shared::new(node, observer));
-        let wall = platform.clone();
+        let shared = Arc::new(Shared::new(&platform, node, observer));
         platform
             .clone()
             .spawn(driver::run(platform, Arc::clone(&shared), listener));
-        let unix_ms = Box::new(move || wall.unix_ms());
-        Ok(Cluster {
-            handle: Arc::new(Handle { shared, unix_ms }),
-        })
+        let handle = Arc::new(Handle { shared });
+        Ok(Cluster { handle })
     }
 
     /// This node's name.
@@ -226,7 +223,7 @@ impl Cluster {
 
     /// The health answer, as operators see it.
     pub fn health(&self) -> HealthReport {
-        let (now, unix_ms) = (self.handle.shared.now(), (self.handle.unix_ms)());
+        let (now, unix_ms) = (self.shared().now(), self.shared().unix_ms());
         self.inspect(|node| node.health(now, unix_ms))
     }
 
@@ -296,6 +293,10 @@ impl Cluster {
         read(&self.handle.shared.node.lock())
     }
 
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.handle.shared
+    }
+
     fn command(&self, command: Command) {
         self.handle.shared.command(Input::Command(command));
     }
@@ -306,12 +307,6 @@ impl fmt::Debug for Cluster {
         f.debug_struct("Cluster")
             .field("name", &self.name())
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Shared")
     }
 }
 

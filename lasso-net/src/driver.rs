@@ -7,97 +7,16 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use lasso_core::discovery::Family;
-use lasso_core::node::{ConnId, Input, NetError, Node, Output};
-use lasso_core::time::Instant;
-use parking_lot::Mutex;
-use tokio::sync::{Notify, Semaphore, broadcast, mpsc, watch};
-use tokio::time::sleep_until;
+use lasso_core::node::{ConnId, Input, NetError, Output};
+use lasso_core::plane::PlaneOutput;
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::conn::{self, Conn, Happening};
+use crate::notice;
 use crate::seam::{Listener, Platform};
-use crate::{Observer, TopologyEvent, notice};
-
-/// What the loop and the handles of a node have in common.
-pub(crate) struct Shared {
-    pub(crate) node: Mutex<Node>,
-    /// When the node's time began.
-    started: tokio::time::Instant,
-    /// Tells the loop that a handle has given the node an input.
-    woken: Notify,
-    pub(crate) events: broadcast::Sender<Arc<TopologyEvent>>,
-    observer: Option<Arc<dyn Observer>>,
-    /// True once the node has said goodbye and its connections are closed.
-    pub(crate) stopped: watch::Sender<bool>,
-    /// True while the machine handles an input; it stays true when it panicked over it, which only a
-    /// bug of ours does, and then it is driven no more.
-    handling: AtomicBool,
-}
-
-impl Shared {
-    pub(crate) fn new(node: Node, observer: Option<Arc<dyn Observer>>) -> Self {
-        Shared {
-            node: Mutex::new(node),
-            started: tokio::time::Instant::now(),
-            woken: Notify::new(),
-            events: broadcast::Sender::new(EVENTS_KEPT),
-            observer,
-            stopped: watch::Sender::new(false),
-            handling: AtomicBool::new(false),
-        }
-    }
-
-    /// The present, on the node's clock.
-    pub(crate) fn now(&self) -> Instant {
-        Instant::ZERO + self.started.elapsed()
-    }
-
-    /// Gives the node an input from outside its loop.
-    pub(crate) fn command(&self, input: Input) {
-        self.handle(input);
-        self.woken.notify_one();
-    }
-
-    fn handle(&self, input: Input) {
-        let mut node = self.node.lock();
-        if self.handling.swap(true, Ordering::Relaxed) {
-            return;
-        }
-        // Read under the lock: no input may be older than one that was handled before it.
-        let now = self.now();
-        if let Some(observer) = &self.observer {
-            observer.input(now, &input);
-        }
-        node.handle(now, input);
-        self.handling.store(false, Ordering::Relaxed);
-    }
-
-    /// Whether the machine panicked, maybe in a thread that called a handle.
-    fn is_broken(&self) -> bool {
-        let _idle = self.node.lock();
-        self.handling.load(Ordering::Relaxed)
-    }
-
-    /// Whether the machine has a deadline that has passed.
-    fn is_due(&self) -> bool {
-        let deadline = self.node.lock().poll_timeout();
-        deadline.is_some_and(|deadline| deadline <= self.now())
-    }
-
-    fn next_output(&self) -> Option<Output> {
-        let mut node = self.node.lock();
-        let output = node.poll_output();
-        if let Some(observer) = &self.observer {
-            match &output {
-                Some(output) => observer.output(self.now(), output),
-                None => observer.settled(self.now(), &node),
-            }
-        }
-        output
-    }
-}
+use crate::shared::Shared;
 
 /// The loop's own state.
 pub(crate) struct Driver<P: Platform> {
@@ -141,8 +60,6 @@ pub(crate) async fn run<P: Platform>(
         stop,
     };
     while driver.perform_all() {
-        let deadline = shared.node.lock().poll_timeout();
-        let due = shared.started + deadline.map_or(FAR, Instant::since_start);
         tokio::select! {
             biased;
             Some(happening) = inbox.recv() => {
@@ -158,8 +75,9 @@ pub(crate) async fn run<P: Platform>(
                     shared.handle(Input::Tick);
                 }
             }
-            () = shared.woken.notified() => {}
-            () = sleep_until(due) => shared.handle(Input::Tick),
+            due = shared.sleep() => if due {
+                shared.handle(Input::Tick);
+            }
         }
     }
     // Every connection sends what is left and ends within a second; the last one closes the inbox.
@@ -172,7 +90,7 @@ struct Stopped(Arc<Shared>);
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        self.0.stopped.send_replace(true);
+        self.0.ended();
     }
 }
 
@@ -230,6 +148,7 @@ impl<P: Platform> Driver<P> {
                 self.open(conn, stream);
                 self.shared.handle(Input::Accepted { conn, from });
             }
+            Happening::Paused(conn) => self.take_over(conn),
             Happening::Dialled(conn, result) => {
                 if self.dials.remove(&conn).is_none() {
                     return;
@@ -274,12 +193,21 @@ impl<P: Platform> Driver<P> {
                     self.dials.remove(&conn);
                     self.conns.remove(&conn);
                 }
+                Output::Linked { conn } => {
+                    if let Some(conn) = self.conns.get(&conn) {
+                        conn.pause();
+                    }
+                }
+                Output::Plane(PlaneOutput::Request(request)) => {
+                    self.shared.handlers.hand_over(&self.shared, request);
+                }
+                // Handles ask the data plane itself.
+                Output::Plane(_) => {}
                 Output::Event(event) => {
                     // Nobody may be subscribed.
                     let _ = self.shared.events.send(Arc::new(event));
                 }
                 Output::Notice(told) => notice::log(&told),
-                Output::Linked { .. } | Output::Plane(_) => {}
                 Output::Stopped => self.stopped = true,
             }
         }
@@ -288,8 +216,25 @@ impl<P: Platform> Driver<P> {
 
     fn open(&mut self, conn: ConnId, stream: P::Stream) {
         let (happenings, lingering) = (&self.happenings, &self.lingering);
-        let opened = conn::open(&self.platform, conn, stream, happenings, lingering);
+        let (platform, shared) = (&self.platform, &self.shared);
+        let opened = conn::open(platform, shared, conn, stream, happenings, lingering);
         self.conns.insert(conn, opened);
+    }
+
+    /// The reader of a link has handed over all that it has read: from now on both tasks carry the
+    /// link's bytes themselves. A connection that is no link any more goes on as it was.
+    fn take_over(&mut self, conn: ConnId) {
+        let link = loop {
+            self.perform_all();
+            // A handle may have given the node something to say meanwhile.
+            let mut node = self.shared.node.lock();
+            if !node.has_outputs() {
+                break node.detach(conn);
+            }
+        };
+        if let Some(conn) = self.conns.get(&conn) {
+            conn.go_on(link);
+        }
     }
 
     fn dial(&mut self, conn: ConnId, to: SocketAddr) {
@@ -332,11 +277,7 @@ fn dial_error(error: &std::io::Error) -> NetError {
     }
 }
 
-/// Events that a subscriber may lag behind before it is told that it missed some.
-const EVENTS_KEPT: usize = 1024;
 /// Happenings that wait for the loop; more make readers wait, which TCP passes on to the peers.
 const INBOX: usize = 256;
 /// After a failed accept.
 const ACCEPT_BACKOFF: core::time::Duration = core::time::Duration::from_millis(100);
-/// A deadline that never comes: what is scheduled meanwhile wakes the loop.
-const FAR: core::time::Duration = core::time::Duration::from_secs(365 * 24 * 3600);

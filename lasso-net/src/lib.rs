@@ -7,14 +7,17 @@ mod builder;
 mod cluster;
 pub mod config;
 mod conn;
+mod direct;
 pub mod dns;
 mod driver;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod messaging;
 pub mod metrics;
 mod notice;
 pub mod responder;
 pub mod seam;
+mod shared;
 mod tokio_platform;
 
 pub use builder::Builder;

@@ -30,6 +30,11 @@ impl Node {
         &self.plane
     }
 
+    /// Whether outputs wait to be carried out.
+    pub fn has_outputs(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
     /// Takes out both halves of a link, so that its bytes no longer pass through the node: what came
     /// before must have been given to the node, and what the node said is to be sent before. From now
     /// on frames for the node come by [`Input::Frame`](super::Input::Frame), and an error by

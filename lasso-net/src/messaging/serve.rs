@@ -1,0 +1,260 @@
+//! Serving: handlers of this program that answer calls.
+
+use core::future::{Future, poll_fn};
+use core::panic::AssertUnwindSafe;
+use core::pin::Pin;
+use core::task::Poll;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lasso_core::name::NodeName;
+use lasso_core::plane::{Answer, Reject, Request, ServeError};
+use parking_lot::RwLock;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout_at};
+
+use super::typed;
+use crate::Cluster;
+use crate::shared::Shared;
+
+impl Cluster {
+    /// Answers calls of a method from now on, from any node, this one included.
+    ///
+    /// Calls run concurrently, up to `handlers_max` of the settings' `calls` for all methods
+    /// together; more are answered [`Overloaded`](crate::messaging::CallError::Overloaded). A
+    /// handler that panics answers
+    /// [`Rejected`](crate::messaging::CallError::Rejected) with the code
+    /// [`Reject::CODE_NODE`], and so does one whose answer cannot be sent; the node lives. A handler
+    /// is dropped when its caller has given up. A question that is no `Q` is answered
+    /// [`Malformed`](crate::messaging::CallError::Malformed) without the handler.
+    ///
+    /// A handler that holds a [`Cluster`] keeps the node running: the node then stops by
+    /// [`Cluster::shutdown`] alone.
+    ///
+    /// # Errors
+    /// [`ServeError::Taken`] when the method is served already, or its name is no name for a method.
+    ///
+    /// ```
+    /// use lasso_net::{Cluster, messaging::{CallError, Reject}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cluster = Cluster::builder().start().await?;
+    /// let _serving = cluster.serve("root", |number: f64, context| async move {
+    ///     if number < 0.0 {
+    ///         let message = format!("{} asks for the root of {number}", context.from);
+    ///         return Err(Reject { code: 1, message });
+    ///     }
+    ///     Ok(number.sqrt())
+    /// })?;
+    /// let me = cluster.name();
+    /// assert_eq!(cluster.call::<f64, f64>(&me, "root", &9.0).await, Ok(3.0));
+    /// let rejected = cluster.call::<f64, f64>(&me, "root", &-1.0).await;
+    /// assert!(matches!(rejected, Err(CallError::Rejected(Reject { code: 1, .. }))));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn serve<Q, A, F, W>(&self, method: &str, handler: F) -> Result<Serving, ServeError>
+    where
+        Q: DeserializeOwned + Send + 'static,
+        A: Serialize + Send + 'static,
+        F: Fn(Q, Context) -> W + Send + Sync + 'static,
+        W: Future<Output = Result<A, Reject>> + Send + 'static,
+    {
+        self.serve_as(method, move |payload, context| {
+            let method = Arc::clone(&context.method);
+            let question = typed::decode(&payload);
+            let work = question.map(|question| handler(question, context));
+            Box::pin(async move {
+                let work = match work {
+                    Ok(work) => work,
+                    Err(error) => {
+                        tracing::debug!(%method, %error, "a question could not be understood");
+                        return Answer::Malformed;
+                    }
+                };
+                match work.await {
+                    Ok(answer) => encoded(&answer),
+                    Err(reject) => Answer::Rejected(reject),
+                }
+            })
+        })
+    }
+
+    /// As [`Cluster::serve`], with questions and answers as bytes.
+    ///
+    /// # Errors
+    /// As [`Cluster::serve`].
+    pub fn serve_raw<F, W>(&self, method: &str, handler: F) -> Result<Serving, ServeError>
+    where
+        F: Fn(Bytes, Context) -> W + Send + Sync + 'static,
+        W: Future<Output = Result<Bytes, Reject>> + Send + 'static,
+    {
+        self.serve_as(method, move |payload, context| {
+            let work = handler(payload, context);
+            Box::pin(async move {
+                match work.await {
+                    Ok(answer) => Answer::Done(answer),
+                    Err(reject) => Answer::Rejected(reject),
+                }
+            })
+        })
+    }
+
+    fn serve_as(
+        &self,
+        method: &str,
+        handler: impl Fn(Bytes, Context) -> Working + Send + Sync + 'static,
+    ) -> Result<Serving, ServeError> {
+        let shared = Arc::clone(self.shared());
+        let method = shared.handlers.add(&shared, method, Arc::new(handler))?;
+        Ok(Serving {
+            shared,
+            method: Some(method),
+        })
+    }
+}
+
+fn encoded(answer: &impl Serialize) -> Answer {
+    match typed::encode(answer) {
+        Ok(bytes) => Answer::Done(bytes),
+        Err(problem) => said_by_the_node(format!("the answer cannot be encoded: {problem}")),
+    }
+}
+
+fn said_by_the_node(message: String) -> Answer {
+    Answer::Rejected(Reject {
+        code: Reject::CODE_NODE,
+        message,
+    })
+}
+
+/// What a handler is told of a call, besides the question.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Who asks.
+    pub from: NodeName,
+    /// When the caller gives up, by tokio's clock; the handler is dropped then.
+    pub deadline: Instant,
+    /// The method.
+    pub method: Arc<str>,
+}
+
+/// A method that is being served; dropping it ends that. Calls that run are still answered.
+#[must_use = "dropping it ends serving"]
+pub struct Serving {
+    shared: Arc<Shared>,
+    /// `None`: it is served for ever.
+    method: Option<Arc<str>>,
+}
+
+impl Serving {
+    /// Serves for as long as the node runs.
+    pub fn forever(mut self) {
+        self.method = None;
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Some(method) = self.method.take() {
+            self.shared.handlers.remove(&self.shared, &method);
+        }
+    }
+}
+
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serving")
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A handler at work.
+type Working = Pin<Box<dyn Future<Output = Answer> + Send>>;
+type Handler = Arc<dyn Fn(Bytes, Context) -> Working + Send + Sync>;
+
+/// The handlers of a node. Their lock comes before the plane's.
+#[derive(Default)]
+pub(crate) struct Handlers(RwLock<BTreeMap<Arc<str>, Handler>>);
+
+impl Handlers {
+    fn add(&self, shared: &Shared, method: &str, handler: Handler) -> Result<Arc<str>, ServeError> {
+        let mut handlers = self.0.write();
+        let method = shared.read_plane(|plane| plane.serve(method))?;
+        handlers.insert(Arc::clone(&method), handler);
+        Ok(method)
+    }
+
+    fn remove(&self, shared: &Shared, method: &Arc<str>) {
+        let handler = {
+            let mut handlers = self.0.write();
+            shared.read_plane(|plane| plane.unserve(method));
+            handlers.remove(method)
+        };
+        // Not under the lock: what it holds may do anything when it is dropped.
+        drop(handler);
+    }
+
+    /// Forgets all of them: what they hold may hold the node.
+    pub(crate) fn clear(&self) {
+        let handlers = core::mem::take(&mut *self.0.write());
+        drop(handlers);
+    }
+
+    /// Starts the handler of a call.
+    pub(crate) fn hand_over(&self, shared: &Arc<Shared>, request: Request) {
+        let handler = self.0.read().get(&request.method).cloned();
+        shared.spawn(answer(Arc::clone(shared), handler, request));
+    }
+}
+
+async fn answer(shared: Arc<Shared>, handler: Option<Handler>, request: Request) {
+    let id = request.id;
+    let answer = match handler {
+        Some(handler) => handle(&shared, &handler, request).await,
+        // It went while the call was on its way to it.
+        None => said_by_the_node(format!("`{}` is no longer served", request.method)),
+    };
+    shared.with_plane(|plane, _, effects| plane.answer(id, answer, effects));
+}
+
+async fn handle(shared: &Shared, handler: &Handler, request: Request) -> Answer {
+    let method = request.method;
+    let deadline = shared.at(request.deadline);
+    let context = Context {
+        from: request.from,
+        deadline,
+        method: Arc::clone(&method),
+    };
+    // What a handler shares with others is its own affair when it panics, as in any task.
+    let begun = catch_unwind(AssertUnwindSafe(|| handler(request.payload, context)));
+    let answer = match begun {
+        Ok(mut working) => {
+            let guarded = poll_fn(|cx| {
+                let polled = catch_unwind(AssertUnwindSafe(|| working.as_mut().poll(cx)));
+                match polled {
+                    Ok(Poll::Pending) => Poll::Pending,
+                    Ok(Poll::Ready(answer)) => Poll::Ready(Some(answer)),
+                    Err(_panic) => Poll::Ready(None),
+                }
+            });
+            timeout_at(deadline, guarded).await
+        }
+        Err(_panic) => Ok(None),
+    };
+    match answer {
+        Ok(Some(answer)) => answer,
+        Ok(None) => {
+            tracing::error!(%method, "the handler of a call panicked");
+            said_by_the_node(format!("the handler of `{method}` panicked"))
+        }
+        // Nobody waits for it; this frees its place.
+        Err(_late) => said_by_the_node(format!("the handler of `{method}` took too long")),
+    }
+}
