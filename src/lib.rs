@@ -40,7 +40,7 @@ pub use lasso_net::http;
 pub use lasso_net::{
     Builder, Cluster, StartError, TopologyEvents, TopologySnapshot, TopologyUpdate,
 };
-pub use lasso_net::{config, responder};
+pub use lasso_net::{config, messaging, responder};
 
 #[cfg(feature = "sim")]
 pub use lasso_sim as sim;
