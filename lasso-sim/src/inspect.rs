@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use lasso_core::health::HealthStatus;
+use lasso_core::name::NodeName;
 use lasso_core::node::{LinkInfo, Node};
 use lasso_core::plane::PlaneCounters;
 use lasso_core::plane::calls::CallCounters;
@@ -59,6 +60,18 @@ pub fn view(node: &Node, boot: Instant, now: Instant) -> NodeView {
         closed_by_peer: node.counters().closed_by_peer.clone(),
         counters: counters(node),
     }
+}
+
+/// Whoever is linked to a node, and the node itself, by name.
+pub fn linked(node: &Node) -> Vec<NodeName> {
+    let linked = node
+        .topology()
+        .members()
+        .filter(|member| member.is_linked());
+    let mut names: Vec<NodeName> = linked.map(|member| member.name().clone()).collect();
+    names.push(node.identity().name.clone());
+    names.sort();
+    names
 }
 
 /// The links that stand, with the world's times.

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use lasso_core::name::NodeName;
 use lasso_core::node::{Command, Input};
 use lasso_core::plane::{Answer, PlaneCommand, PlaneOutput, Reject, ServeId, SubscriberId};
 use lasso_core::time::Instant;
@@ -185,7 +184,8 @@ impl DirectWorld {
                 payload,
                 timeout,
             } => {
-                let to = to.unwrap_or_else(|| self.linked(node));
+                let linked = || self.node(node).map(crate::inspect::linked);
+                let to = to.or_else(linked).unwrap_or_default();
                 let nodes = to.clone();
                 self.tell_app(node, Told::Targets { tag, nodes });
                 PlaneCommand::CallMany {
@@ -201,19 +201,6 @@ impl DirectWorld {
                 answer: answer_of(reply),
             },
         })
-    }
-
-    /// Whoever is linked to a node, and the node itself, by name.
-    fn linked(&self, node: NodeId) -> Vec<NodeName> {
-        let Some(machine) = self.node(node) else {
-            return Vec::new();
-        };
-        let members = machine.topology().members();
-        let linked = members.filter(|member| member.is_linked());
-        let mut names: Vec<NodeName> = linked.map(|member| member.name().clone()).collect();
-        names.push(machine.identity().name.clone());
-        names.sort();
-        names
     }
 
     /// A node tells its application something.

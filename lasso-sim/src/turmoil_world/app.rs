@@ -1,15 +1,307 @@
-//! The application of a node in the turmoil world.
+//! The application of a node in the turmoil world: what it asks for is asked of lasso-net's handle,
+//! by tasks of the node's host, and what comes of it goes back to it.
+
+use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use lasso_core::name::NodeName;
+use lasso_core::plane::{Audience, Gathered, Reject};
+use lasso_core::time::Instant;
+use lasso_net::Cluster;
+use lasso_net::messaging::{
+    CallOptions, RawAnswers, RawSubscription, Serving, SubscribeOptions, Targets,
+};
+use lasso_net::seam::Platform;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::sleep_until;
 
 use super::TurmoilWorld;
-use crate::app::Order;
+use super::platform::SimPlatform;
+use super::watch::Eye;
+use crate::app::{App, Ask, Order, Output, Reply, Told};
 use crate::scenario::NodeId;
 use crate::world::Refusal;
 
-impl TurmoilWorld {
-    pub(super) fn order_app(&mut self, _: NodeId, _: &Order) -> Result<(), Refusal> {
-        Err(Refusal::Unsupported {
-            world: crate::world::WorldKind::Turmoil,
-            what: "applications",
-        })
+/// An application, for its own task, the tasks that wait for its node, and the world.
+pub(super) struct Desk {
+    app: Mutex<App>,
+    /// Something has happened to the application.
+    woken: Notify,
+    eye: Arc<Eye>,
+    /// Questions that the application works on, by their number.
+    questions: Mutex<Questions>,
+}
+
+#[derive(Default)]
+struct Questions {
+    last: u64,
+    open: BTreeMap<u64, oneshot::Sender<Reply>>,
+}
+
+impl Desk {
+    pub(super) fn new(seed: [u8; 32], eye: Arc<Eye>) -> Self {
+        Desk {
+            app: Mutex::new(App::new(seed)),
+            woken: Notify::new(),
+            eye,
+            questions: Mutex::default(),
+        }
+    }
+
+    fn tell(&self, now: Instant, told: Told) {
+        self.app.lock().handle(now, told);
+        self.woken.notify_one();
     }
 }
+
+impl TurmoilWorld {
+    pub(super) fn order_app(&mut self, node: NodeId, order: &Order) -> Result<(), Refusal> {
+        let now = self.now;
+        let process = self.process_mut(node)?;
+        let (paused, desk) = (process.paused, Arc::clone(&process.desk));
+        let now = Instant::ZERO + (now - process.boot);
+        let ends_nothing = match order {
+            Order::Unsubscribe { topic, name } => {
+                !desk.app.lock().is_subscribed(topic, name.as_deref())
+            }
+            _ => false,
+        };
+        let key = &self.hosts[node.index()].spec.key;
+        if paused {
+            return Err(Refusal::Senseless(format!("`{key}` is paused")));
+        }
+        if ends_nothing {
+            return Err(Refusal::Senseless(format!(
+                "`{key}` has no such subscriber"
+            )));
+        }
+        desk.tell(now, Told::Order(order.clone()));
+        self.kernels().touch(self.fault);
+        Ok(())
+    }
+}
+
+/// Carries out what an application wants, for as long as its process lives.
+pub(super) async fn run(cluster: Cluster, platform: SimPlatform, desk: Arc<Desk>) {
+    let clock = Clock(tokio::time::Instant::now());
+    let mut runner = Runner {
+        cluster,
+        platform,
+        desk: Arc::clone(&desk),
+        clock,
+        readers: BTreeMap::new(),
+    };
+    loop {
+        loop {
+            let output = desk.app.lock().poll_output(clock.now());
+            match output {
+                Some(Output::Ask(ask)) => runner.ask(ask),
+                Some(Output::Saw(saw)) => desk.eye.saw(clock.now(), &saw),
+                None => break,
+            }
+        }
+        let due = desk.app.lock().poll_timeout();
+        let due = due.map_or(FAR, Instant::since_start);
+        tokio::select! {
+            biased;
+            () = desk.woken.notified() => {}
+            () = sleep_until(clock.0 + due) => {}
+        }
+    }
+}
+
+/// The node's time.
+#[derive(Clone, Copy)]
+struct Clock(tokio::time::Instant);
+
+impl Clock {
+    fn now(self) -> Instant {
+        Instant::ZERO + self.0.elapsed()
+    }
+}
+
+struct Runner {
+    cluster: Cluster,
+    platform: SimPlatform,
+    desk: Arc<Desk>,
+    clock: Clock,
+    /// Where each subscriber's task is told to read on; it ends when this is dropped.
+    readers: BTreeMap<u32, mpsc::UnboundedSender<()>>,
+}
+
+impl Runner {
+    fn ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Subscribe { sub, topic, queue } => self.subscribe(sub, &topic, queue),
+            Ask::Unsubscribe { sub } => drop(self.readers.remove(&sub)),
+            Ask::Read { sub } => {
+                if let Some(reader) = self.readers.get(&sub) {
+                    // Its task is there as long as this end of the channel.
+                    let _ = reader.send(());
+                }
+            }
+            Ask::Publish {
+                tag,
+                topic,
+                payload,
+                audience,
+            } => self.publish(tag, &topic, payload, audience),
+            Ask::Serve { method } => self.serve(&method),
+            Ask::Call {
+                tag,
+                to,
+                method,
+                payload,
+                timeout,
+            } => {
+                let options = CallOptions { timeout };
+                let call = self.cluster.call_raw(&to, &method, payload, options);
+                let (desk, clock) = (Arc::clone(&self.desk), self.clock);
+                self.platform.spawn(async move {
+                    let outcome = call.await;
+                    desk.tell(clock.now(), Told::Answered { tag, outcome });
+                });
+            }
+            Ask::CallMany {
+                tag,
+                to,
+                method,
+                payload,
+                timeout,
+            } => self.call_many(tag, to, &method, payload, CallOptions { timeout }),
+            Ask::Reply { id, reply } => {
+                let question = self.desk.questions.lock().open.remove(&id);
+                if let Some(question) = question {
+                    // Whoever asked may have given up, and the handler with it.
+                    let _ = question.send(reply);
+                }
+            }
+        }
+    }
+
+    fn subscribe(&mut self, sub: u32, topic: &str, queue_max: Option<usize>) {
+        let options = SubscribeOptions { queue_max };
+        let subscribed = self.cluster.subscribe_raw_with(topic, options);
+        let error = match subscribed {
+            Ok(subscription) => {
+                let (reader, reads) = mpsc::unbounded_channel();
+                self.readers.insert(sub, reader);
+                let (desk, clock) = (Arc::clone(&self.desk), self.clock);
+                self.platform
+                    .spawn(read(desk, clock, sub, subscription, reads));
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        self.tell(Told::Subscribed { sub, error });
+    }
+
+    fn publish(&self, tag: u64, topic: &str, payload: Bytes, audience: Audience) {
+        let result = self.cluster.publish_raw(topic, payload, audience);
+        self.tell(Told::Published { tag, result });
+    }
+
+    fn serve(&self, method: &Arc<str>) {
+        let (desk, clock, name) = (Arc::clone(&self.desk), self.clock, Arc::clone(method));
+        let serving = self.cluster.serve_raw(method, move |payload, _| {
+            let (answer, answered) = oneshot::channel();
+            let id = {
+                let mut questions = desk.questions.lock();
+                questions.last += 1;
+                let id = questions.last;
+                questions.open.insert(id, answer);
+                id
+            };
+            let method = Arc::clone(&name);
+            let request = Told::Request {
+                id,
+                method,
+                payload,
+            };
+            desk.tell(clock.now(), request);
+            async move {
+                match answered.await {
+                    Ok(Reply::Done(answer)) => Ok(answer),
+                    Ok(Reply::Rejected(reject)) => Err(reject),
+                    // As `panic!` does, without the lines on the standard error.
+                    Ok(Reply::Panics) => resume_unwind(Box::new("out of order")),
+                    Err(_) => Err(gone()),
+                }
+            }
+        });
+        serving
+            .map(Serving::forever)
+            .expect("a method that is not served yet");
+    }
+
+    fn call_many(
+        &self,
+        tag: u64,
+        to: Option<Vec<NodeName>>,
+        method: &str,
+        payload: Bytes,
+        options: CallOptions,
+    ) {
+        // Whom the handle will ask is worked out here too, so that it can be seen to do so.
+        let nodes = to.clone();
+        let nodes = nodes.unwrap_or_else(|| self.cluster.inspect(crate::inspect::linked));
+        self.tell(Told::Targets { tag, nodes });
+        let targets = to.map_or(Targets::All, Targets::Nodes);
+        let call = self
+            .cluster
+            .call_many_raw(targets, method, payload, options);
+        let (desk, clock) = (Arc::clone(&self.desk), self.clock);
+        self.platform.spawn(async move {
+            let gathered = call.await.map(gathered);
+            desk.tell(clock.now(), Told::Gathered { tag, gathered });
+        });
+    }
+
+    fn tell(&self, told: Told) {
+        self.desk.tell(self.clock.now(), told);
+    }
+}
+
+/// Reads for a subscriber, whenever it wants, until it wants no more.
+async fn read(
+    desk: Arc<Desk>,
+    clock: Clock,
+    sub: u32,
+    mut subscription: RawSubscription,
+    mut reads: mpsc::UnboundedReceiver<()>,
+) {
+    while let Some(()) = reads.recv().await {
+        let first = tokio::select! {
+            biased;
+            // It reads once at a time, so this is its end.
+            _ = reads.recv() => return,
+            first = subscription.recv() => first,
+        };
+        let Some(first) = first else { return };
+        let mut updates = vec![first];
+        updates.extend(core::iter::from_fn(|| subscription.try_recv()));
+        desk.tell(clock.now(), Told::Updates { sub, updates });
+    }
+}
+
+fn gathered(answers: RawAnswers) -> Gathered {
+    Gathered {
+        outcomes: answers.outcomes,
+        joined: answers.coverage.joined,
+        left: answers.coverage.left,
+        epoch: answers.coverage.epoch,
+    }
+}
+
+fn gone() -> Reject {
+    Reject {
+        code: 0,
+        message: "the application is gone".to_owned(),
+    }
+}
+
+/// A deadline that never comes.
+const FAR: core::time::Duration = core::time::Duration::from_secs(365 * 24 * 3600);

@@ -7,10 +7,12 @@ use lasso_core::config::NodeConfig;
 use lasso_core::node::{Command, Node};
 use lasso_core::time::Instant;
 use lasso_net::Cluster;
+use lasso_net::seam::Platform;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::TurmoilWorld;
+use super::app::{self, Desk};
 use super::gate::Gate;
 use super::platform::SimPlatform;
 use super::watch::Eye;
@@ -35,6 +37,7 @@ pub(super) struct Host {
 pub(super) struct Process {
     pub(super) boot: Instant,
     pub(super) paused: bool,
+    pub(super) desk: Arc<Desk>,
     gate: Gate,
     commands: mpsc::UnboundedSender<Command>,
     state: Arc<Mutex<State>>,
@@ -55,6 +58,7 @@ struct Launch {
     seed: [u8; 32],
     listen: core::net::SocketAddr,
     eye: Arc<Eye>,
+    desk: Arc<Desk>,
     state: Arc<Mutex<State>>,
     commands: mpsc::UnboundedReceiver<Command>,
 }
@@ -92,6 +96,7 @@ async fn software(launch: Arc<Mutex<Option<Launch>>>) -> turmoil::Result {
         return core::future::pending().await;
     };
     let (config, listen) = (launch.config, Some(launch.listen));
+    let platform = launch.platform.clone();
     let started = Cluster::start_on(
         launch.platform,
         config,
@@ -101,10 +106,13 @@ async fn software(launch: Arc<Mutex<Option<Launch>>>) -> turmoil::Result {
     );
     let cluster = started.await?;
     launch.state.lock().cluster = Some(cluster.clone());
+    let application = app::run(cluster.clone(), platform.clone(), launch.desk);
+    platform.spawn(application);
     while let Some(command) = launch.commands.recv().await {
         match command {
             Command::SetReady(ready) => cluster.set_ready(ready),
             Command::Describe(description) => cluster.describe(description)?,
+            // Applications go by the handle.
             Command::Plane(_) => {}
             Command::Leave => {
                 cluster.shutdown().await;
@@ -145,6 +153,9 @@ impl TurmoilWorld {
             life,
             boot,
         };
+        let eye = Arc::new(eye);
+        let desk = seed::derived(self.seed, Purpose::App, node.0.into(), host.starts.into());
+        let desk = Arc::new(Desk::new(desk, Arc::clone(&eye)));
         *host.launch.lock() = Some(Launch {
             platform: SimPlatform {
                 kernels: Arc::clone(&self.kernels),
@@ -156,13 +167,15 @@ impl TurmoilWorld {
             config,
             seed,
             listen: spec.address,
-            eye: Arc::new(eye),
+            eye,
+            desk: Arc::clone(&desk),
             state: Arc::clone(&state),
             commands: received,
         });
         host.process = Some(Process {
             boot,
             paused: false,
+            desk,
             gate,
             commands,
             state,
@@ -171,6 +184,7 @@ impl TurmoilWorld {
         self.address_taken(node);
         self.begin(node);
         self.books.invariants.started(self.now, node, spec, wall);
+        self.books.record.new_life(node);
         let line = format_args!("starts as {} incarnation {wall}", spec.name());
         self.books.record.line(self.now, node, line);
         self.watch.lock().changed = true;

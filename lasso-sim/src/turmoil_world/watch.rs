@@ -8,6 +8,7 @@ use lasso_net::Observer;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 
+use crate::app::Saw;
 use crate::invariants::{Invariants, Living, Witness};
 use crate::record::{Record, digest_input, digest_received};
 use crate::scenario::NodeId;
@@ -90,6 +91,17 @@ impl Eye {
             at(&mut watch, &mut books, self.boot + now.since_start());
             watch.books = Some(books);
         }
+    }
+}
+
+impl Eye {
+    /// The application of this life has seen something.
+    pub(super) fn saw(&self, now: Instant, saw: &Saw) {
+        self.look(now, |watch, Books { record, invariants }, now| {
+            watch.changed = true;
+            invariants.saw(now, self.node, saw);
+            record.saw(now, self.node, saw);
+        });
     }
 }
 
