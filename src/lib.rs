@@ -1,19 +1,33 @@
 //! Clusters of Rust services: nodes find each other by DNS or by name, hold one encrypted link per
-//! pair, and know at any time who is there and how much of the cluster they speak for.
+//! pair, and know at any time who is there and how much of the cluster they speak for. They publish
+//! to each other's subscribers, and call each other's methods.
 //!
 //! ```
-//! # async fn start() -> Result<(), lasso::StartError> {
-//! use lasso::{Cluster, TopologyUpdate};
+//! use lasso::{Cluster, Received};
 //!
-//! let cluster = Cluster::builder()
-//!     .name("lasso@127.0.0.1:9155")
-//!     .cookie("a secret of 32 bytes or more, the same on every node")
-//!     .peer("lasso@127.0.0.2:9155")
-//!     .start()
-//!     .await?;
-//! let mut events = cluster.events();
-//! while let Some(TopologyUpdate::Event(event)) = events.recv().await {
-//!     println!("{:?}: {} nodes", event.change, event.coverage.connected);
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # const SOON: std::time::Duration = std::time::Duration::from_secs(20);
+//! let cookie = "a secret of 32 bytes or more, the same on every node";
+//! // Two nodes, which would be two processes:
+//! let a = Cluster::builder().name("lasso@127.0.43.1").cookie(cookie);
+//! let a = a.peer("lasso@127.0.43.2").start().await?;
+//! let b = Cluster::builder().name("lasso@127.0.43.2").cookie(cookie);
+//! let b = b.peer("lasso@127.0.43.1").start().await?;
+//! println!("{}", b.wait_for(2, SOON).await?);
+//! # a.wait_for(2, SOON).await?;
+//!
+//! // B calls a method of A.
+//! let _serving = a.serve("double", |number: u64, _| async move { Ok(2 * number) })?;
+//! let doubled: u64 = b.call(&a.name(), "double", &21_u64).await?;
+//! assert_eq!(doubled, 42);
+//!
+//! // B publishes, and whoever subscribes gets it, on any node.
+//! let mut news = a.subscribe::<String>("news")?;
+//! # while b.publish("news", "B is here")?.nodes == 0 { tokio::task::yield_now().await }
+//! b.publish("news", "B is here")?;
+//! if let Some(Received::Message { value, source, .. }) = news.recv().await {
+//!     assert_eq!((value.as_str(), &source.node), ("B is here", &b.name()));
 //! }
 //! # Ok(())
 //! # }
@@ -21,8 +35,10 @@
 //!
 //! [`Cluster`] is the handle of a running node: when its last clone is dropped, the node says
 //! goodbye and stops. [`Cluster::topology`] and [`Cluster::coverage`] are snapshots,
-//! [`Cluster::events`] tells every change. A node may also be configured from flags, environment
-//! and a file: see [`config`].
+//! [`Cluster::events`] tells every change. [`Cluster::publish`] and [`Cluster::subscribe`] are for
+//! what everybody may hear, at most once; [`Cluster::call`] and [`Cluster::call_many`] ask nodes that
+//! [`Cluster::serve`], and tell what came of it for each; see [`messaging`]. A node may also be
+//! configured from flags, environment and a file: see [`config`].
 //!
 //! Three crates stand behind this one: `lasso-core` decides and does no IO, `lasso-net` runs it over
 //! tokio, `lasso-sim` runs both in simulation.
@@ -37,6 +53,12 @@ pub use lasso_core::name::{
 pub use lasso_core::topology::{Coverage, Island, Member, NodeState, Pair, Partitions};
 #[cfg(feature = "http")]
 pub use lasso_net::http;
+pub use lasso_net::messaging::{
+    Answers, Audience, Call, CallCoverage, CallError, CallMany, CallOptions, Context, Message,
+    PublishError, PublishTimes, RawAnswers, RawCall, RawCallMany, RawSubscription, Reach, Received,
+    Reject, Row, ServeError, Serving, Source, SubscribeError, SubscribeOptions, Subscription,
+    Targets, Undecodable, Update,
+};
 pub use lasso_net::{
     Builder, Cluster, StartError, TopologyEvents, TopologySnapshot, TopologyUpdate,
 };
