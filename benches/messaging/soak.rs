@@ -19,7 +19,7 @@ pub(crate) fn soak(length: Duration, options: &Options) -> Result<(), String> {
         written(Unit::Rate, rate)
     );
     let roles = [
-        ("publish", format!("bytes=64 rate={rate:.0}")),
+        ("publish", format!("bytes=64 rate={rate:.0} yields=1")),
         ("watch", String::new()),
     ];
     let mut cast = Cast::start(System::Lasso, &roles, length)?;

@@ -21,8 +21,8 @@ pub(super) async fn play(job: Job) -> io::Result<()> {
         "publish" => {
             let unread = (job.number("unread") > 0).then(|| cluster.subscribe_raw(TOPIC));
             let _unread = unread.transpose().map_err(io::Error::other)?;
-            let publisher =
-                Publishing::heard(cluster, job.peers().len(), job.number("rate") == 0).await?;
+            let yields = job.number("rate") == 0 || job.number("yields") > 0;
+            let publisher = Publishing::heard(cluster, job.peers().len(), yields).await?;
             loops::publish(job, vec![publisher]).await
         }
         "watch" => {
@@ -135,20 +135,20 @@ async fn serve(job: Job, cluster: Cluster) -> io::Result<()> {
     stage.measure(work).await
 }
 
-/// A publisher. One that publishes all that goes slows down by what
-/// [`Reach`](lasso::messaging::Reach) tells it, since a publish never waits.
+/// A publisher. One that yields slows down by what [`Reach`](lasso::messaging::Reach) tells it,
+/// since a publish never waits.
 struct Publishing {
     cluster: Cluster,
-    flat_out: bool,
+    yields: bool,
 }
 
 impl Publishing {
     /// Waits until so many nodes are known to have a subscriber.
-    async fn heard(cluster: Cluster, nodes: usize, flat_out: bool) -> io::Result<Publishing> {
+    async fn heard(cluster: Cluster, nodes: usize, yields: bool) -> io::Result<Publishing> {
         loop {
             let reach = cluster.publish_raw(TOPIC, Bytes::new(), Audience::All);
             if reach.map_err(io::Error::other)?.nodes == nodes {
-                return Ok(Publishing { cluster, flat_out });
+                return Ok(Publishing { cluster, yields });
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
@@ -161,7 +161,7 @@ impl Publisher for Publishing {
             .cluster
             .publish_raw(TOPIC, payload.clone(), Audience::All);
         let reach = reach.map_err(io::Error::other)?;
-        if self.flat_out {
+        if self.yields {
             let fullest = reach.fullest_lane_bytes;
             if reach.shed > 0 || fullest > LANE_BYTES / 4 * 3 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
