@@ -157,6 +157,20 @@ fn a_stream_that_was_not_announced_is_unwanted() {
 }
 
 #[test]
+fn a_stream_of_the_last_session_is_unwanted_until_it_is_announced_again() {
+    let mut target = Target::new(&PubSubSettings::default());
+    target.frame(start("t", 1, 0));
+    target.hub.link_down(CONN);
+    target.hub.link_up(CONN, &identity(1, 1));
+    target.message(1, 1);
+    assert_eq!(target.hub.counters().unwanted, 1);
+    target.frame(start("t", 1, 1));
+    target.message(1, 2);
+    // One in each row, as both were announced.
+    assert_eq!(target.read(), ["-2", "x"]);
+}
+
+#[test]
 fn a_number_that_is_not_newer_is_stale() {
     let mut target = Target::new(&PubSubSettings::default());
     target.frame(start("t", 1, 5));

@@ -74,30 +74,38 @@ enum Op {
         roles: u8,
     },
     Restart {
-        node: usize,
+        node: Option<usize>,
+    },
+    /// Hands out everything, and all control frames come, but no message.
+    Tell {
+        one: usize,
+        other: usize,
     },
 }
 
 fn op() -> impl Strategy<Value = Op> {
     let node = || 0..NODES;
     let pair = || (0..NODES, 1..NODES).prop_map(|(one, by)| (one, (one + by) % NODES));
-    let topic = || 0..TOPICS.len();
+    // Most of it about one topic, so that much happens to it.
+    let topic = || prop_oneof![6 => Just(0), 1 => 0..TOPICS.len()];
     prop_oneof![
         3 => (node(), topic(), any::<bool>())
             .prop_map(|(node, topic, small)| Op::Subscribe { node, topic, small }),
-        2 => (node(), 0..8usize).prop_map(|(node, which)| Op::Unsubscribe { node, which }),
-        2 => (node(), 0..8usize).prop_map(|(node, which)| Op::Read { node, which }),
-        8 => (node(), topic(), 0..8u8, 1..4u8)
+        1 => (node(), 0..4usize).prop_map(|(node, which)| Op::Unsubscribe { node, which }),
+        2 => (node(), 0..4usize).prop_map(|(node, which)| Op::Read { node, which }),
+        12 => (node(), topic(), 0..8u8, 1..4u8)
             .prop_map(|(node, topic, audience, times)| Op::Publish { node, topic, audience, times }),
-        2 => (pair(), any::<bool>()).prop_map(|((node, to), full)| Op::Full { node, to, full }),
-        6 => pair().prop_map(|(node, to)| Op::HandOut { node, to }),
-        6 => pair().prop_map(|(from, to)| Op::Control { from, to }),
+        4 => (pair(), any::<bool>()).prop_map(|((node, to), full)| Op::Full { node, to, full }),
+        3 => pair().prop_map(|(node, to)| Op::HandOut { node, to }),
+        3 => pair().prop_map(|(from, to)| Op::Control { from, to }),
+        5 => pair().prop_map(|(one, other)| Op::Tell { one, other }),
         6 => (pair(), 1..6u8).prop_map(|((from, to), number)| Op::Messages { from, to, number }),
-        4 => pair().prop_map(|(one, other)| Op::Link { one, other }),
-        2 => pair().prop_map(|(node, to)| Op::Lose { node, to }),
+        2 => pair().prop_map(|(one, other)| Op::Link { one, other }),
+        1 => pair().prop_map(|(node, to)| Op::Lose { node, to }),
         1 => pair().prop_map(|(node, other)| Op::Forget { node, other }),
         1 => (node(), 0..4u8).prop_map(|(node, roles)| Op::Describe { node, roles }),
-        1 => node().prop_map(|node| Op::Restart { node }),
+        1 => prop_oneof![3 => Just(None), 1 => node().prop_map(Some)]
+            .prop_map(|node| Op::Restart { node }),
     ]
 }
 
@@ -302,6 +310,11 @@ impl World {
             Op::Control { from, to } => {
                 self.control(from, to);
             }
+            Op::Tell { one, other } => {
+                for (from, to) in [(one, other), (other, one), (one, other)] {
+                    while self.hand_out(from, to) || self.control(from, to) {}
+                }
+            }
             Op::Messages { from, to, number } => {
                 (0..number).for_each(|_| {
                     self.message(from, to);
@@ -316,7 +329,7 @@ impl World {
                 }
             }
             Op::Describe { node, roles } => self.describe(node, roles),
-            Op::Restart { node } => self.restart(node),
+            Op::Restart { node } => node.into_iter().for_each(|node| self.restart(node)),
         }
         self.nodes.iter_mut().for_each(Node::check);
     }
@@ -471,7 +484,7 @@ impl World {
         let last = [start.last_all, start.last_directed];
         let frame = PubSubFrame::Streams(vec![start]);
         node.hub.on_frame(conn, frame, &mut self.fx);
-        if let Some(account) = node.accounts.get_mut(&topic) {
+        if node.accounts.contains_key(&topic) {
             let seen = self.nodes[to].seen(from, topic).expect("it is subscribed");
             assert_eq!(seen.1, last, "nothing overtakes an answer");
             let account = self.nodes[to].accounts.get_mut(&topic).expect("there");
@@ -589,6 +602,11 @@ impl World {
             for &topic in node.accounts.keys() {
                 for from in (0..NODES).filter(|&from| from != to) {
                     let publisher = &self.nodes[from].hub;
+                    // It had no room for all topics that were wanted at some time, and who was
+                    // refused does not ask again.
+                    if publisher.counters().interest_refused > 0 {
+                        continue;
+                    }
                     let (stream, seen) = node.seen(from, topic).expect("it was answered");
                     let place = publisher.topics.find(TOPICS[topic]).expect("it is wanted");
                     let topic = &publisher.topics[place];
@@ -603,23 +621,18 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn every_message_is_handed_out_or_told_as_missed(ops in vec(op(), 1..150)) {
+    fn every_message_is_handed_out_or_told_as_missed(ops in vec(op(), 1..250)) {
+        // Nothing is lost where nothing stands: begun with links and subscribers.
         let mut world = World::new();
+        (0..NODES).for_each(|node| world.subscribe(node, 0, node == 1));
+        world.heal();
         for op in ops {
             world.apply(op);
         }
         world.heal();
-        // More topics than may be known at once: not all are answered then.
-        let topics: BTreeSet<_> = world
-            .nodes
-            .iter()
-            .flat_map(|node| node.accounts.keys())
-            .collect();
-        if topics.len() <= settings().topics_max {
-            world.assert_all_is_known();
-        }
+        world.assert_all_is_known();
     }
 }

@@ -162,6 +162,39 @@ fn a_message_to_a_role_that_a_node_missed_while_it_was_away_is_told_to_it() {
 }
 
 #[test]
+fn the_row_of_a_node_that_was_forgotten_does_not_go_back() {
+    let (mut pair, id) = subscribed();
+    let send = |pair: &mut Pair, payload| {
+        let (_, sent) = publish(&mut pair.a, "t", payload, &Audience::Node(name(1)));
+        pair.arrive(sent.into_iter().map(|(_, body)| body));
+    };
+    send(&mut pair, "one");
+    send(&mut pair, "two");
+    pair.cut();
+    // The other one remembers: only one of the two has forgotten.
+    pair.a.forgotten(&name(1));
+    pair.link(1);
+    send(&mut pair, "three");
+    assert_eq!(read_texts(&mut pair.b, id), ["one", "two", "three"]);
+}
+
+#[test]
+fn what_was_dropped_before_a_session_ended_is_told_by_the_next_one() {
+    let (mut pair, id) = subscribed();
+    pair.pass("t", "one");
+    pair.publish_into_full("t", "lost");
+    pair.cut();
+    pair.link(1);
+    assert_eq!(read_texts(&mut pair.b, id), ["one", "-1"]);
+    pair.publish_into_full("t", "lost");
+    pair.b.unsubscribe(id, &mut pair.fx);
+    let id = pair.b.subscribe("t", None).unwrap();
+    pair.settle();
+    pair.pass("t", "four");
+    assert_eq!(read_texts(&mut pair.b, id), ["four"]);
+}
+
+#[test]
 fn a_message_from_before_a_new_subscription_does_not_come() {
     let (mut pair, old) = subscribed();
     let on_the_way = pair.publish("t", "one");
