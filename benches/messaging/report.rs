@@ -41,7 +41,7 @@ pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
 /// One run, on the line that was begun for it.
 pub(crate) fn progress(row: &Row, outcome: &Numbers) {
     for figure in row.figures {
-        if let Some(value) = outcome.get(figure.key) {
+        if let Some(value) = outcome.get(figure.key).filter(|value| value.is_finite()) {
             eprint!("; {} {}", figure.what, written(figure.unit, *value));
         }
     }

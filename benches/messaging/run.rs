@@ -94,7 +94,7 @@ fn roles(work: Work) -> Vec<(&'static str, String)> {
 /// From what each process reported to what the row shows.
 fn conclude(work: Work, reports: &[Numbers]) -> Numbers {
     let a = &reports[0];
-    let of = |numbers: &Numbers, key: &str| numbers.get(key).copied().unwrap_or(0.0);
+    let of = |numbers: &Numbers, key: &str| numbers.get(key).copied().unwrap_or(f64::NAN);
     let per_second = |numbers: &Numbers| of(numbers, "count") * 1e9 / of(numbers, "ns");
     let sum = |reports: &[Numbers], key| reports.iter().map(|r| of(r, key)).sum::<f64>();
     let delivered = |reports: &[Numbers]| {
