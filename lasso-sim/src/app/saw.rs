@@ -18,6 +18,8 @@ pub enum Saw {
         name: String,
         /// Its topic.
         topic: Arc<str>,
+        /// Bound of its queue; `None`: the node's setting.
+        queue: Option<usize>,
         /// It reads whatever comes at once.
         at_once: bool,
     },

@@ -48,6 +48,7 @@ impl Subscribers {
                 sub,
                 name: what.name.clone(),
                 topic: Arc::clone(&what.topic),
+                queue: what.queue,
                 at_once: what.reads == Reads::AtOnce,
             }));
             out.push_back(Output::Ask(Ask::Subscribe {

@@ -123,7 +123,8 @@ fn known(word: &str, value: &Value, reader: &mut Reader<'_>, what: &str) -> Opti
     }
     let all: Vec<&str> = words.iter().map(String::as_str).collect();
     let message = match all.as_slice() {
-        [] => format!("no step above has a {what}"),
+        [] if what == "topic" => "no step above subscribes or publishes".to_owned(),
+        [] => "no step above calls anything".to_owned(),
         all => format!(
             "unknown {what} `{word}`; the {what}s are {}",
             all.join(", ")

@@ -23,6 +23,11 @@ pub(super) struct Actor {
     pub(super) secrets: BTreeSet<String>,
     pub(super) basenames: BTreeSet<Basename>,
     pub(super) tick_time: Duration,
+    /// The bound of a subscriber's queue that names none, in messages.
+    pub(super) queue_max: usize,
+    /// The bounds of its lanes: control, calls, data.
+    pub(super) lane_bytes: [u64; 3],
+    pub(super) message_bytes_max: u64,
     /// The deadline of a call that names none.
     pub(super) call_timeout: Duration,
     pub(super) running: bool,
@@ -196,6 +201,7 @@ fn actor(spec: &NodeSpec, who: Who, null_cipher: bool) -> Actor {
     } else {
         spec.cookie.clone()
     };
+    let link = &spec.settings.link;
     let mut secrets = BTreeSet::from([secret.clone()]);
     secrets.extend(spec.cookie_previous.clone());
     Actor {
@@ -205,7 +211,14 @@ fn actor(spec: &NodeSpec, who: Who, null_cipher: bool) -> Actor {
         secret,
         secrets,
         basenames: spec.config(true).basenames(),
-        tick_time: spec.settings.link.tick_time,
+        tick_time: link.tick_time,
+        queue_max: spec.settings.pubsub.queue_max,
+        lane_bytes: [
+            link.control_lane_bytes as u64,
+            link.calls_lane_bytes as u64,
+            link.data_lane_bytes as u64,
+        ],
+        message_bytes_max: link.message_bytes_max as u64,
         call_timeout: spec.settings.calls.timeout,
         running: false,
         paused: false,

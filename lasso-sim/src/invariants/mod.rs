@@ -15,6 +15,7 @@ mod incarnations;
 mod one_link;
 mod outcomes;
 mod outsiders;
+mod queues;
 mod silence;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use lasso_core::topology::Coverage;
 
 pub use self::agreement::Member;
 use self::cast::{Cast, Who};
+pub use self::queues::Audits;
 use crate::app::Saw;
 use crate::scenario::{NodeId, NodeSpec};
 
@@ -74,6 +76,10 @@ pub trait Knowledge {
     fn coverage(&self) -> Coverage;
     /// The names of all members, and whether they are linked.
     fn members(&self) -> Vec<(NodeName, bool)>;
+    /// A number that differs when its queues may have taken anything.
+    fn queues_version(&self) -> u64;
+    /// Where everything went that its queues took.
+    fn audits(&self) -> Audits;
 }
 
 /// A node and when its process started on the world's clock.
@@ -128,6 +134,28 @@ impl Knowledge for Living<'_> {
             .map(|member| (member.name().clone(), member.is_linked()))
             .collect()
     }
+
+    fn queues_version(&self) -> u64 {
+        let plane = self.node.plane().lock();
+        let (topics, calls, _) = plane.counters();
+        let messages = topics.sent + topics.shed + topics.delivered;
+        messages + calls.started + calls.requests + calls.outcomes()
+    }
+
+    fn audits(&self) -> Audits {
+        let plane = self.node.plane().lock();
+        let (topics, ..) = plane.counters();
+        let lanes = self.node.links().flat_map(|link| {
+            let counts = queues::LANES.map(|lane| (lane, plane.lane(link.conn, lane)));
+            counts.map(|(lane, count)| Some((link.peer.name.clone(), lane, count?)))
+        });
+        Audits {
+            subscribers: plane.queues().map(|(id, queue)| (id.0, queue)).collect(),
+            delivered: topics.delivered,
+            overflowed: topics.overflowed,
+            lanes: lanes.flatten().collect(),
+        }
+    }
 }
 
 /// Watches a run.
@@ -140,6 +168,7 @@ pub struct Invariants {
     epochs: epochs::Epochs,
     deliveries: deliveries::Deliveries,
     outcomes: outcomes::Outcomes,
+    queues: queues::Queues,
     /// Of the last input: peers whose link may have changed.
     touched: Vec<Who>,
     /// Of the last input: the coverage that the last event carried.
@@ -159,6 +188,7 @@ impl Invariants {
             epochs: epochs::Epochs::new(nodes.len()),
             deliveries: deliveries::Deliveries::default(),
             outcomes: outcomes::Outcomes::new(nodes.len(), slack),
+            queues: queues::Queues::new(nodes.len()),
             touched: Vec::new(),
             told: None,
             violations: Vec::new(),
@@ -174,6 +204,7 @@ impl Invariants {
         self.epochs.forget(node);
         self.deliveries.forget(node);
         self.outcomes.forget(node);
+        self.queues.forget(node);
     }
 
     /// The process of a node is gone. `silently`: its peers are not told by its kernel.
@@ -242,6 +273,7 @@ impl Invariants {
         let mut found = Vec::new();
         self.deliveries.saw(now, &self.cast, node, saw, &mut found);
         self.outcomes.saw(now, &self.cast, node, saw, &mut found);
+        self.queues.saw(node, saw);
         self.report(now, node, found);
     }
 
@@ -250,6 +282,12 @@ impl Invariants {
     pub fn after(&mut self, now: Instant, node: NodeId, known: &dyn Knowledge) {
         // A node may renumber itself before anything else about it changes.
         self.cast.renumbered(node, known.incarnation());
+        if self.queues.is_new(node, known.queues_version()) {
+            let mut found = Vec::new();
+            self.queues
+                .look(&self.cast, node, known.audits(), &mut found);
+            self.report(now, node, found);
+        }
         let version = known.links_version();
         if self.links.version(node) == version && self.told.is_none() {
             return;

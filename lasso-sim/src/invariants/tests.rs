@@ -8,6 +8,9 @@ use lasso_core::name::{Identity, Incarnation};
 use super::*;
 use crate::scenario::Scenario;
 
+#[path = "app_tests.rs"]
+mod of_applications;
+
 const A: NodeId = NodeId(0);
 const B: NodeId = NodeId(1);
 const C: NodeId = NodeId(2);
@@ -44,6 +47,7 @@ struct Told {
     known: BTreeMap<NodeName, u64>,
     coverage: Option<Coverage>,
     members: Vec<(NodeName, bool)>,
+    audits: Audits,
 }
 
 impl Knowledge for Told {
@@ -76,6 +80,14 @@ impl Knowledge for Told {
 
     fn members(&self) -> Vec<(NodeName, bool)> {
         self.members.clone()
+    }
+
+    fn queues_version(&self) -> u64 {
+        self.version
+    }
+
+    fn audits(&self) -> Audits {
+        self.audits.clone()
     }
 }
 
@@ -136,6 +148,7 @@ impl Stand {
             known: BTreeMap::from([(self.name(peer), BORN)]),
             coverage: Some(coverage(1, 2)),
             members: vec![(self.name(peer), true)],
+            audits: Audits::default(),
         };
         self.invariants
             .event(now, node, &event(1, 2, change), &Last(now));
