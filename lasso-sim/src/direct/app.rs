@@ -177,29 +177,36 @@ impl DirectWorld {
                 payload,
                 timeout,
             },
-            Ask::CallMany {
-                tag,
-                to,
-                method,
-                payload,
-                timeout,
-            } => {
-                let linked = || self.node(node).map(crate::inspect::linked);
-                let to = to.or_else(linked).unwrap_or_default();
-                let nodes = to.clone();
-                self.tell_app(node, Told::Targets { tag, nodes });
-                PlaneCommand::CallMany {
-                    tag,
-                    to,
-                    method: method.to_string(),
-                    payload,
-                    timeout,
-                }
-            }
+            Ask::CallMany { .. } => return self.call_many_of(node, ask),
             Ask::Reply { id, reply } => PlaneCommand::Answer {
                 id: ServeId(id),
                 answer: answer_of(reply),
             },
+        })
+    }
+
+    /// A call to many, whose nodes the application learns at once.
+    fn call_many_of(&mut self, node: NodeId, ask: Ask) -> Option<PlaneCommand> {
+        let Ask::CallMany {
+            tag,
+            to,
+            method,
+            payload,
+            timeout,
+        } = ask
+        else {
+            return None;
+        };
+        let linked = || self.node(node).map(crate::inspect::linked);
+        let to = to.or_else(linked).unwrap_or_default();
+        let nodes = to.clone();
+        self.tell_app(node, Told::Targets { tag, nodes });
+        Some(PlaneCommand::CallMany {
+            tag,
+            to,
+            method: method.to_string(),
+            payload,
+            timeout,
         })
     }
 
