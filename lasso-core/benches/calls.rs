@@ -21,7 +21,7 @@ fn main() {
 struct Last(Vec<u8>);
 
 impl Outlet for Last {
-    fn calls(&mut self, _: ConnId, head: &[u8], payload: &[u8], _: &mut Effects) -> bool {
+    fn calls(&mut self, _: ConnId, head: &[u8], payload: &Bytes, _: &mut Effects) -> bool {
         self.0.clear();
         self.0.extend_from_slice(head);
         self.0.extend_from_slice(payload);

@@ -82,12 +82,12 @@ impl Bench {
             let lanes = Lanes::new(Instant::ZERO, &LinkSettings::default());
             let lanes: SharedLanes = Arc::new(parking_lot::Mutex::new(lanes));
             plane.link_up(conn, &identity(peer), lanes, fx);
-            let interest = frame(PubSubFrame::Interest {
+            let mut interest = frame(PubSubFrame::Interest {
                 add: vec![TOPIC.into()],
                 remove: vec![],
             });
             plane
-                .receive(Instant::ZERO, conn, &interest, fx)
+                .receive(Instant::ZERO, conn, &mut interest, fx)
                 .expect("good");
         }
         for _ in 0..subscribers {
@@ -95,7 +95,7 @@ impl Bench {
             ids.push(id);
         }
         for peer in 1..=peers {
-            let start = frame(PubSubFrame::Streams(vec![StreamStart {
+            let mut start = frame(PubSubFrame::Streams(vec![StreamStart {
                 topic: TOPIC.into(),
                 stream: 1,
                 last_all: 0,
@@ -103,7 +103,7 @@ impl Bench {
             }]));
             let conn = ConnId::In(peer as u64);
             plane
-                .receive(Instant::ZERO, conn, &start, fx)
+                .receive(Instant::ZERO, conn, &mut start, fx)
                 .expect("good");
         }
         bench
@@ -203,11 +203,11 @@ fn deliver(bencher: Bencher<'_, '_>, subscribers: usize, to_a_read: u32) {
             texts
         })
         .bench_local_values(|texts| {
-            for text in texts {
+            for mut text in texts {
                 let Bench { plane, fx, .. } = &mut bench;
                 let conn = ConnId::In(1);
                 plane
-                    .receive(Instant::ZERO, conn, black_box(&text), fx)
+                    .receive(Instant::ZERO, conn, black_box(&mut text), fx)
                     .expect("good messages");
                 fx.wakes.clear();
                 bench.read();

@@ -115,7 +115,7 @@ pub struct LinkSettings {
     /// `handshake_timeout`. Higher: a node whose machine died comes back later. Lower: a slow peer
     /// may lose its place to a newcomer.
     pub ask_timeout: Duration,
-    /// Bytes that may wait in the control lane, 1 MiB, at least 4 KiB; more closes the link. Higher: a slow peer
+    /// Bytes that may wait in the control lane, 1 MiB, at least 128 KiB; more closes the link. Higher: a slow peer
     /// costs more memory. Lower: a burst of control frames costs the link.
     pub control_lane_bytes: usize,
     /// Bytes of calls and answers that may wait for one peer, 8 MiB, at least 4 KiB; more are refused
@@ -284,7 +284,7 @@ impl Default for TopologySettings {
 /// Settings of topics and subscribers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PubSubSettings {
-    /// Updates that wait for one subscriber, 1,024, at least 1; the oldest give way, and it is told
+    /// Messages that wait for one subscriber, 1,024, at least 1; the oldest give way, and it is told
     /// how many. Higher: a slow subscriber costs more memory. Lower: it misses more.
     pub queue_max: usize,
     /// Bytes of messages that wait for one subscriber, 64 MiB, at least 4 KiB; likewise. One message
@@ -432,7 +432,7 @@ impl Settings {
                 1,
                 usize::MAX,
             ),
-            ("link.control_lane_bytes", lane, 4 << 10, usize::MAX),
+            ("link.control_lane_bytes", lane, 128 << 10, usize::MAX),
             ("link.message_bytes_max", message, 4 << 10, 128 << 20),
             ("dial.jitter_percent", jitter, 0, 90),
             ("dial.concurrent_max", dial.concurrent_max, 1, usize::MAX),

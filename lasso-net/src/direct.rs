@@ -1,13 +1,13 @@
 //! The two tasks of a link that was taken over: bytes pass between the network and the data plane,
 //! and only control frames go to the node's loop.
 //!
-//! Records are opened and sealed here, outside of every lock. The plane is locked once for each read.
+//! Records are opened and sealed here, outside of every lock.
 
 use core::future::poll_fn;
 use core::task::Poll;
 use std::io;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use lasso_core::event::CloseReason;
 use lasso_core::link::{Inbound, LinkEvent, Outbound, Outflow};
 use lasso_core::node::{Input, NetError};
@@ -49,15 +49,26 @@ pub(crate) async fn read<S>(
             tasks.tell(Input::Closed { conn, error }).await;
             return None;
         }
-        let broken = take(&mut inbound, &buffer, &mut events, tasks).err();
+        let now = tasks.shared.now();
+        tasks.shared.received(now, conn, &buffer);
+        let mut received = inbound.receive(now, &buffer, &mut events);
         for event in events.drain(..) {
-            if let LinkEvent::Frame(frame) = event
-                && !tasks.tell(Input::Frame { conn, frame }).await
-            {
-                return None;
+            match event {
+                LinkEvent::Frame(frame) => {
+                    if !tasks.tell(Input::Frame { conn, frame }).await {
+                        return None;
+                    }
+                }
+                LinkEvent::Text(text) => {
+                    if let Err(reason) = take(text, tasks).await {
+                        received = Err(reason);
+                        break;
+                    }
+                }
+                LinkEvent::Silent => {}
             }
         }
-        if let Some(reason) = broken {
+        if let Err(reason) = received {
             if !tasks.tell(Input::Broken { conn, reason }).await {
                 return None;
             }
@@ -75,28 +86,18 @@ pub(crate) async fn read<S>(
     }
 }
 
-/// Opens what came and gives the plane its part. Control frames stay in `events`.
-fn take<S>(
-    inbound: &mut Inbound,
-    bytes: &[u8],
-    events: &mut Vec<LinkEvent>,
-    tasks: &Tasks<S>,
-) -> Result<(), CloseReason> {
-    let (conn, shared) = (tasks.conn, &tasks.shared);
-    let now = shared.now();
-    shared.received(now, conn, bytes);
-    let received = inbound.receive(now, bytes, events);
-    let is_text = |event: &LinkEvent| matches!(event, LinkEvent::Text(_));
-    if events.iter().any(is_text) {
-        shared.with_plane(|plane, now, effects| {
-            let mut texts = events.iter().filter_map(|event| match event {
-                LinkEvent::Text(text) => Some(text),
-                LinkEvent::Frame(_) | LinkEvent::Silent => None,
-            });
-            texts.try_for_each(|text| plane.receive(now, conn, text, effects))
-        })?;
+/// Gives the plane its frames. Between two helpings of them whoever was woken by the first goes
+/// first: a subscriber that reads as fast as it can must not lose what comes at once.
+async fn take<S>(mut text: Bytes, tasks: &Tasks<S>) -> Result<(), CloseReason> {
+    loop {
+        let text = &mut text;
+        let (conn, shared) = (tasks.conn, &tasks.shared);
+        shared.with_plane(|plane, now, effects| plane.receive(now, conn, text, effects))?;
+        if text.is_empty() {
+            return Ok(());
+        }
+        tokio::task::yield_now().await;
     }
-    received
 }
 
 /// Writes what the link says, until it has said all or the connection is closed.
@@ -110,19 +111,37 @@ pub(crate) async fn write<S>(
 ) -> io::Result<()> {
     let (shared, common) = (&tasks.shared, &tasks.common);
     let mut buffer = Vec::new();
+    let mut written = shared.now();
     loop {
         // Looked at first: what the node says last is in the lanes before it closes.
         let closed = common.is_closed();
-        let record =
-            poll_fn(
-                |cx| match outbound.poll(shared.now(), Some(cx.waker()), &mut buffer) {
-                    Outflow::Idle if !closed => Poll::Pending,
-                    outflow => Poll::Ready(outflow == Outflow::Record),
-                },
-            );
+        let mut slept = false;
+        let record = poll_fn(|cx| {
+            if slept {
+                return Poll::Ready(None);
+            }
+            match outbound.poll(shared.now(), Some(cx.waker()), &mut buffer) {
+                Outflow::Idle if !closed => {
+                    slept = true;
+                    Poll::Pending
+                }
+                outflow => Poll::Ready(Some(outflow == Outflow::Record)),
+            }
+        });
         let said_all = tokio::select! {
             biased;
-            record = record => !record,
+            record = record => match record {
+                Some(record) => !record,
+                None => {
+                    // Whoever was woken together with the one that woke this has something to say as
+                    // well: one record and one call of the system for all of them. The first one
+                    // after a while does not wait.
+                    if shared.now() - written < BURST {
+                        tokio::task::yield_now().await;
+                    }
+                    continue;
+                }
+            },
             () = common.to_write.notified() => continue,
         };
         // A small record takes others along.
@@ -133,6 +152,7 @@ pub(crate) async fn write<S>(
         if !buffer.is_empty() {
             writer.write_all(&buffer).await?;
             buffer.clear();
+            written = shared.now();
         }
         if said_all {
             return Ok(());
@@ -143,5 +163,8 @@ pub(crate) async fn write<S>(
 /// Bytes read at a time: at first, and at most, once that much comes.
 const READ_LEAST: usize = 16 << 10;
 const READ_MOST: usize = 128 << 10;
+/// Frames that come within this after the last write are likely to be followed by more: less than
+/// the way to a peer and back.
+const BURST: core::time::Duration = core::time::Duration::from_micros(10);
 /// What is worth a call of the system of its own.
 const WRITE_LEAST: usize = 8 << 10;

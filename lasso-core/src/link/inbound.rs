@@ -19,6 +19,8 @@ pub struct Inbound {
     opener: Opener,
     /// The start of a record whose rest has not come.
     partial: Vec<u8>,
+    /// Where records are opened while a frame comes in pieces.
+    scratch: Vec<u8>,
     /// Frames that come in pieces; most links never see one.
     pieces: Option<Box<Pieces>>,
     /// Where pings are answered and the time of the last byte is noted.
@@ -37,6 +39,7 @@ impl Inbound {
         Inbound {
             opener,
             partial: Vec::new(),
+            scratch: Vec::new(),
             pieces: None,
             lanes,
             authenticated: false,
@@ -104,12 +107,17 @@ impl Inbound {
     }
 
     fn on_record(&mut self, record: &[u8], events: &mut Vec<LinkEvent>) -> Result<(), CloseReason> {
-        let mut scratch = Vec::new();
+        let mut scratch = core::mem::take(&mut self.scratch);
         let opened = self.opener.open(&record[LENGTH_BYTES..], &mut scratch);
         let text = opened.map_err(|_| CloseReason::BadRecord)?;
         self.authenticated = true;
         if !self.greeted || text.first().is_none_or(|kind| *kind < kind::BULK_MIN) {
-            return self.on_frames(text, events);
+            let taken = self.on_frames(text, events);
+            if self.pieces.as_ref().is_some_and(|pieces| pieces.are_open()) {
+                // More records as long as this one are to come.
+                self.scratch = scratch;
+            }
+            return taken;
         }
         let text = if self.opener.is_null() {
             Bytes::copy_from_slice(text)
@@ -186,7 +194,10 @@ impl Inbound {
     fn answer(&mut self, number: u64) -> Result<(), CloseReason> {
         let mut pong = Vec::new();
         codec::encode(&Frame::Pong(number), &mut pong);
-        let pushed = self.lanes.lock().push(LaneId::Control, &pong, &[]);
+        let pushed = self
+            .lanes
+            .lock()
+            .push(LaneId::Control, &pong, &Bytes::new());
         match pushed {
             Ok(pushed) => {
                 pushed.wake();
@@ -206,7 +217,9 @@ impl Inbound {
 
     /// Memory that is held, keys not included.
     pub(super) fn held_bytes(&self) -> usize {
-        self.partial.capacity() + self.pieces.as_ref().map_or(0, |pieces| pieces.held())
+        self.partial.capacity()
+            + self.scratch.capacity()
+            + self.pieces.as_ref().map_or(0, |pieces| pieces.held())
     }
 }
 

@@ -1,161 +1,168 @@
 //! What was fetched from a lane, in order, and how it is cut into records.
 //!
-//! Frames lie one after another as they were encoded. A record takes as many whole frames as fit;
-//! a frame that is larger than a record goes out in pieces, one to a record.
+//! A record takes as many whole frames as fit; a frame that is larger than a record goes out in
+//! pieces, one to a record.
 
-use core::ops::Range;
-
-use super::lanes::spare;
+use super::TEXT_BYTES_MAX;
+use super::frames::Frames;
 use crate::codec::{self, kind};
 
 /// What was fetched from one lane of a link.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Lane {
-    /// Encoded frames.
-    bytes: Vec<u8>,
-    /// Up to here they have been handed over.
+    frames: Frames,
+    /// Up to here what is copied has gone out.
     at: usize,
+    /// Of the body that follows there, so much has gone out.
+    body_at: usize,
     /// How much is left of a frame that is being cut; 0: the lane stands at the start of a frame.
     cut: usize,
 }
 
-/// The text of the next record.
-pub(super) enum Text<'a> {
-    /// Whole frames.
-    Frames(&'a [u8]),
-    /// One piece, with its head.
-    Piece(Vec<u8>),
-}
-
-impl Text<'_> {
-    pub(super) fn as_slice(&self) -> &[u8] {
-        match self {
-            Text::Frames(frames) => frames,
-            Text::Piece(piece) => piece,
-        }
-    }
+/// The next record.
+pub(super) struct Taken<'a> {
+    /// Its text.
+    pub(super) text: &'a [u8],
+    /// Bytes of frames in it.
+    pub(super) bytes: usize,
 }
 
 impl Lane {
-    /// Bytes that wait.
-    pub(super) fn waiting(&self) -> usize {
-        self.bytes.len() - self.at
+    pub(super) fn is_empty(&self) -> bool {
+        self.at == self.frames.copied.len() && self.frames.shared.is_empty()
     }
 
     /// Memory that the lane holds.
-    pub(super) fn held(&self) -> usize {
-        self.bytes.capacity()
+    pub(super) fn held_bytes(&self) -> usize {
+        self.frames.held_bytes()
     }
 
     /// Where more can be put once nothing waits.
-    pub(super) fn emptied(&mut self) -> &mut Vec<u8> {
-        debug_assert!(self.waiting() == 0 && self.cut == 0);
-        self.bytes.clear();
+    pub(super) fn emptied(&mut self) -> &mut Frames {
+        debug_assert!(self.is_empty() && self.cut == 0 && self.body_at == 0);
+        self.frames.copied.clear();
         self.at = 0;
-        &mut self.bytes
+        &mut self.frames
     }
 
-    /// Nothing waits for a while.
-    pub(super) fn rest(&mut self) {
-        spare(self.emptied());
+    #[cfg(test)]
+    pub(super) fn emptied_or_not(&mut self) -> &mut Frames {
+        &mut self.frames
     }
 
-    /// The text of the next record, of at most `room` bytes; `None` when nothing waits or the next
-    /// frame or piece does not fit. [`Lane::advance`] tells the lane that it was taken.
-    pub(super) fn next(&self, lane: u8, room: usize) -> Option<(Text<'_>, Advance)> {
-        let waiting = self.waiting();
-        if waiting == 0 {
+    /// Takes the text of the next record, of at most `room` bytes; `None` when nothing waits or the
+    /// next frame or piece does not fit. It lies in the lane, or is put together in `scratch`.
+    pub(super) fn take<'a>(
+        &'a mut self,
+        lane: u8,
+        room: usize,
+        scratch: &'a mut Vec<u8>,
+    ) -> Option<Taken<'a>> {
+        if self.is_empty() {
             return None;
         }
         if self.cut == 0 {
-            if waiting <= room {
-                let text = Text::Frames(&self.bytes[self.at..]);
-                return Some((
-                    text,
-                    Advance {
-                        to: self.bytes.len(),
-                        cut: 0,
-                    },
-                ));
+            let (bytes, copied) = self.whole_frames(room);
+            if bytes == 0 {
+                let front = self.frame_at(self.at);
+                if front <= TEXT_BYTES_MAX {
+                    return None;
+                }
+                return self.take_piece(lane, front, room, scratch);
             }
-            let end = self.whole_frames(room);
-            if end > self.at {
-                return Some((
-                    Text::Frames(&self.bytes[self.at..end]),
-                    Advance { to: end, cut: 0 },
-                ));
+            if bytes == copied {
+                let from = self.at;
+                self.at += copied;
+                let text = &self.frames.copied[from..self.at];
+                return Some(Taken { text, bytes });
             }
+            scratch.clear();
+            self.move_out(bytes, scratch);
+            return Some(Taken {
+                text: scratch,
+                bytes,
+            });
         }
-        let left = if self.cut == 0 {
-            self.front()
-        } else {
-            self.cut
-        };
-        if self.cut == 0 && left <= super::TEXT_BYTES_MAX {
+        self.take_piece(lane, self.cut, room, scratch)
+    }
+
+    /// The next piece of a frame of which so much is left.
+    fn take_piece<'a>(
+        &'a mut self,
+        lane: u8,
+        left: usize,
+        room: usize,
+        scratch: &'a mut Vec<u8>,
+    ) -> Option<Taken<'a>> {
+        let bytes = left.min(TEXT_BYTES_MAX - PIECE_HEAD_MAX);
+        if bytes + PIECE_HEAD_MAX > room {
             return None;
         }
-        let length = left.min(super::TEXT_BYTES_MAX - PIECE_HEAD_MAX);
-        if length + PIECE_HEAD_MAX > room {
-            return None;
+        self.cut = left - bytes;
+        scratch.clear();
+        codec::put_header(kind::PIECE, 2 + bytes, scratch);
+        scratch.push(lane);
+        scratch.push(u8::from(self.cut == 0));
+        self.move_out(bytes, scratch);
+        Some(Taken {
+            text: scratch,
+            bytes,
+        })
+    }
+
+    /// Moves so many bytes, wherever they lie, to the end of `out`.
+    fn move_out(&mut self, mut bytes: usize, out: &mut Vec<u8>) {
+        while bytes > 0 {
+            match self.frames.shared.front() {
+                Some((place, body)) if *place == self.at => {
+                    let part = bytes.min(body.len() - self.body_at);
+                    out.extend_from_slice(&body[self.body_at..self.body_at + part]);
+                    self.body_at += part;
+                    bytes -= part;
+                    if self.body_at == body.len() {
+                        self.frames.shared.pop_front();
+                        self.body_at = 0;
+                    }
+                }
+                next => {
+                    let end = next.map_or(self.frames.copied.len(), |(place, _)| *place);
+                    let part = bytes.min(end - self.at);
+                    out.extend_from_slice(&self.frames.copied[self.at..self.at + part]);
+                    self.at += part;
+                    bytes -= part;
+                }
+            }
         }
-        let to = self.at + length;
-        let piece = piece(lane, length == left, &self.bytes, self.at..to);
-        Some((
-            Text::Piece(piece),
-            Advance {
-                to,
-                cut: left - length,
-            },
-        ))
     }
 
-    /// What `next` gave has been taken: so many bytes of what was fetched.
-    pub(super) fn advance(&mut self, advance: Advance) -> usize {
-        let taken = advance.to - self.at;
-        self.at = advance.to;
-        self.cut = advance.cut;
-        taken
-    }
-
-    /// Length of the frame at the front, head included.
-    fn front(&self) -> usize {
-        self.frame_at(self.at)
-    }
-
+    /// Length of the frame whose head is there.
     fn frame_at(&self, at: usize) -> usize {
-        let bytes = &self.bytes[at..];
+        let bytes = &self.frames.copied[at..];
         let (_, length, rest) = codec::header(bytes).expect("the lane holds what was encoded");
         bytes.len() - rest.len() + length
     }
 
-    /// The end of the last whole frame within `room` bytes from the front.
-    fn whole_frames(&self, room: usize) -> usize {
-        let limit = self.at + room;
-        let mut end = self.at;
-        while end < self.bytes.len() {
-            let next = end + self.frame_at(end);
-            if next > limit {
+    /// Length of the whole frames within `room` bytes from the front, and how much of it is copied.
+    fn whole_frames(&self, room: usize) -> (usize, usize) {
+        let end = self.frames.copied.len();
+        if self.frames.shared.is_empty() && end - self.at <= room {
+            return (end - self.at, end - self.at);
+        }
+        let (mut at, mut bytes) = (self.at, 0);
+        let mut shared = self.frames.shared.iter().peekable();
+        while at < end {
+            let frame = self.frame_at(at);
+            if bytes + frame > room {
                 break;
             }
-            end = next;
+            bytes += frame;
+            at = match shared.next_if(|(place, _)| *place <= at + frame && *place > at) {
+                Some((place, _)) => *place,
+                None => at + frame,
+            };
         }
-        end
+        (bytes, at - self.at)
     }
-}
-
-/// Where a lane stands once a text has been taken.
-pub(super) struct Advance {
-    to: usize,
-    cut: usize,
-}
-
-fn piece(lane: u8, last: bool, bytes: &[u8], range: Range<usize>) -> Vec<u8> {
-    let mut piece = Vec::with_capacity(PIECE_HEAD_MAX + range.len());
-    codec::put_header(kind::PIECE, 2 + range.len(), &mut piece);
-    piece.push(lane);
-    piece.push(u8::from(last));
-    piece.extend_from_slice(&bytes[range]);
-    piece
 }
 
 /// Kind, up to three bytes of length, lane, flags.

@@ -14,8 +14,10 @@
 use core::task::Waker;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::frames::Frames;
 use crate::config::LinkSettings;
 use crate::time::Instant;
 
@@ -69,8 +71,8 @@ pub struct Lanes {
 /// One lane.
 #[derive(Debug, Default)]
 struct Waiting {
-    /// Whole frames, one after another, that nobody has come for yet.
-    bytes: Vec<u8>,
+    /// Frames that nobody has come for yet.
+    frames: Frames,
     /// Bytes that wait here, and those that were fetched and are not sent yet.
     held: usize,
     bound: usize,
@@ -116,11 +118,11 @@ impl Lanes {
         lanes
     }
 
-    /// Appends one frame, given in two parts.
+    /// Appends one frame, given in two parts. A long body is shared and not copied.
     ///
     /// # Errors
     /// [`LaneFull`]; nothing was taken. Lanes that are finished take everything and send nothing.
-    pub fn push(&mut self, id: LaneId, head: &[u8], body: &[u8]) -> Result<Pushed, LaneFull> {
+    pub fn push(&mut self, id: LaneId, head: &[u8], body: &Bytes) -> Result<Pushed, LaneFull> {
         if self.finished {
             return Ok(Pushed::Queued);
         }
@@ -128,9 +130,7 @@ impl Lanes {
         if lane.held > 0 && lane.held + length > lane.bound {
             return Err(LaneFull);
         }
-        lane.bytes.reserve(length);
-        lane.bytes.extend_from_slice(head);
-        lane.bytes.extend_from_slice(body);
+        lane.frames.push(head, body);
         lane.held += length;
         lane.taken += length as u64;
         Ok(self.came())
@@ -162,7 +162,7 @@ impl Lanes {
     /// Appends the very last frame, whatever the bound says; the other lanes are given up.
     pub(super) fn finish(&mut self, last: &[u8]) -> Pushed {
         let control = &mut self.lanes[LaneId::Control as usize];
-        control.bytes.extend_from_slice(last);
+        control.frames.push(last, &Bytes::new());
         control.held += last.len();
         control.taken += last.len() as u64;
         self.finished = true;
@@ -174,9 +174,9 @@ impl Lanes {
     }
 
     /// Moves what waits in a lane into `into`, which is empty; false when nothing does.
-    pub(super) fn fetch(&mut self, id: LaneId, into: &mut Vec<u8>) -> bool {
+    pub(super) fn fetch(&mut self, id: LaneId, into: &mut Frames) -> bool {
         debug_assert!(into.is_empty());
-        let waiting = &mut self.lanes[id as usize].bytes;
+        let waiting = &mut self.lanes[id as usize].frames;
         if waiting.is_empty() {
             return false;
         }
@@ -192,28 +192,37 @@ impl Lanes {
         self.last_sent = self.last_sent.max(at);
     }
 
-    /// Nothing waits: `waker` is woken by the next frame.
-    pub(super) fn rest(&mut self, waker: Option<&Waker>) {
+    /// Nothing waits: `waker` is woken by the next frame. The memory that was used for fetching is
+    /// kept here, as far as it is of use for the next frames.
+    pub(super) fn rest<'a>(
+        &mut self,
+        waker: Option<&Waker>,
+        fetched: impl IntoIterator<Item = &'a mut Frames>,
+    ) {
         self.idle = true;
         self.waker = waker.cloned();
-        self.lanes
-            .iter_mut()
-            .for_each(|lane| spare(&mut lane.bytes));
+        for ((lane, fetched), keep) in self.lanes.iter_mut().zip(fetched).zip(KEPT_AT_REST) {
+            if fetched.copied.capacity() > lane.frames.copied.capacity() {
+                core::mem::swap(&mut lane.frames, fetched);
+            }
+            fetched.spare(0);
+            lane.frames.spare(keep);
+        }
+    }
+
+    /// The link has been idle for long: nothing is kept for the next frames.
+    pub(super) fn relax(&mut self) {
+        let idle = self.lanes.iter_mut().filter(|lane| lane.held == 0);
+        idle.for_each(|lane| lane.frames.spare(0));
     }
 
     /// Memory that the lanes hold, themselves included.
     pub(super) fn held_bytes(&self) -> usize {
-        let waiting = self.lanes.iter().map(|lane| lane.bytes.capacity());
+        let waiting = self.lanes.iter().map(|lane| lane.frames.held_bytes());
         size_of::<Self>() + waiting.sum::<usize>()
     }
 }
 
-/// Gives back the memory of a lane in which nothing waits, if it is much or so little that it is
-/// cheaply had again: most links carry nothing but a heartbeat now and then.
-pub(super) fn spare(empty: &mut Vec<u8>) {
-    if !IDLE_CAPACITY.contains(&empty.capacity()) {
-        *empty = Vec::new();
-    }
-}
-
-const IDLE_CAPACITY: core::ops::RangeInclusive<usize> = (4 << 10)..=(32 << 10);
+/// Bytes of memory that a lane keeps when nothing waits, until the link has been idle for long. Most
+/// links carry nothing but a heartbeat now and then.
+const KEPT_AT_REST: [usize; LANES] = [0, 256 << 10, 1 << 20];

@@ -38,6 +38,7 @@
 //! # Ok::<(), lasso_core::event::CloseReason>(())
 //! ```
 
+mod frames;
 mod inbound;
 mod lane;
 mod lanes;
@@ -291,6 +292,7 @@ impl Link {
             lanes.last_sent = now;
             // What waits already will tell the peer as much.
             let idle = lanes.held(LaneId::Control) == 0;
+            lanes.relax();
             drop(lanes);
             if idle {
                 self.queue(&Frame::Heartbeat)?;
@@ -449,7 +451,7 @@ impl Link {
         if bytes.len() > longest {
             return Err(CloseReason::TooLarge);
         }
-        let pushed = lanes.push(LaneId::Control, &bytes, &[]);
+        let pushed = lanes.push(LaneId::Control, &bytes, &Bytes::new());
         drop(lanes);
         let pushed = pushed.map_err(|LaneFull| CloseReason::ControlLaneFull)?;
         pushed.wake();

@@ -28,6 +28,8 @@ pub struct Outbound {
     lanes: SharedLanes,
     /// Fetched from the lanes, and not yet all sealed.
     fetched: [Lane; LANES],
+    /// Where the text of a record is put together that does not lie in one piece.
+    scratch: Vec<u8>,
     /// What the last record was made of, and when; the lanes have not been told yet.
     untold: Option<(Instant, LaneId, usize)>,
 }
@@ -38,6 +40,7 @@ impl Outbound {
             sealer,
             lanes,
             fetched: Default::default(),
+            scratch: Vec::new(),
             untold: None,
         }
     }
@@ -80,12 +83,11 @@ impl Outbound {
         };
         let room = room.min(self.longest());
         let lane = &mut self.fetched[id as usize];
-        let Some((text, advance)) = lane.next(id as u8, room) else {
+        let Some(taken) = lane.take(id as u8, room, &mut self.scratch) else {
             return false;
         };
-        self.sealer.seal(text.as_slice(), out);
-        let sealed = lane.advance(advance);
-        self.untold = Some((now, id, sealed));
+        self.sealer.seal(taken.text, out);
+        self.untold = Some((now, id, taken.bytes));
         true
     }
 
@@ -104,21 +106,21 @@ impl Outbound {
         }
         for id in [LaneId::Control, LaneId::Calls, LaneId::Data] {
             let fetched = &mut self.fetched[id as usize];
-            if fetched.waiting() > 0 || lanes.fetch(id, fetched.emptied()) {
+            if !fetched.is_empty() || lanes.fetch(id, fetched.emptied()) {
                 return Some(id);
             }
             if lanes.is_finished() {
                 return None;
             }
         }
-        lanes.rest(waker);
-        self.fetched.iter_mut().for_each(Lane::rest);
+        lanes.rest(waker, self.fetched.iter_mut().map(Lane::emptied));
+        self.scratch = Vec::new();
         None
     }
 
     /// Memory that is held, keys not included.
     pub(super) fn held_bytes(&self) -> usize {
-        self.fetched.iter().map(Lane::held).sum()
+        self.fetched.iter().map(Lane::held_bytes).sum::<usize>() + self.scratch.capacity()
     }
 }
 

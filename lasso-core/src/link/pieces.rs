@@ -1,6 +1,6 @@
 //! Puts together frames that came in pieces: one at a time per lane.
 //!
-//! Memory grows with what has come, never with what was announced.
+//! Memory grows with what has come, and not with what was announced until a good part has come.
 
 use crate::codec;
 use crate::event::CloseReason;
@@ -29,13 +29,23 @@ impl Pieces {
             // A lane of a later release.
             return Ok(None);
         };
-        whole.extend_from_slice(bytes);
         // The head tells the length, and comes with the first piece.
+        let announced = codec::header(whole).map_or(0, |(_, length, _)| length);
+        if whole.len() >= EARNEST_BYTES && announced <= message_bytes_max {
+            // Once, instead of one copy of it all for each time that it doubles.
+            whole.reserve_exact((announced + HEAD_BYTES_MAX).saturating_sub(whole.len()));
+        }
+        whole.extend_from_slice(bytes);
         let announced = codec::header(whole).map_or(0, |(_, length, _)| length);
         if announced > message_bytes_max || whole.len() > message_bytes_max + HEAD_BYTES_MAX {
             return Err(CloseReason::TooLarge);
         }
         Ok((flags & LAST != 0).then(|| core::mem::take(whole)))
+    }
+
+    /// Whether a frame is unfinished.
+    pub(super) fn are_open(&self) -> bool {
+        self.lanes.iter().any(|whole| !whole.is_empty())
     }
 
     /// Memory that the pieces hold.
@@ -46,6 +56,8 @@ impl Pieces {
 
 /// Control, calls, data.
 const LANES: usize = 3;
+/// When this much of a frame has come, room is made for all of it.
+const EARNEST_BYTES: usize = 1 << 20;
 /// The flag of the last piece.
 const LAST: u8 = 1;
 /// Kind and length of a frame.

@@ -239,7 +239,7 @@ impl Node {
         for event in events.drain(..) {
             match event {
                 LinkEvent::Frame(frame) => self.on_frame(now, id, frame),
-                LinkEvent::Text(text) => self.on_text(now, id, &text),
+                LinkEvent::Text(text) => self.on_text(now, id, text),
                 LinkEvent::Silent => {
                     let peer = self.conns.get(&id).and_then(|conn| conn.peer().cloned());
                     if let Some(peer) = peer

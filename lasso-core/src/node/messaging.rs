@@ -112,16 +112,18 @@ impl Node {
     }
 
     /// Frames of the data plane came on a connection whose halves are still here.
-    pub(super) fn on_text(&mut self, now: Instant, id: ConnId, text: &Bytes) {
+    pub(super) fn on_text(&mut self, now: Instant, id: ConnId, mut text: Bytes) {
         let linked = |conn: &super::Conn| conn.phase == Phase::Linked;
         if !self.conns.get(&id).is_some_and(|conn| linked(conn)) {
             return;
         }
-        let mut fx = Effects::default();
-        let received = self.plane.lock().receive(now, id, text, &mut fx);
-        self.carry(fx);
-        if let Err(reason) = received {
-            self.close(now, id, reason);
+        while !text.is_empty() {
+            let mut fx = Effects::default();
+            let received = self.plane.lock().receive(now, id, &mut text, &mut fx);
+            self.carry(fx);
+            if let Err(reason) = received {
+                return self.close(now, id, reason);
+            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! The lanes of the links that stand, as the data plane fills them.
 
+use bytes::Bytes;
 use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
@@ -44,7 +45,7 @@ impl Links {
         conn: ConnId,
         id: LaneId,
         head: &[u8],
-        body: &[u8],
+        body: &Bytes,
     ) -> Option<usize> {
         let mut lanes = self.lanes.get(&conn)?.lock();
         match lanes.push(id, head, body).ok()? {
@@ -61,14 +62,16 @@ impl Links {
 }
 
 impl Outlet for Links {
-    fn calls(&mut self, conn: ConnId, head: &[u8], payload: &[u8], fx: &mut Effects) -> bool {
+    fn calls(&mut self, conn: ConnId, head: &[u8], payload: &Bytes, fx: &mut Effects) -> bool {
         let taken = self.push(conn, LaneId::Calls, head, payload).is_some();
         self.take_woken(fx);
         taken
     }
 
     fn control(&mut self, conn: ConnId, frame: &[u8], fx: &mut Effects) -> bool {
-        let taken = self.push(conn, LaneId::Control, frame, &[]).is_some();
+        let taken = self
+            .push(conn, LaneId::Control, frame, &Bytes::new())
+            .is_some();
         self.take_woken(fx);
         taken
     }

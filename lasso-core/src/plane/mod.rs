@@ -24,7 +24,7 @@ use core::time::Duration;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -36,7 +36,7 @@ pub use command::{PlaneCommand, PlaneOutput};
 pub use effects::{Effects, Wake};
 pub use outlet::Outlet;
 pub use pubsub::{
-    Audience, Message, PubSubCounters, PublishError, QueueAudit, Reach, Row, Source,
+    Audience, Content, Message, PubSubCounters, PublishError, QueueAudit, Reach, Row, Source,
     SubscribeError, SubscriberId, Update,
 };
 
@@ -137,7 +137,7 @@ impl Plane {
         fx: &mut Effects,
     ) -> Result<Reach, PublishError> {
         let links = &mut self.links;
-        let send = |conn, head: &[u8], body: &[u8]| links.push(conn, LaneId::Data, head, body);
+        let send = |conn, head: &[u8], body: &Bytes| links.push(conn, LaneId::Data, head, body);
         let published = self
             .hub
             .publish(unix_ms, topic, payload, audience, send, fx);
@@ -262,7 +262,9 @@ impl Plane {
         self.hub.renumbered(incarnation);
     }
 
-    /// Takes frames that came on a link: whole ones, one after another.
+    /// Takes frames that came on a link, whole ones, one after another: as many as a subscriber's
+    /// queue is sure to have room for if it is read in between. What is left of `text` is for the
+    /// next call.
     ///
     /// # Errors
     /// [`CloseReason::Garbage`]: the connection is to be closed. What came before was taken.
@@ -270,15 +272,19 @@ impl Plane {
         &mut self,
         now: Instant,
         conn: ConnId,
-        text: &Bytes,
+        text: &mut Bytes,
         fx: &mut Effects,
     ) -> Result<(), CloseReason> {
         if !self.links.contains(conn) {
             self.counters.stray += 1;
+            text.clear();
             return Ok(());
         }
         let mut at = 0;
-        while at < text.len() {
+        for _ in 0..FRAMES_AT_ONCE {
+            if at == text.len() {
+                break;
+            }
             let (kind, length, rest) = codec::header(&text[at..]).ok_or(CloseReason::Garbage)?;
             let start = text.len() - rest.len();
             at = start + length;
@@ -288,6 +294,7 @@ impl Plane {
             self.on_frame(now, conn, kind, text.slice(start..at), fx)
                 .map_err(|codec::Malformed| CloseReason::Garbage)?;
         }
+        text.advance(at);
         Ok(())
     }
 
@@ -321,7 +328,7 @@ impl Plane {
     /// Does what is due: calls whose time is over, news that had to wait.
     pub fn tick(&mut self, now: Instant, fx: &mut Effects) {
         self.calls.tick(now, fx);
-        if self.tell_at.is_some_and(|at| at <= now) {
+        if self.tell_at.is_none_or(|at| at <= now) {
             self.tell_at = None;
             self.tell_all(fx);
             if !self.untold.is_empty() {
@@ -338,7 +345,12 @@ impl Plane {
 
     /// When [`Plane::tick`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        earliest(self.calls.deadline(), self.tell_at)
+        let tell_at = match self.tell_at {
+            // Nobody said what time it was when they had to wait.
+            None if !self.untold.is_empty() => Some(Instant::ZERO),
+            tell_at => tell_at,
+        };
+        earliest(self.calls.deadline(), tell_at)
     }
 
     fn tell_later(&mut self, now: Instant) {
@@ -407,11 +419,13 @@ fn tell(hub: &mut Hub, links: &mut Links, conn: ConnId) -> bool {
         };
         let mut frame = Vec::new();
         codec::encode(&Frame::PubSub(news), &mut frame);
-        let _held = links.push(conn, LaneId::Control, &frame, &[]);
+        let _held = links.push(conn, LaneId::Control, &frame, &Bytes::new());
     }
     true
 }
 
+/// Half of what a subscriber's queue holds, where the node's settings are the defaults.
+const FRAMES_AT_ONCE: usize = 512;
 /// With more than this in a control lane, news wait: they can still be merged with later ones.
 const CONTROL_BYTES_BUSY: usize = 64 << 10;
 /// News that wait are looked at this often; also how long it takes until a receiver is told what was

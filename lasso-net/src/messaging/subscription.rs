@@ -137,7 +137,7 @@ pub enum Received<T> {
 impl<T: DeserializeOwned> Received<T> {
     fn from(update: Update) -> Self {
         let message = match update {
-            Update::Message(message) => message,
+            Update::Message(message) => message.into_content(),
             Update::Missed(messages) => return Received::Missed(messages),
         };
         let source = message.source;

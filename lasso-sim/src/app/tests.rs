@@ -1,5 +1,5 @@
 use lasso_core::name::{Basename, Incarnation, Label};
-use lasso_core::plane::Message;
+use lasso_core::plane::Content;
 use lasso_core::plane::pubsub::{Row, Source};
 
 use super::*;
@@ -67,7 +67,7 @@ fn call(load: Load) -> Told {
 }
 
 fn message(number: u64, tag: u64) -> Update {
-    Update::Message(Message {
+    let content = Content {
         source: Arc::new(Source {
             topic: "t".into(),
             node: name(1),
@@ -78,7 +78,8 @@ fn message(number: u64, tag: u64) -> Update {
         number,
         unix_ms: 0,
         payload: payload::make(tag, 100),
-    })
+    };
+    Update::Message(content.into())
 }
 
 fn subscribe(reads: Reads) -> Told {

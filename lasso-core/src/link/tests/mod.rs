@@ -472,3 +472,52 @@ proptest! {
         prop_assert!(pair.at_dialer == sent[0]);
     }
 }
+
+/// What goes out of a lane, put together again as a receiver does.
+fn frames_of(lane: &mut lane::Lane, rooms: &[usize]) -> Vec<u8> {
+    let (mut frames, mut pieces) = (Vec::new(), pieces::Pieces::default());
+    let mut scratch = Vec::new();
+    for room in rooms.iter().cycle() {
+        if lane.is_empty() {
+            return frames;
+        }
+        let Some(taken) = lane.take(2, *room, &mut scratch) else {
+            continue;
+        };
+        assert!(taken.text.len() <= *room, "a record has room for it");
+        let mut text = taken.text;
+        while !text.is_empty() {
+            let (frame, rest) = codec::split(text).expect("whole frames");
+            if frame.kind == codec::kind::PIECE {
+                let whole = pieces.take(frame.body, usize::MAX / 2).expect("a piece");
+                frames.extend(whole.unwrap_or_default());
+            } else {
+                codec::put(frame.kind, frame.body, &mut frames);
+            }
+            text = rest;
+        }
+    }
+    frames
+}
+
+proptest! {
+    #[test]
+    fn frames_leave_a_lane_whole_and_in_order_whether_copied_or_shared(
+        sizes in vec(prop_oneof![0..300usize, 4_000..4_200usize, 60_000..140_000usize], 0..12),
+        rooms in vec(1_000..TEXT_BYTES_MAX + 1, 1..6),
+    ) {
+        let (mut lane, mut expected) = (lane::Lane::default(), Vec::new());
+        for (number, size) in sizes.into_iter().enumerate() {
+            let body = Bytes::from(vec![number as u8; size]);
+            let mut head = Vec::new();
+            codec::put_header(codec::kind::MESSAGE, size + 3, &mut head);
+            head.extend_from_slice(b"abc");
+            lane.emptied_or_not().push(&head, &body);
+            expected.extend_from_slice(&head);
+            expected.extend_from_slice(&body);
+        }
+        let mut rooms = rooms;
+        rooms.push(TEXT_BYTES_MAX);
+        prop_assert!(frames_of(&mut lane, &rooms) == expected);
+    }
+}

@@ -55,7 +55,7 @@ impl World {
             panic!("a read is answered")
         };
         let payload = |update| match update {
-            Update::Message(message) => Ok(message.payload),
+            Update::Message(message) => Ok(message.payload.clone()),
             Update::Missed(count) => Err(count),
         };
         updates.into_iter().map(payload).collect()

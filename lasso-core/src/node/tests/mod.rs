@@ -191,10 +191,12 @@ impl World {
         for event in events {
             match event {
                 LinkEvent::Frame(frame) => self.input(n, Input::Frame { conn, frame }),
-                LinkEvent::Text(text) => {
+                LinkEvent::Text(mut text) => {
                     let plane = self.node(n).plane().clone();
-                    let taken = plane.lock().receive(self.now, conn, &text, &mut fx);
-                    assert_eq!(taken, Ok(()));
+                    while !text.is_empty() {
+                        let taken = plane.lock().receive(self.now, conn, &mut text, &mut fx);
+                        assert_eq!(taken, Ok(()));
+                    }
                 }
                 LinkEvent::Silent => {}
             }

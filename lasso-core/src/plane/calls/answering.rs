@@ -139,9 +139,10 @@ impl Calls {
     ) {
         self.head.clear();
         wire::put_answer(&mut self.head, call, &verdict);
-        let payload: &[u8] = match &verdict {
+        let none = Bytes::new();
+        let payload = match &verdict {
             Verdict::Done(payload) => payload,
-            _ => &[],
+            _ => &none,
         };
         if out.calls(conn, &self.head, payload, fx) {
             self.counters.answers += 1;

@@ -21,7 +21,7 @@ use super::peer::Peer;
 use super::queue::{Queue, QueueAudit};
 use super::slab::{Place, Slab};
 use super::topics::{Interest, Topics};
-use super::{Message, PubSubCounters, SubscriberId, Update, wire};
+use super::{Content, Message, PubSubCounters, SubscriberId, Update, wire};
 use crate::codec::Malformed;
 use crate::config::PubSubSettings;
 use crate::name::{Description, Identity, Label, NodeName};
@@ -141,7 +141,7 @@ impl Hub {
         };
         self.counters.received += 1;
         body.advance(head_bytes);
-        let message = Message {
+        let message = Content {
             source: incoming.source.clone(),
             row: head.row,
             number: head.number,
@@ -150,18 +150,21 @@ impl Hub {
         };
         let topic = incoming.topic;
         self.tell_missed(topic, step.missed_before, fx);
-        self.deliver(topic, message, fx);
+        self.deliver(topic, message.into(), fx);
         self.tell_missed(topic, step.missed_after, fx);
         Ok(())
     }
 
     /// Gives a message to every local subscriber of its topic; the last one gets it without a copy.
-    pub(super) fn deliver(&mut self, topic: Place, message: Message, fx: &mut Effects) {
+    pub(super) fn deliver(&mut self, topic: Place, mut message: Message, fx: &mut Effects) {
         let to = &self.topics[topic].subscribers;
         let Some((&last, others)) = to.split_last() else {
             return;
         };
         let mut shed = 0;
+        if !others.is_empty() {
+            message = message.shared();
+        }
         for &place in others {
             shed += self.subscribers[place].take(message.clone(), fx);
         }

@@ -2,6 +2,7 @@
 
 mod hub;
 mod interest;
+mod message;
 mod news;
 mod peer;
 mod publish;
@@ -14,13 +15,12 @@ mod tests;
 mod topics;
 mod wire;
 
-use core::fmt;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use hub::Hub;
+pub use message::{Content, Message};
 pub use queue::QueueAudit;
 #[cfg(test)]
 pub(crate) use wire::tests::message_vector;
@@ -69,33 +69,6 @@ pub struct Source {
     pub incarnation: Incarnation,
     /// Its region, as far as it is known when the message comes.
     pub region: Label,
-}
-
-/// One message, as a subscriber gets it. Cheap to clone.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Its topic and where it comes from.
-    pub source: Arc<Source>,
-    /// Its row of numbers.
-    pub row: Row,
-    /// Its number within source and row: grows by one from message to message.
-    pub number: u64,
-    /// The source's wall clock when it was published, in milliseconds since 1970.
-    pub unix_ms: u64,
-    /// What was published.
-    pub payload: Bytes,
-}
-
-impl fmt::Debug for Message {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Message")
-            .field("topic", &self.source.topic)
-            .field("from", &self.source.node)
-            .field("row", &self.row)
-            .field("number", &self.number)
-            .field("bytes", &self.payload.len())
-            .finish_non_exhaustive()
-    }
 }
 
 /// What a subscriber reads.

@@ -7,7 +7,7 @@ use super::peer::Peer;
 use super::slab::{Place, Slab};
 use super::topics::{Interest, Receiver};
 use super::wire::{self, MessageHead};
-use super::{Audience, Message, PublishError, Reach, Row, TOPIC_BYTES_MAX};
+use super::{Audience, Content, PublishError, Reach, Row, TOPIC_BYTES_MAX};
 use crate::node::ConnId;
 use crate::plane::Effects;
 
@@ -24,7 +24,7 @@ impl Hub {
         topic: &str,
         payload: &Bytes,
         audience: &Audience,
-        send: impl FnMut(ConnId, &[u8], &[u8]) -> Option<usize>,
+        send: impl FnMut(ConnId, &[u8], &Bytes) -> Option<usize>,
         fx: &mut Effects,
     ) -> Result<Reach, PublishError> {
         if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX {
@@ -90,7 +90,7 @@ impl Hub {
 
     /// Numbers the message and sends it to the peers. Returns row and number for the subscribers
     /// here, if they are to get it.
-    fn send_to<S: FnMut(ConnId, &[u8], &[u8]) -> Option<usize>>(
+    fn send_to<S: FnMut(ConnId, &[u8], &Bytes) -> Option<usize>>(
         &mut self,
         receivers: Receivers<'_>,
         round: &mut Round<'_, S>,
@@ -151,14 +151,14 @@ impl Hub {
             let own = topic
                 .own
                 .get_or_insert_with(|| source(&topic.name, &self.me, &self.region));
-            let message = Message {
+            let message = Content {
                 source: own.clone(),
                 row,
                 number,
                 unix_ms,
                 payload: payload.clone(),
             };
-            self.deliver(place, message, fx);
+            self.deliver(place, message.into(), fx);
         }
         subscribers
     }
@@ -185,7 +185,7 @@ struct Round<'a, S> {
     reach: Reach,
 }
 
-impl<S: FnMut(ConnId, &[u8], &[u8]) -> Option<usize>> Round<'_, S> {
+impl<S: FnMut(ConnId, &[u8], &Bytes) -> Option<usize>> Round<'_, S> {
     fn head(&self, row: Row, number: u64) -> wire::FrameHead {
         let head = MessageHead {
             stream: self.stream,

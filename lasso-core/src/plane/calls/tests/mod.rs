@@ -38,10 +38,10 @@ struct Lanes {
 }
 
 impl Outlet for Lanes {
-    fn calls(&mut self, conn: ConnId, head: &[u8], payload: &[u8], _: &mut Effects) -> bool {
+    fn calls(&mut self, conn: ConnId, head: &[u8], payload: &Bytes, _: &mut Effects) -> bool {
         assert!(matches!(head[0], kind::CALL | kind::ANSWER));
         if !self.full {
-            self.calls.push_back((conn, [head, payload].concat()));
+            self.calls.push_back((conn, [head, &payload[..]].concat()));
         }
         !self.full
     }

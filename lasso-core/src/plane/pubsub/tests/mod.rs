@@ -77,11 +77,11 @@ pub(super) fn publish_with(
     fx: &mut Effects,
 ) -> (Result<Reach, PublishError>, Sent) {
     let mut sent = Sent::new();
-    let send = |conn: ConnId, head: &[u8], payload: &[u8]| {
+    let send = |conn: ConnId, head: &[u8], payload: &Bytes| {
         if full.contains(&conn) {
             return None;
         }
-        let frame = [head, payload].concat();
+        let frame = [head, &payload[..]].concat();
         let (raw, rest) = codec::split(&frame).unwrap();
         assert!(rest.is_empty() && raw.kind == kind::MESSAGE);
         sent.push((conn, Bytes::copy_from_slice(raw.body)));

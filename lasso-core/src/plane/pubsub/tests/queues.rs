@@ -66,12 +66,14 @@ fn a_subscriber_may_have_a_bound_of_its_own() {
 fn what_was_missed_merges_with_its_neighbours() {
     let mut queue = queue::Queue::new(2, 1000);
     let source = hub::source(&"t".into(), &identity(0, 1), &label("r"));
-    let message = |number| Message {
-        source: source.clone(),
-        row: Row::All,
-        number,
-        unix_ms: 0,
-        payload: Bytes::from(number.to_string()),
+    let message = |number: u64| {
+        Message::from(Content {
+            source: source.clone(),
+            row: Row::All,
+            number,
+            unix_ms: 0,
+            payload: Bytes::from(number.to_string()),
+        })
     };
     let mut out = VecDeque::new();
     queue.push_missed(1);

@@ -1,0 +1,56 @@
+//! Frames one after another, as a lane holds them.
+//!
+//! Short ones are copied to where the last one ended. The body of a long one is shared with whoever
+//! sent it, and maybe with other lanes: a message of 16 MiB is not copied while a lock is held.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+/// See the module's text.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    /// Whole frames, without the bodies that are shared.
+    pub(super) copied: Vec<u8>,
+    /// Bodies, each with the place in `copied` where it follows.
+    pub(super) shared: VecDeque<(usize, Bytes)>,
+}
+
+impl Frames {
+    pub(super) fn push(&mut self, head: &[u8], body: &Bytes) {
+        if body.len() < SHARED_LEAST {
+            self.copied.reserve(head.len() + body.len());
+            self.copied.extend_from_slice(head);
+            self.copied.extend_from_slice(body);
+        } else {
+            self.copied.extend_from_slice(head);
+            self.shared.push_back((self.copied.len(), body.clone()));
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        // A frame has a head, which is copied.
+        self.copied.is_empty()
+    }
+
+    /// Memory that they hold, what they share included.
+    pub(super) fn held_bytes(&self) -> usize {
+        let shared: usize = self.shared.iter().map(|(_, body)| body.len()).sum();
+        self.copied.capacity() + self.shared.capacity() * size_of::<(usize, Bytes)>() + shared
+    }
+
+    /// With nothing in them, gives back memory beyond `most`.
+    pub(super) fn spare(&mut self, most: usize) {
+        debug_assert!(self.is_empty());
+        if self.copied.capacity() > most {
+            self.copied = Vec::new();
+        }
+        if self.shared.capacity() * size_of::<(usize, Bytes)>() > most {
+            self.shared = VecDeque::new();
+        }
+    }
+}
+
+/// Bodies as long as this are shared: about where a copy costs as much as two counts of references,
+/// one of them on another processor.
+const SHARED_LEAST: usize = 4 << 10;
