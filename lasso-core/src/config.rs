@@ -288,13 +288,19 @@ pub struct PubSubSettings {
     /// how many. Higher: a slow subscriber costs more memory. Lower: it misses more.
     pub queue_max: usize,
     /// Bytes of messages that wait for one subscriber, 64 MiB, at least 4 KiB; likewise. One message
-    /// of any size is always kept.
+    /// of any size is always kept. A message keeps the record alive that it came in, up to 64 KiB,
+    /// which is not counted here. Higher: a slow subscriber of large messages costs more memory.
+    /// Lower: it misses more of them.
     pub queue_bytes_max: usize,
-    /// Topics that a node may be interested in, 10,000, at least 1. Of a peer's topics beyond that
-    /// no notice is taken, which is counted.
+    /// Topics that a node may be interested in, 10,000, at least 1; of a peer's topics beyond that
+    /// no notice is taken, which is counted, so it should be the same on all nodes. Higher: more
+    /// memory for each peer, and longer until a new link carries all topics. Lower: subscriptions
+    /// are refused sooner.
     pub interest_max: usize,
     /// Topics that a node publishes on and remembers the numbers of, 65,536, at least 1. Beyond that
-    /// one without subscribers is forgotten, and what is missed of it over a reconnect is not told.
+    /// one without subscribers is forgotten, and what is missed of it over a reconnect is not told;
+    /// where all have subscribers, no notice is taken of a peer's further topics, which is counted.
+    /// Higher: more memory where many topics come and go. Lower: more is forgotten, or not heard of.
     pub topics_max: usize,
 }
 
@@ -312,14 +318,17 @@ impl Default for PubSubSettings {
 /// Settings of calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallSettings {
-    /// How long a call may take, 5 s, where the caller does not say.
+    /// How long a call may take, 5 s, where the caller does not say; at least 1 ms. Higher: whoever
+    /// calls a node that does not answer waits longer. Lower: slow answers come too late.
     pub timeout: Duration,
     /// Calls that a node works on at a time, 1,024, at least 1; more are answered as overloaded.
     /// Higher: more memory and slower answers under load. Lower: more calls are refused.
     pub handlers_max: usize,
     /// Calls that wait for an answer at a time, 65,536, at least 1; more are refused as overloaded.
+    /// Higher: more memory while nodes do not answer. Lower: calls are refused sooner then.
     pub waiting_max: usize,
-    /// Methods that a node may serve, 1,024, at least 1.
+    /// Methods that a node may serve, 1,024, at least 1; more are an error to the caller. Higher: more
+    /// memory, if they are served. Lower: the error comes sooner.
     pub methods_max: usize,
 }
 

@@ -1,8 +1,9 @@
 //! The loop of a node: waits, feeds the machine, carries out what the machine says.
 //!
-//! Architecture invariant: nothing here decides anything about the protocol. What arrived is handled
-//! before what is due, so that a node that was late hears its peers before it judges them. No lock is
-//! held across an await.
+//! Architecture invariant: nothing here decides anything about the protocol. What arrived is
+//! handled before what is due, so that a node that was late hears its peers before it judges them.
+//! Of a link that was taken over only control frames arrive here; its reader notes by itself when
+//! bytes came. No lock is held across an await.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,8 +1,8 @@
 //! What the loop of a node, its links' tasks and its handles have in common.
 //!
 //! Two locks: the node's, for all that decides about the cluster, and the data plane's. Where both
-//! are held, the node's was taken first. Neither is held across an await, and nobody is woken under
-//! one.
+//! are held, the node's was taken first. Neither is held across an await. Nobody is woken under the
+//! data plane's; the machine wakes tasks under the node's, where calls end with a link or in time.
 
 use core::fmt;
 use core::future::Future;

@@ -11,8 +11,8 @@
 //! 3. Before that a link holds at most 4 KiB, whatever is sent to it.
 //! 4. An acceptor sends nothing sealed before that.
 //! 5. Once established, a silent peer is told of after T/2 and given up after T, never earlier.
-//! 6. What was handed to the network and not taken by it never exceeds the window, but for a single
-//!    record.
+//! 6. Until the halves are taken out, what was handed to the network and not taken by it never
+//!    exceeds the window, but for a single record.
 //!
 //! What it does not do: it does not know who the peer should be, nor which link of a pair stands;
 //! that is [`crate::node`].

@@ -19,6 +19,7 @@ pub mod effects;
 mod links;
 mod outlet;
 pub mod pubsub;
+
 use core::task::Waker;
 use core::time::Duration;
 use std::collections::{BTreeSet, VecDeque};

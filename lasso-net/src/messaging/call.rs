@@ -41,8 +41,9 @@ impl Cluster {
     /// awaited. Dropping it gives the call up, and its answer is dropped when it comes.
     ///
     /// # Errors
-    /// [`CallError`], of which `NotConnected`, `NoSuchMethod`, `Overloaded` and `TooLarge` say that
-    /// nothing was done, and `Timeout` and `Disconnected` that nobody knows.
+    /// [`CallError`], of which `NotConnected`, `NoSuchMethod`, `TooLarge` and `Unencodable` say that
+    /// nothing was done, `Overloaded` that nothing was done or the answer found its lane full, and
+    /// `Timeout` and `Disconnected` that nobody knows.
     ///
     /// ```
     /// use lasso_net::Cluster;

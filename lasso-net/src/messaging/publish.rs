@@ -14,8 +14,7 @@ impl Cluster {
     ///
     /// At most once, and in order from this node. It never waits: what the lane of a link has no
     /// room for is shed for that node alone, and [`Reach::shed`] says so; the node's subscribers are
-    /// told how much they missed. A link stands for nothing here but for itself: a slow node delays
-    /// no other.
+    /// told how much they missed. A slow node delays no other.
     ///
     /// # Errors
     /// [`PublishError::Topic`], [`PublishError::TooLarge`] and [`PublishError::Unencodable`], all the

@@ -21,7 +21,8 @@ impl Cluster {
     /// of the subscription within a round trip.
     ///
     /// A subscriber that does not read keeps as many messages as the settings' `pubsub` say, 1,024 by
-    /// default; the oldest give way, and it is told how many. Dropping it ends the subscription.
+    /// default; the oldest give way, and it is told how many. One that begins to read takes all that
+    /// waits at once, and as many may wait again behind that. Dropping it ends the subscription.
     ///
     /// # Errors
     /// [`SubscribeError`]; nothing was changed.

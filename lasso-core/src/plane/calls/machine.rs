@@ -82,7 +82,8 @@ impl Calls {
         }
     }
 
-    /// Takes questions for this method from now on; its name, as every [`Request`](super::Request) for it bears it.
+    /// Takes questions for this method from now on. Returns its name, as every
+    /// [`Request`](super::Request) for it bears it.
     ///
     /// # Errors
     /// The name is empty or too long, the method has a handler, or the node serves too many.
@@ -267,7 +268,10 @@ impl Calls {
         self.serving.places()
     }
 
-    /// Panics when a table or a counter contradicts another: a bug of this machine.
+    /// Looks at everything.
+    ///
+    /// # Panics
+    /// When a table or a counter contradicts another: a bug of this machine.
     pub fn assert_invariants(&self) {
         self.waiting.assert_invariants();
         self.gathers.assert_invariants();
