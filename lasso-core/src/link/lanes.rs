@@ -126,14 +126,36 @@ impl Lanes {
         if self.finished {
             return Ok(Pushed::Queued);
         }
-        let (lane, length) = (&mut self.lanes[id as usize], head.len() + body.len());
-        if lane.held > 0 && lane.held + length > lane.bound {
+        let length = head.len() + body.len();
+        if !self.has_room(id, length) {
             return Err(LaneFull);
         }
+        let lane = &mut self.lanes[id as usize];
         lane.frames.push(head, body);
         lane.held += length;
         lane.taken += length as u64;
         Ok(self.came())
+    }
+
+    /// True when the lane takes a frame of so many bytes now.
+    pub fn has_room(&self, id: LaneId, bytes: usize) -> bool {
+        let lane = &self.lanes[id as usize];
+        self.finished || lane.held == 0 || lane.held + bytes <= lane.bound
+    }
+
+    /// Takes out all that waits in a lane, as if it had been sent: for tests without a link.
+    #[cfg(test)]
+    pub(crate) fn drain(&mut self, id: LaneId) -> Vec<u8> {
+        let (mut frames, mut out, mut from) = (Frames::default(), Vec::new(), 0);
+        self.fetch(id, &mut frames);
+        for (at, body) in &frames.shared {
+            out.extend_from_slice(&frames.copied[from..*at]);
+            out.extend_from_slice(body);
+            from = *at;
+        }
+        out.extend_from_slice(&frames.copied[from..]);
+        self.sent(self.last_sent, id, out.len());
+        out
     }
 
     fn came(&mut self) -> Pushed {

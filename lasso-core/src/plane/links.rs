@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use rustc_hash::FxBuildHasher;
 
 use super::{Effects, Outlet, Wake};
-use crate::link::{LaneCount, LaneId, Pushed, SharedLanes};
+use crate::link::{LaneCount, LaneFull, LaneId, Pushed, SharedLanes};
 use crate::node::ConnId;
 
 /// See the module's text.
@@ -27,11 +27,6 @@ impl Links {
 
     pub(super) fn contains(&self, conn: ConnId) -> bool {
         self.lanes.contains_key(&conn)
-    }
-
-    pub(super) fn held(&self, conn: ConnId, id: LaneId) -> usize {
-        let lanes = self.lanes.get(&conn);
-        lanes.map_or(0, |lanes| lanes.lock().held(id))
     }
 
     pub(super) fn count(&self, conn: ConnId, id: LaneId) -> Option<LaneCount> {
@@ -56,6 +51,34 @@ impl Links {
         Some(lanes.held(id))
     }
 
+    /// Appends the frame that `next` gives to the control lane, unless that holds more than `busy` or
+    /// might not take it: false, and nobody was asked for a frame. Others fill this lane too, so its
+    /// lock is held from the look to the push: what was asked for is never refused.
+    pub(super) fn push_news(
+        &mut self,
+        conn: ConnId,
+        busy: usize,
+        next: impl FnOnce() -> Option<Vec<u8>>,
+    ) -> bool {
+        let Some(lanes) = self.lanes.get(&conn) else {
+            return true;
+        };
+        let mut lanes = lanes.lock();
+        if lanes.held(LaneId::Control) > busy || !lanes.has_room(LaneId::Control, NEWS_BYTES_MAX) {
+            return false;
+        }
+        let Some(frame) = next() else {
+            return true;
+        };
+        debug_assert!(frame.len() <= NEWS_BYTES_MAX);
+        match lanes.push(LaneId::Control, &frame, &Bytes::new()) {
+            Ok(Pushed::Woke(Some(waker))) => self.woken.push(Wake::Task(waker)),
+            Ok(Pushed::Woke(None)) => self.woken.push(Wake::Link(conn)),
+            Ok(Pushed::Queued) | Err(LaneFull) => {}
+        }
+        true
+    }
+
     pub(super) fn take_woken(&mut self, fx: &mut Effects) {
         fx.wakes.append(&mut self.woken);
     }
@@ -76,3 +99,6 @@ impl Outlet for Links {
         taken
     }
 }
+
+/// A frame of news is never longer.
+const NEWS_BYTES_MAX: usize = 16 << 10;

@@ -19,6 +19,8 @@ pub mod effects;
 mod links;
 mod outlet;
 pub mod pubsub;
+#[cfg(test)]
+mod tests;
 
 use core::task::Waker;
 use core::time::Duration;
@@ -72,8 +74,10 @@ pub struct Plane {
     links: Links,
     /// Links with news for their peers that were not handed out yet.
     untold: BTreeSet<ConnId>,
-    /// When they are looked at again.
+    /// When they are looked at again; `None` while there are none.
     tell_at: Option<Instant>,
+    /// The latest time that anybody named.
+    seen: Instant,
     counters: PlaneCounters,
 }
 
@@ -87,6 +91,7 @@ impl Plane {
             links: Links::default(),
             untold: BTreeSet::new(),
             tell_at: None,
+            seen: Instant::ZERO,
             counters: PlaneCounters::default(),
         }
     }
@@ -144,7 +149,8 @@ impl Plane {
             .publish(unix_ms, topic, payload, audience, send, fx);
         self.links.take_woken(fx);
         if published.as_ref().is_ok_and(|reach| reach.shed > 0) {
-            self.tell_later(now);
+            self.sees(now);
+            self.take_noisy();
         }
         published
     }
@@ -276,6 +282,7 @@ impl Plane {
         text: &mut Bytes,
         fx: &mut Effects,
     ) -> Result<(), CloseReason> {
+        self.sees(now);
         if !self.links.contains(conn) {
             self.counters.stray += 1;
             text.clear();
@@ -328,13 +335,11 @@ impl Plane {
 
     /// Does what is due: calls whose time is over, news that had to wait.
     pub fn tick(&mut self, now: Instant, fx: &mut Effects) {
+        self.sees(now);
         self.calls.tick(now, fx);
         if self.tell_at.is_none_or(|at| at <= now) {
             self.tell_at = None;
             self.tell_all(fx);
-            if !self.untold.is_empty() {
-                self.tell_later(now);
-            }
         }
     }
 
@@ -346,26 +351,34 @@ impl Plane {
 
     /// When [`Plane::tick`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        let tell_at = match self.tell_at {
-            // Nobody said what time it was when they had to wait.
-            None if !self.untold.is_empty() => Some(Instant::ZERO),
-            tell_at => tell_at,
-        };
-        earliest(self.calls.deadline(), tell_at)
+        earliest(self.calls.deadline(), self.tell_at)
     }
 
-    fn tell_later(&mut self, now: Instant) {
-        self.tell_at.get_or_insert(now + TELL_INTERVAL);
+    /// Who subscribes does not say what time it is: then the time before serves, and the news that
+    /// wait are looked at a little early.
+    fn sees(&mut self, now: Instant) {
+        self.seen = self.seen.max(now);
+    }
+
+    /// Notes who has news, to be looked at later.
+    fn take_noisy(&mut self) {
+        while let Some(conn) = self.hub.noisy() {
+            self.untold.insert(conn);
+        }
+        if !self.untold.is_empty() {
+            self.tell_at.get_or_insert(self.seen + TELL_INTERVAL);
+        }
     }
 
     /// Hands out the news that peers are to be told, as far as their control lanes are nearly empty.
     fn tell_all(&mut self, fx: &mut Effects) {
-        while let Some(conn) = self.hub.noisy() {
-            self.untold.insert(conn);
-        }
+        self.take_noisy();
         let (hub, links) = (&mut self.hub, &mut self.links);
         self.untold.retain(|conn| !tell(hub, links, *conn));
         links.take_woken(fx);
+        if self.untold.is_empty() {
+            self.tell_at = None;
+        }
     }
 
     /// What was counted.
@@ -397,6 +410,7 @@ impl Plane {
         self.hub.assert_invariants();
         self.calls.assert_invariants();
         assert!(self.untold.iter().all(|conn| self.links.contains(*conn)));
+        assert!(self.untold.is_empty() || self.tell_at.is_some());
     }
 }
 
@@ -412,15 +426,14 @@ impl core::fmt::Debug for Plane {
 /// Tells one peer its news; false while some are left.
 fn tell(hub: &mut Hub, links: &mut Links, conn: ConnId) -> bool {
     while hub.has_news(conn) {
-        if links.held(conn, LaneId::Control) > CONTROL_BYTES_BUSY {
+        let next = || {
+            let mut frame = Vec::new();
+            codec::encode(&Frame::PubSub(hub.next_news(conn)?), &mut frame);
+            Some(frame)
+        };
+        if !links.push_news(conn, CONTROL_BYTES_BUSY, next) {
             return false;
         }
-        let Some(news) = hub.next_news(conn) else {
-            break;
-        };
-        let mut frame = Vec::new();
-        codec::encode(&Frame::PubSub(news), &mut frame);
-        let _held = links.push(conn, LaneId::Control, &frame, &Bytes::new());
     }
     true
 }
