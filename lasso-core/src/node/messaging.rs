@@ -111,12 +111,9 @@ impl Node {
         }
     }
 
-    /// Frames of the data plane came on a connection whose halves are still here.
+    /// Frames of the data plane came on a connection whose halves are still here. The plane counts
+    /// what came on none of its links.
     pub(super) fn on_text(&mut self, now: Instant, id: ConnId, mut text: Bytes) {
-        let linked = |conn: &super::Conn| conn.phase == Phase::Linked;
-        if !self.conns.get(&id).is_some_and(|conn| linked(conn)) {
-            return;
-        }
         while !text.is_empty() {
             let mut fx = Effects::default();
             let received = self.plane.lock().receive(now, id, &mut text, &mut fx);

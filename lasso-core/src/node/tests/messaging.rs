@@ -307,3 +307,15 @@ fn a_node_that_takes_nothing_costs_its_lane_and_holds_up_nobody() {
         assert!(world.read(2, stuck).len() <= 1_025);
     });
 }
+
+#[test]
+fn frames_on_a_connection_that_is_no_link_are_counted() {
+    let mut world = World::of(1);
+    let stranger = ConnId::In(99);
+    let now = world.now;
+    let node = world.nodes[0].as_mut().unwrap();
+    node.on_text(now, stranger, Bytes::from_static(b"frames"));
+    let plane = node.plane().lock();
+    let (_, _, counters) = plane.counters();
+    assert_eq!(counters.stray, 1);
+}
