@@ -297,6 +297,10 @@ pub struct PubSubSettings {
     /// memory for each peer, and longer until a new link carries all topics. Lower: subscriptions
     /// are refused sooner.
     pub interest_max: usize,
+    /// Subscriptions that a node may have, to whatever topics, 100,000, at least 1; more are an error
+    /// to the caller. Higher: more memory, and messages for many of them hold up whoever publishes.
+    /// Lower: the error comes sooner.
+    pub subscribers_max: usize,
     /// Topics that a node publishes on and remembers the numbers of, 65,536, at least 1. Beyond that
     /// one without subscribers is forgotten, and what is missed of it over a reconnect is not told;
     /// where all have subscribers, no notice is taken of a peer's further topics, which is counted.
@@ -310,6 +314,7 @@ impl Default for PubSubSettings {
             queue_max: 1024,
             queue_bytes_max: 64 << 20,
             interest_max: 10_000,
+            subscribers_max: 100_000,
             topics_max: 65_536,
         }
     }
@@ -414,7 +419,7 @@ impl Settings {
     }
 
     /// Amounts, each with the least and the most that is accepted.
-    fn amounts(&self) -> [(&'static str, usize, usize, usize); 16] {
+    fn amounts(&self) -> [(&'static str, usize, usize, usize); 17] {
         let (link, dial) = (&self.link, &self.dial);
         let (jitter, lane) = (dial.jitter_percent as usize, link.control_lane_bytes);
         let (message, pubsub, calls) = (link.message_bytes_max, &self.pubsub, &self.calls);
@@ -430,6 +435,7 @@ impl Settings {
                 any,
             ),
             ("pubsub.interest_max", pubsub.interest_max, 1, any),
+            ("pubsub.subscribers_max", pubsub.subscribers_max, 1, any),
             ("pubsub.topics_max", pubsub.topics_max, 1, any),
             ("calls.handlers_max", calls.handlers_max, 1, any),
             ("calls.waiting_max", calls.waiting_max, 1, any),
@@ -532,6 +538,7 @@ mod tests {
             ("pubsub.queue_max", |s| s.pubsub.queue_max = 0),
             ("pubsub.queue_bytes_max", |s| s.pubsub.queue_bytes_max = 0),
             ("pubsub.interest_max", |s| s.pubsub.interest_max = 0),
+            ("pubsub.subscribers_max", |s| s.pubsub.subscribers_max = 0),
             ("pubsub.topics_max", |s| s.pubsub.topics_max = 0),
             ("calls.handlers_max", |s| s.calls.handlers_max = 0),
             ("calls.waiting_max", |s| s.calls.waiting_max = 0),

@@ -25,6 +25,10 @@ impl Hub {
         if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX {
             return Err(SubscribeError::Topic(topic.len()));
         }
+        let most = self.settings.subscribers_max;
+        if self.subscribers.len() >= most {
+            return Err(SubscribeError::TooManySubscribers(most));
+        }
         let too_many = SubscribeError::TooMany(self.settings.interest_max);
         let known = self.topics.find(topic);
         let is_subscribed = known.is_some_and(|place| self.subscribed.contains(&place));
@@ -64,6 +68,7 @@ impl Hub {
             return;
         };
         let subscriber = self.subscribers.remove(at);
+        self.counters.abandoned += subscriber.queue.audit().held;
         fx.wakes.extend(subscriber.waker.map(Wake::Task));
         let place = subscriber.topic;
         let topic = &mut self.topics[place];

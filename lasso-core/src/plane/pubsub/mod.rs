@@ -126,6 +126,9 @@ pub enum SubscribeError {
     /// The node is interested in as many topics as it may be.
     #[error("this node is subscribed to {0} topics already, which is the most it may be")]
     TooMany(usize),
+    /// The node has as many subscriptions as it may have, whatever their topics.
+    #[error("this node has {0} subscriptions already, which is the most it may have")]
+    TooManySubscribers(usize),
 }
 
 /// What happened so far, as numbers that only grow.
@@ -143,6 +146,8 @@ pub struct PubSubCounters {
     pub delivered: u64,
     /// Messages that gave way in a subscriber's queue, as it did not read.
     pub overflowed: u64,
+    /// Messages that waited for a subscriber when its subscription ended.
+    pub abandoned: u64,
     /// Messages that should have come from peers and did not, counted once per topic.
     pub missed: u64,
     /// Messages and announcements of peers for which nobody here is subscribed.

@@ -199,3 +199,15 @@ fn what_a_peer_missed_wakes_like_a_message() {
     assert!(matches!(pair.fx.wakes[..], [Wake::Subscriber(woken)] if woken == id));
     assert_eq!(read_texts(&mut pair.b, id), ["-1"]);
 }
+
+#[test]
+fn what_waits_when_a_subscription_ends_is_counted() {
+    let (mut hub, id) = subscribed(2, 1000);
+    say(&mut hub, &["a"]);
+    read_texts(&mut hub, id);
+    say(&mut hub, &["b", "c", "d"]);
+    hub.unsubscribe(id, &mut Effects::default());
+    let counters = hub.counters();
+    assert_eq!((counters.delivered, counters.overflowed), (4, 1));
+    assert_eq!(counters.abandoned, 2);
+}

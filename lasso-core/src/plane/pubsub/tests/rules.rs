@@ -258,6 +258,23 @@ fn a_subscription_is_refused_beyond_the_bounds() {
 }
 
 #[test]
+fn a_node_has_no_more_subscribers_than_it_may() {
+    let settings = PubSubSettings {
+        subscribers_max: 2,
+        ..PubSubSettings::default()
+    };
+    let mut hub = hub_with(0, &settings);
+    let one = hub.subscribe("t", None).unwrap();
+    hub.subscribe("t", None).unwrap();
+    let too_many = Err(SubscribeError::TooManySubscribers(2));
+    assert_eq!(hub.subscribe("t", None), too_many);
+    assert_eq!(hub.subscribe("other", None), too_many);
+    hub.unsubscribe(one, &mut Effects::default());
+    hub.subscribe("other", None).unwrap();
+    hub.assert_invariants();
+}
+
+#[test]
 fn ids_of_subscribers_are_not_used_again() {
     let mut hub = hub(0);
     let one = hub.subscribe("t", None).unwrap();
