@@ -5,12 +5,16 @@ use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
 
+use crate::config::NodeConfig;
 use crate::event::{Change, CloseReason, TopologyEvent};
 use crate::link::{Detached, SharedLanes};
-use crate::name::NodeName;
+use crate::name::{Description, Identity, NodeName};
 use crate::plane::{
-    CallId, Effects, GatherId, PlaneCommand, PlaneOutput, Question, SharedPlane, SubscriberId, Wake,
+    CallId, Effects, GatherId, Plane, PlaneCommand, PlaneOutput, Question, SharedPlane,
+    SubscriberId, Wake,
 };
 use crate::time::Instant;
 use crate::topology::Member;
@@ -22,6 +26,19 @@ use super::{ConnId, Node, Output, Phase};
 pub(super) struct Tags {
     calls: BTreeMap<CallId, u64>,
     gathers: BTreeMap<GatherId, u64>,
+}
+
+/// A node's data plane.
+pub(super) fn plane(
+    config: &NodeConfig,
+    me: &Identity,
+    description: &Description,
+    seed: [u8; 32],
+) -> Plane {
+    // A stream of its own: what the node draws stays as it is.
+    let mut keys = ChaCha12Rng::from_seed(seed);
+    keys.set_stream(1);
+    Plane::new(config, me, description).seeded(keys.next_u64())
 }
 
 impl Node {

@@ -45,7 +45,7 @@ use crate::health::HealthReport;
 use crate::link::LinkEvent;
 use crate::mesh::{Mesh, Miss};
 use crate::name::{Basename, Identity, Incarnation, NodeName};
-use crate::plane::{Plane, SharedPlane};
+use crate::plane::SharedPlane;
 use crate::secure::ReplayGuard;
 use crate::time::{Instant, earliest};
 use crate::topology::{Coverage, Order, Topology};
@@ -127,7 +127,7 @@ impl Node {
             incarnation: Incarnation(unix_ms),
         };
         let topology = Topology::new(&config);
-        let plane = Plane::new(&config, &identity, topology.description());
+        let plane = messaging::plane(&config, &identity, topology.description(), seed);
         let mut node = Node {
             basenames: config.basenames(),
             discovery: Discovery::new(&config),

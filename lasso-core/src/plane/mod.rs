@@ -19,6 +19,7 @@ pub mod effects;
 mod links;
 mod outlet;
 pub mod pubsub;
+mod seeded;
 #[cfg(test)]
 mod tests;
 
@@ -54,6 +55,7 @@ use crate::time::{Instant, earliest};
 use calls::Calls;
 use links::Links;
 use pubsub::Hub;
+use seeded::Seeded;
 
 /// A data plane, for all who publish, subscribe, call and answer.
 pub type SharedPlane = Arc<Mutex<Plane>>;
@@ -94,6 +96,14 @@ impl Plane {
             seen: Instant::ZERO,
             counters: PlaneCounters::default(),
         }
+    }
+
+    /// Keys the tables of names that peers choose with a seed, which must come from a good source: for
+    /// a plane that nothing was asked of yet.
+    pub fn seeded(mut self, seed: u64) -> Plane {
+        self.hub.seed(Seeded(seed));
+        self.calls.seed(Seeded(seed));
+        self
     }
 
     /// Subscribes to a topic, from now on: messages of other nodes come once they have heard of it.

@@ -34,6 +34,7 @@ use crate::config::CallSettings;
 use crate::name::NodeName;
 use crate::node::ConnId;
 use crate::plane::Wake;
+use crate::plane::seeded::Seeded;
 use crate::time::Instant;
 
 /// The machine. See the module's text.
@@ -45,7 +46,7 @@ pub struct Calls {
     /// The peer behind each connection that is a link, or was until a moment ago.
     pub(super) peers: HashMap<ConnId, NodeName, FxBuildHasher>,
     /// The connection to ask each peer on: its newest.
-    links: HashMap<NodeName, ConnId, FxBuildHasher>,
+    links: HashMap<NodeName, ConnId, Seeded>,
     waiting: Waiting,
     gathers: Gathers,
     pub(super) serving: Serving,
@@ -80,6 +81,11 @@ impl Calls {
             head: Vec::new(),
             counters: CallCounters::default(),
         }
+    }
+
+    /// Keys the table of peers' names, before there are any.
+    pub(in crate::plane) fn seed(&mut self, seed: Seeded) {
+        self.links = HashMap::with_hasher(seed);
     }
 
     /// Takes questions for this method from now on. Returns its name, as every

@@ -26,6 +26,7 @@ use crate::codec::Malformed;
 use crate::config::PubSubSettings;
 use crate::name::{Description, Identity, Label, NodeName};
 use crate::node::ConnId;
+use crate::plane::seeded::Seeded;
 use crate::plane::{Effects, Wake};
 
 /// See the module's text.
@@ -88,6 +89,11 @@ impl Hub {
         }
     }
 
+    /// Keys the table of topics, before there are any.
+    pub(in crate::plane) fn seed(&mut self, seed: Seeded) {
+        self.topics.seed(seed);
+    }
+
     /// Moves all that waits to the end of `out`, and says whether that was anything. Else the waker
     /// is kept, and woken once when there is something.
     pub(crate) fn read(
@@ -141,6 +147,7 @@ impl Hub {
         };
         self.counters.received += 1;
         body.advance(head_bytes);
+        let topic = incoming.topic;
         let message = Content {
             source: incoming.source.clone(),
             row: head.row,
@@ -148,7 +155,6 @@ impl Hub {
             unix_ms: head.unix_ms,
             payload: body,
         };
-        let topic = incoming.topic;
         self.tell_missed(topic, step.missed_before, fx);
         self.deliver(topic, message.into(), fx);
         self.tell_missed(topic, step.missed_after, fx);

@@ -7,11 +7,12 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use hashbrown::HashMap;
 
 use super::slab::{Place, Slab};
 use super::{Row, Source};
 use crate::node::ConnId;
+use crate::plane::seeded::Seeded;
 
 /// One topic.
 pub(super) struct Topic {
@@ -109,8 +110,8 @@ impl Receiver {
 #[derive(Default)]
 pub(super) struct Topics {
     slab: Slab<Topic>,
-    /// With a fixed hasher, and never walked through.
-    places: FxHashMap<Arc<str>, Place>,
+    /// By names that peers choose. Never walked through.
+    places: HashMap<Arc<str>, Place, Seeded>,
     /// Ends of the list of idle topics, oldest and newest.
     idle: [Option<Place>; 2],
     streams_given: u32,
@@ -119,6 +120,12 @@ pub(super) struct Topics {
 }
 
 impl Topics {
+    /// Keys the table of names, which is still empty.
+    pub(super) fn seed(&mut self, seed: Seeded) {
+        debug_assert!(self.places.is_empty());
+        self.places = HashMap::with_hasher(seed);
+    }
+
     pub(super) fn find(&self, name: &str) -> Option<Place> {
         self.places.get(name).copied()
     }
