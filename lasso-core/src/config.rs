@@ -289,7 +289,8 @@ pub struct PubSubSettings {
     pub queue_max: usize,
     /// Bytes of messages that wait for one subscriber, 64 MiB, at least 4 KiB; likewise. One message
     /// of any size is always kept. A message keeps the record alive that it came in, up to 64 KiB,
-    /// which is not counted here. Higher: a slow subscriber of large messages costs more memory.
+    /// which is not counted here; where that may come to half of this bound, messages under 16 KiB are
+    /// copied. Higher: a slow subscriber of large messages costs more memory.
     /// Lower: it misses more of them.
     pub queue_bytes_max: usize,
     /// Topics that a node may be interested in, 10,000, at least 1; of a peer's topics beyond that

@@ -148,6 +148,11 @@ impl Hub {
         self.counters.received += 1;
         body.advance(head_bytes);
         let topic = incoming.topic;
+        let to = &self.topics[topic].subscribers;
+        let is_slow = |&place: &Place| self.subscribers[place].queue.pins_much();
+        if body.len() < COPIED_BELOW && to.iter().any(is_slow) {
+            body = Bytes::copy_from_slice(&body);
+        }
         let message = Content {
             source: incoming.source.clone(),
             row: head.row,
@@ -287,6 +292,10 @@ impl Subscriber {
         self.queue.push_missed(missed);
     }
 }
+
+/// A payload keeps the record alive that it came in, of up to 64 KiB. One that is shorter than this is
+/// copied for subscribers that do not keep up; a longer one pins little beside itself.
+const COPIED_BELOW: usize = 16 << 10;
 
 /// A source of messages, as subscribers see it.
 pub(super) fn source(topic: &Arc<str>, node: &Identity, region: &Label) -> Arc<super::Source> {

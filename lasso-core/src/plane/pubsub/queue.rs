@@ -55,6 +55,13 @@ impl Queue {
         self.updates.is_empty()
     }
 
+    /// True when what waits may keep as much memory alive as half of the bytes that may wait, with a
+    /// record for each message. What comes now should be no part of one; a reader that keeps up never
+    /// gets here, and costs no copy.
+    pub(super) fn pins_much(&self) -> bool {
+        self.messages > self.bytes_max / 2 / RECORD_BYTES_MAX
+    }
+
     /// How many older ones gave way.
     pub(super) fn push(&mut self, message: Message) -> u64 {
         self.bytes += message.payload.len();
@@ -138,3 +145,6 @@ impl Queue {
         shed
     }
 }
+
+/// A message is a part of a record that is no longer than this.
+const RECORD_BYTES_MAX: usize = 64 << 10;

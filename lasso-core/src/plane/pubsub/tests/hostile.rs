@@ -260,3 +260,32 @@ fn a_message_without_a_head_is_malformed() {
     }
     assert_eq!(target.read(), [""; 0]);
 }
+
+#[test]
+fn small_messages_pin_their_records_only_for_readers_that_keep_up() {
+    let settings = PubSubSettings {
+        queue_bytes_max: 4 * (64 << 10),
+        ..PubSubSettings::default()
+    };
+    let mut target = Target::new(&settings);
+    target.frame(start("t", 1, 0));
+    for round in 0..2 {
+        let mut records = Vec::new();
+        for number in 1..=5 {
+            let body = message(1, round * 5 + number);
+            records.push(body.as_ptr_range());
+            let told = target.hub.on_message(CONN, body, &mut target.fx);
+            assert_eq!(told, Ok(()));
+        }
+        let updates = read(&mut target.hub, target.id);
+        let pins = updates.iter().zip(&records).map(|(update, record)| {
+            let Update::Message(message) = update else {
+                panic!("{update:?}")
+            };
+            assert_eq!(&message.payload[..], b"x");
+            record.contains(&message.payload.as_ptr())
+        });
+        // Up to half of the bytes that may wait, if each pins a record of 64 KiB.
+        assert_eq!(pins.collect::<Vec<_>>(), [true, true, true, false, false]);
+    }
+}
