@@ -65,6 +65,8 @@ pub mod kind {
     pub const PING: u8 = 6;
     /// [`Frame::Pong`](crate::frame::Frame::Pong).
     pub const PONG: u8 = 7;
+    /// [`Frame::Taken`](crate::frame::Frame::Taken).
+    pub const TAKEN: u8 = 9;
     /// A piece of a frame that is larger than a record.
     pub const PIECE: u8 = 8;
     /// [`TopologyFrame::Describe`](crate::frame::TopologyFrame::Describe).
@@ -112,6 +114,7 @@ pub fn encode(frame: &Frame, out: &mut Vec<u8>) {
         Frame::Heartbeat => put(kind::HEARTBEAT, &[], out),
         Frame::Ping(number) => put(kind::PING, &number.to_be_bytes(), out),
         Frame::Pong(number) => put(kind::PONG, &number.to_be_bytes(), out),
+        Frame::Taken(total) => put(kind::TAKEN, &total.to_be_bytes(), out),
         Frame::Topology(frame) => encode_topology(frame, out),
         Frame::PubSub(frame) => pubsub::encode(frame, out),
     }
@@ -184,6 +187,7 @@ pub fn decode(frame: RawFrame<'_>) -> Result<Option<Frame>, Malformed> {
         kind::HEARTBEAT => Frame::Heartbeat,
         kind::PING => Frame::Ping(number(body)?),
         kind::PONG => Frame::Pong(number(body)?),
+        kind::TAKEN => Frame::Taken(number(body)?),
         kind::DESCRIBE => {
             let DescribeBody { id } = map(body)?;
             Frame::Topology(TopologyFrame::Describe { id })

@@ -34,6 +34,8 @@ pub enum Frame {
     Ping(u64),
     /// The answer to [`Frame::Ping`], with its number.
     Pong(u64),
+    /// How many bytes of data texts the sender has taken since the link stands.
+    Taken(u64),
     /// What concerns the topology.
     Topology(TopologyFrame),
     /// What concerns topics; the messages themselves are laid out by hand.

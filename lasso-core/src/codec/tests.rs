@@ -148,6 +148,7 @@ pub(crate) fn frame() -> impl Strategy<Value = Frame> {
         Just(Frame::Heartbeat),
         any::<u64>().prop_map(Frame::Ping),
         any::<u64>().prop_map(Frame::Pong),
+        any::<u64>().prop_map(Frame::Taken),
         topology().prop_map(Frame::Topology),
         pubsub().prop_map(Frame::PubSub),
     ]

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use super::lanes::{LaneFull, LaneId, SharedLanes};
+use super::pace::Tally;
 use super::pieces::Pieces;
 use super::{FIRST_RECORD_BYTES_MAX, LENGTH_BYTES, LinkEvent, SMALL_FRAME};
 use crate::codec::{self, RawFrame, kind};
@@ -23,6 +24,8 @@ pub struct Inbound {
     scratch: Vec<u8>,
     /// Frames that come in pieces; most links never see one.
     pieces: Option<Box<Pieces>>,
+    /// How much data has come.
+    tally: Tally,
     /// Where pings are answered and the time of the last byte is noted.
     lanes: SharedLanes,
     /// True when the peer's first record has opened.
@@ -41,6 +44,7 @@ impl Inbound {
             partial: Vec::new(),
             scratch: Vec::new(),
             pieces: None,
+            tally: Tally::default(),
             lanes,
             authenticated: false,
             greeted: false,
@@ -111,6 +115,10 @@ impl Inbound {
         let opened = self.opener.open(&record[LENGTH_BYTES..], &mut scratch);
         let text = opened.map_err(|_| CloseReason::BadRecord)?;
         self.authenticated = true;
+        let data = if self.greeted { data_bytes(text) } else { 0 };
+        if let Some(total) = self.tally.take(data) {
+            answer(&self.lanes, &Frame::Taken(total))?;
+        }
         if !self.greeted || text.first().is_none_or(|kind| *kind < kind::BULK_MIN) {
             let taken = self.on_frames(text, events);
             if self.pieces.as_ref().is_some_and(|pieces| pieces.are_open()) {
@@ -182,28 +190,17 @@ impl Inbound {
         match codec::decode(frame).map_err(|_| CloseReason::Garbage)? {
             None if frame.kind == kind::PIECE => Err(CloseReason::Garbage),
             None | Some(Frame::Heartbeat) => Ok(()),
-            Some(Frame::Ping(number)) => self.answer(number),
+            Some(Frame::Ping(number)) => answer(&self.lanes, &Frame::Pong(number)),
+            Some(Frame::Taken(total)) => {
+                let taken = self.lanes.lock().taken(total);
+                taken.wake();
+                Ok(())
+            }
             Some(frame) => {
                 self.closed |= matches!(frame, Frame::Close(_));
                 events.push(LinkEvent::Frame(frame));
                 Ok(())
             }
-        }
-    }
-
-    fn answer(&mut self, number: u64) -> Result<(), CloseReason> {
-        let mut pong = Vec::new();
-        codec::encode(&Frame::Pong(number), &mut pong);
-        let pushed = self
-            .lanes
-            .lock()
-            .push(LaneId::Control, &pong, &Bytes::new());
-        match pushed {
-            Ok(pushed) => {
-                pushed.wake();
-                Ok(())
-            }
-            Err(LaneFull) => Err(CloseReason::ControlLaneFull),
         }
     }
 
@@ -230,4 +227,28 @@ impl core::fmt::Debug for Inbound {
             .field("partial", &self.partial.len())
             .finish_non_exhaustive()
     }
+}
+
+/// Tells the peer something that the link itself has to say.
+fn answer(lanes: &SharedLanes, frame: &Frame) -> Result<(), CloseReason> {
+    let mut bytes = Vec::new();
+    codec::encode(frame, &mut bytes);
+    let pushed = lanes.lock().push(LaneId::Control, &bytes, &Bytes::new());
+    pushed
+        .map_err(|LaneFull| CloseReason::ControlLaneFull)?
+        .wake();
+    Ok(())
+}
+
+/// Length of a text of the data lane; 0 for one of another lane.
+fn data_bytes(text: &[u8]) -> usize {
+    let is_data = match text.first() {
+        Some(&kind::PIECE) => {
+            let piece = codec::split(text).ok();
+            piece.is_some_and(|(piece, _)| piece.body.first() == Some(&(LaneId::Data as u8)))
+        }
+        Some(kind) => (kind::BULK_MIN..kind::CALL).contains(kind),
+        None => false,
+    };
+    if is_data { text.len() } else { 0 }
 }

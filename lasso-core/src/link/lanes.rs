@@ -18,6 +18,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::frames::Frames;
+use super::pace::Pace;
 use crate::config::LinkSettings;
 use crate::time::Instant;
 
@@ -64,6 +65,8 @@ pub struct Lanes {
     waker: Option<Waker>,
     /// The last frame has come: what is in the control lane still goes out, and nothing more.
     finished: bool,
+    /// How far the data lane may run ahead of the peer; once there was data.
+    pace: Option<Box<Pace>>,
     pub(super) last_sent: Instant,
     pub(super) last_received: Instant,
 }
@@ -134,6 +137,10 @@ impl Lanes {
         lane.frames.push(head, body);
         lane.held += length;
         lane.taken += length as u64;
+        if !self.may_send(id) {
+            // The peer will say when.
+            return Ok(Pushed::Queued);
+        }
         Ok(self.came())
     }
 
@@ -154,8 +161,25 @@ impl Lanes {
             from = *at;
         }
         out.extend_from_slice(&frames.copied[from..]);
-        self.sent(self.last_sent, id, out.len());
+        self.sent(self.last_sent, id, out.len(), 0);
         out
+    }
+
+    /// The last bytes that came tell that the peer has taken so much data since the link stands.
+    pub(super) fn taken(&mut self, total: u64) -> Pushed {
+        let Some(pace) = &mut self.pace else {
+            return Pushed::Queued;
+        };
+        pace.taken(self.last_received, total);
+        if self.may_send(LaneId::Data) && self.held(LaneId::Data) > 0 {
+            return self.came();
+        }
+        Pushed::Queued
+    }
+
+    /// Whether something of this lane may go out now.
+    pub(super) fn may_send(&self, id: LaneId) -> bool {
+        id != LaneId::Data || self.pace.as_ref().is_none_or(|pace| pace.may_send())
     }
 
     fn came(&mut self) -> Pushed {
@@ -206,23 +230,26 @@ impl Lanes {
         true
     }
 
-    /// So many bytes of what was fetched went out, at `at`.
-    pub(super) fn sent(&mut self, at: Instant, id: LaneId, bytes: usize) {
+    /// So many bytes of what was fetched went out, at `at`, in a text of so many bytes.
+    pub(super) fn sent(&mut self, at: Instant, id: LaneId, bytes: usize, text: usize) {
+        if id == LaneId::Data {
+            self.pace.get_or_insert_default().sent(at, text);
+        }
         let lane = &mut self.lanes[id as usize];
         lane.held -= bytes;
         lane.sent += bytes as u64;
         self.last_sent = self.last_sent.max(at);
     }
 
-    /// Nothing waits: `waker` is woken by the next frame. The memory that was used for fetching is
-    /// kept here, as far as it is of use for the next frames.
-    pub(super) fn rest<'a>(
-        &mut self,
-        waker: Option<&Waker>,
-        fetched: impl IntoIterator<Item = &'a mut Frames>,
-    ) {
+    /// Nothing may go out now: `waker` is woken when something may.
+    pub(super) fn wait(&mut self, waker: Option<&Waker>) {
         self.idle = true;
         self.waker = waker.cloned();
+    }
+
+    /// Nothing waits. The memory that was used for fetching is kept here, as far as it is of use for
+    /// the next frames.
+    pub(super) fn rest<'a>(&mut self, fetched: impl IntoIterator<Item = &'a mut Frames>) {
         for ((lane, fetched), keep) in self.lanes.iter_mut().zip(fetched).zip(KEPT_AT_REST) {
             if fetched.copied.capacity() > lane.frames.copied.capacity() {
                 core::mem::swap(&mut lane.frames, fetched);

@@ -44,6 +44,7 @@ mod lane;
 mod lanes;
 mod opening;
 mod outbound;
+mod pace;
 mod pieces;
 #[cfg(test)]
 mod tests;

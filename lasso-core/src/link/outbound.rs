@@ -2,6 +2,7 @@
 //!
 //! 1. Control goes before calls, and calls before data, at every record.
 //! 2. A record holds frames of one lane.
+//! 3. Data waits where too much of it is on its way; nothing else does.
 
 use core::task::Waker;
 
@@ -31,7 +32,17 @@ pub struct Outbound {
     /// Where the text of a record is put together that does not lie in one piece.
     scratch: Vec<u8>,
     /// What the last record was made of, and when; the lanes have not been told yet.
-    untold: Option<(Instant, LaneId, usize)>,
+    untold: Option<Sealed>,
+}
+
+/// A record that went out.
+struct Sealed {
+    at: Instant,
+    id: LaneId,
+    /// Bytes of frames.
+    bytes: usize,
+    /// Bytes of text.
+    text: usize,
 }
 
 impl Outbound {
@@ -87,7 +98,12 @@ impl Outbound {
             return false;
         };
         self.sealer.seal(taken.text, out);
-        self.untold = Some((now, id, taken.bytes));
+        self.untold = Some(Sealed {
+            at: now,
+            id,
+            bytes: taken.bytes,
+            text: taken.text.len(),
+        });
         true
     }
 
@@ -101,20 +117,24 @@ impl Outbound {
     /// The first lane in which something waits, fetched if need be.
     fn refill(&mut self, waker: Option<&Waker>) -> Option<LaneId> {
         let mut lanes = self.lanes.lock();
-        if let Some((sealed_at, id, bytes)) = self.untold.take() {
-            lanes.sent(sealed_at, id, bytes);
+        if let Some(sealed) = self.untold.take() {
+            lanes.sent(sealed.at, sealed.id, sealed.bytes, sealed.text);
         }
         for id in [LaneId::Control, LaneId::Calls, LaneId::Data] {
             let fetched = &mut self.fetched[id as usize];
-            if !fetched.is_empty() || lanes.fetch(id, fetched.emptied()) {
+            let waits = !fetched.is_empty() || lanes.fetch(id, fetched.emptied());
+            if waits && lanes.may_send(id) {
                 return Some(id);
             }
             if lanes.is_finished() {
                 return None;
             }
         }
-        lanes.rest(waker, self.fetched.iter_mut().map(Lane::emptied));
-        self.scratch = Vec::new();
+        lanes.wait(waker);
+        if self.fetched.iter().all(Lane::is_empty) {
+            lanes.rest(self.fetched.iter_mut().map(Lane::emptied));
+            self.scratch = Vec::new();
+        }
         None
     }
 

@@ -264,7 +264,7 @@ impl Node {
             Frame::Close(reason) => self.on_close_frame(now, id, reason),
             Frame::Pong(number) => self.on_pong(now, id, number),
             // Frames about topics are the data plane's.
-            Frame::Heartbeat | Frame::Ping(_) | Frame::PubSub(_) => {}
+            Frame::Heartbeat | Frame::Ping(_) | Frame::Taken(_) | Frame::PubSub(_) => {}
             Frame::Topology(frame) => {
                 if conn.phase != Phase::Linked {
                     return;

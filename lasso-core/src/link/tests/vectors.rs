@@ -182,6 +182,7 @@ fn frames() -> Vec<(String, Vec<u8>)> {
         ("heartbeat", Frame::Heartbeat),
         ("ping", Frame::Ping(7)),
         ("pong", Frame::Pong(7)),
+        ("taken", Frame::Taken(7)),
         ("describe", topology(TopologyFrame::Describe { id: 1 })),
         (
             "description",
@@ -272,7 +273,7 @@ fn every_frame_of_the_test_vectors_reads_back() {
         assert_eq!(known, !by_hand, "{name}");
         read += 1;
     }
-    assert_eq!(read, 21);
+    assert_eq!(read, 22);
 }
 
 /// The limits that the text names are those of the code.
