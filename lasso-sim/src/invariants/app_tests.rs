@@ -39,6 +39,21 @@ impl Stand {
         stand
     }
 
+    /// The two are linked, `B` subscribes, and `A` publishes once, so many seconds after the start.
+    fn linked(published: u64) -> Self {
+        let mut stand = Stand::publishing(0);
+        stand.connects(at(2), A, B, 1);
+        stand.connects(at(2), B, A, 1);
+        let published_one = Saw::Published {
+            topic: TOPIC.into(),
+            tag: 1,
+            audience: Audience::All,
+            result: Ok(Reach::default()),
+        };
+        stand.sees(at(published), A, published_one);
+        stand
+    }
+
     /// `B` gets a message of `A`.
     fn gets(&mut self, number: u64, tag: Option<u64>) {
         let got = Got {
@@ -142,6 +157,23 @@ fn a_loss_at_the_end_that_nobody_reported_is_caught_once_nothing_is_under_way() 
     assert_eq!((stand.found(), node), (vec![7], B));
     stand.misses(8);
     assert_eq!(stand.invariants.unaccounted(at(60)), None);
+}
+
+#[test]
+fn a_subscriber_that_hears_nothing_of_a_source_it_is_linked_with_is_caught() {
+    let mut stand = Stand::linked(9);
+    let (node, text) = stand.invariants.unaccounted(at(60)).expect("it is lost");
+    stand.invariants.report_unaccounted(at(60), node, text);
+    assert_eq!((stand.found(), node), (vec![7], B));
+    let mut stand = Stand::linked(9);
+    stand.misses(1);
+    assert_eq!(stand.invariants.unaccounted(at(60)), None, "it was told");
+    let mut stand = Stand::linked(9);
+    stand.gets(1, Some(1));
+    assert_eq!(stand.invariants.unaccounted(at(60)), None, "it has come");
+    let stand = Stand::linked(6);
+    let early = stand.invariants.unaccounted(at(60));
+    assert_eq!(early, None, "the source may not have known yet");
 }
 
 #[test]

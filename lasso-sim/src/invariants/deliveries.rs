@@ -4,7 +4,8 @@
 //! A gap shows by the numbers when the next message of its row comes, and by then it must have been
 //! reported. What is missing at the end of a row shows at the end of a run, when nothing is under way
 //! any more. Of what came before a subscriber's first message of a row it cannot be known what it
-//! should have got.
+//! should have got; but a source that published after both had long been linked, and of which a
+//! subscriber has heard nothing at all, has been lost to it.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -17,12 +18,15 @@ use lasso_core::time::Instant;
 
 use super::Found;
 use super::cast::Cast;
+use super::one_link::OneLink;
 use crate::app::{Got, Saw};
 use crate::scenario::NodeId;
 
 pub(super) const NUMBER: u32 = 7;
 /// A message that was published this long ago has come, or its loss was reported.
 const UNDER_WAY: Duration = Duration::from_secs(5);
+/// After a subscription or a link is this old, its source knows of the interest.
+const ASKED: Duration = Duration::from_secs(5);
 
 /// What a subscriber has seen.
 #[derive(Debug)]
@@ -30,6 +34,7 @@ struct Reader {
     topic: Arc<str>,
     /// It reads whatever comes at once.
     at_once: bool,
+    since: Instant,
     /// What had been published for its node when the first subscription of its topic was made there.
     base: u64,
     /// The last number of each row.
@@ -65,8 +70,8 @@ pub(super) struct Deliveries {
     topics: BTreeMap<Arc<str>, Topic>,
     /// By node and topic, in this life: what had been published for it at the first subscription.
     bases: BTreeMap<(NodeId, Arc<str>), u64>,
-    /// By node and topic, in this life: the numbers of the row for all.
-    rows: BTreeMap<(NodeId, Arc<str>), u64>,
+    /// By node and topic, in this life: the last number of the row for all, and when it was given.
+    rows: BTreeMap<(NodeId, Arc<str>), (u64, Instant)>,
 }
 
 impl Deliveries {
@@ -98,7 +103,7 @@ impl Deliveries {
                     .bases
                     .entry((node, Arc::clone(topic)))
                     .or_insert(published);
-                let reader = Reader::new(topic, *at_once, base);
+                let reader = Reader::new(now, topic, *at_once, base);
                 self.readers.insert((node, *sub), reader);
             }
             Saw::NotSubscribed { sub, .. } | Saw::Unsubscribed { sub } => {
@@ -142,7 +147,8 @@ impl Deliveries {
             Audience::Node(to) => *book.for_one.entry(to.clone()).or_insert(0) += 1,
         }
         if *audience == Audience::All {
-            *self.rows.entry((node, Arc::clone(topic))).or_insert(0) += 1;
+            let row = self.rows.entry((node, Arc::clone(topic))).or_default();
+            *row = (row.0 + 1, now);
         }
     }
 
@@ -168,7 +174,12 @@ impl Deliveries {
 
     /// A subscriber to which the end of a row is missing, while nothing hinders anybody: messages
     /// that were published long enough ago have neither come nor been reported.
-    pub(super) fn unaccounted(&self, now: Instant, cast: &Cast) -> Option<(NodeId, String)> {
+    pub(super) fn unaccounted(
+        &self,
+        now: Instant,
+        cast: &Cast,
+        links: &OneLink,
+    ) -> Option<(NodeId, String)> {
         self.readers.iter().find_map(|((node, sub), reader)| {
             let busy = self.topics.get(&reader.topic).is_none_or(|t| t.last + UNDER_WAY > now);
             let actor = cast.actor(*node);
@@ -183,7 +194,7 @@ impl Deliveries {
                     Row::Directed => 0,
                 })
                 .sum();
-            let missing = reader.missing + tail;
+            let missing = reader.missing + tail + self.unheard(cast, links, *node, reader);
             (missing > reader.reported).then(|| {
                 let text = format!(
                     "what is missing is reported; subscriber {sub} of {} at {} lacks {missing}, and \
@@ -193,6 +204,27 @@ impl Deliveries {
                 (*node, text)
             })
         })
+    }
+
+    /// Living sources that have published after they should have known of the subscription, and of
+    /// which it has heard nothing: each lacks one message at least.
+    fn unheard(&self, cast: &Cast, links: &OneLink, node: NodeId, reader: &Reader) -> u64 {
+        let is_unheard = |source: NodeId| {
+            let published = self.rows.get(&(source, Arc::clone(&reader.topic)));
+            let Some((_, last)) = published else {
+                return false;
+            };
+            let linked = links.linked_since(cast, source, node);
+            let quiet = cast.undisturbed_since(source, node);
+            let (Some(linked), Some(quiet)) = (linked, quiet) else {
+                return false;
+            };
+            let actor = cast.actor(source);
+            let row = (actor.name.clone(), Incarnation(actor.incarnation), Row::All);
+            *last > linked.max(quiet).max(reader.since) + ASKED && !reader.rows.contains_key(&row)
+        };
+        let sources = cast.nodes().map(|(source, _)| source);
+        sources.filter(|source| is_unheard(*source)).count() as u64
     }
 
     /// How many of a living source's messages come after that number.
@@ -211,16 +243,17 @@ impl Deliveries {
         if !actor.running || actor.paused || actor.incarnation != incarnation.0 {
             return 0;
         }
-        let end = self.rows.get(&(node, Arc::clone(topic))).copied();
-        end.unwrap_or(0).saturating_sub(last)
+        let row = self.rows.get(&(node, Arc::clone(topic)));
+        row.map_or(0, |(end, _)| end.saturating_sub(last))
     }
 }
 
 impl Reader {
-    fn new(topic: &Arc<str>, at_once: bool, base: u64) -> Self {
+    fn new(since: Instant, topic: &Arc<str>, at_once: bool, base: u64) -> Self {
         Reader {
             topic: Arc::clone(topic),
             at_once,
+            since,
             base,
             rows: BTreeMap::new(),
             tags: BTreeMap::new(),

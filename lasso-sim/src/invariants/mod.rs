@@ -365,7 +365,7 @@ impl Invariants {
     /// A subscriber that lacks messages of which nobody told it, though nothing is under way any
     /// more; `None`: there is none.
     pub fn unaccounted(&self, now: Instant) -> Option<(NodeId, String)> {
-        self.deliveries.unaccounted(now, &self.cast)
+        self.deliveries.unaccounted(now, &self.cast, &self.links)
     }
 
     /// Notes that messages were lost, and their subscriber was not told.

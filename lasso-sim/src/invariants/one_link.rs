@@ -28,6 +28,8 @@ type Pair = (NodeId, NodeId);
 struct Row {
     session: u64,
     incarnation: u64,
+    /// When this node first knew of it.
+    since: Instant,
 }
 
 /// See the module's text.
@@ -99,11 +101,15 @@ impl OneLink {
         peer: Who,
         link: Option<&LinkInfo>,
     ) {
+        let rows = &mut self.rows[node.index()];
+        let known = rows.get(&peer).copied();
         let row = link.map(|link| Row {
             session: link.session,
             incarnation: link.peer.incarnation.0,
+            since: known
+                .filter(|row| row.session == link.session)
+                .map_or(now, |row| row.since),
         });
-        let rows = &mut self.rows[node.index()];
         let before = match row {
             Some(row) => rows.insert(peer, row),
             None => rows.remove(&peer),
@@ -137,9 +143,19 @@ impl OneLink {
 
     /// The session of the link that `a` has with the process of `b`.
     fn session(&self, cast: &Cast, a: NodeId, b: NodeId) -> Option<u64> {
+        self.row(cast, a, b).map(|row| row.session)
+    }
+
+    fn row(&self, cast: &Cast, a: NodeId, b: NodeId) -> Option<Row> {
         let peer = cast.actor(b);
         let row = self.rows[a.index()].get(&peer.who)?;
-        (row.incarnation == peer.incarnation).then_some(row.session)
+        (row.incarnation == peer.incarnation).then_some(*row)
+    }
+
+    /// Since when both of a pair have known of the link that stands between them.
+    pub(super) fn linked_since(&self, cast: &Cast, a: NodeId, b: NodeId) -> Option<Instant> {
+        let (there, back) = (self.row(cast, a, b)?, self.row(cast, b, a)?);
+        (there.session == back.session).then_some(there.since.max(back.since))
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {

@@ -12,6 +12,8 @@ use crate::scenario::{Diagnostic, Fields, Reader, Value};
 const COUNT_MAX: i64 = 10_000_000;
 /// Most calls of one order that are under way at once.
 const IN_FLIGHT_MAX: i64 = 100_000;
+/// Most topics of one order.
+const TOPICS_MAX: i64 = 10_000;
 /// Bytes of a message, question or answer that no file says.
 pub(super) const SIZE: usize = 64;
 
@@ -21,6 +23,18 @@ pub(super) fn topic(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Ar
     let topic = word(reader, value, "a topic", TOPIC_BYTES_MAX)?;
     reader.topics.insert(topic.to_string());
     Some(topic)
+}
+
+/// The topic under `topic`; with `topics = 3000` that many of them, `topic-0` and so on.
+pub(super) fn topics(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Vec<Arc<str>>> {
+    let one = topic(reader, keys)?;
+    let Some(value) = keys.take("topics") else {
+        return Some(vec![one]);
+    };
+    let number = reader.integer(value, 1, TOPICS_MAX)?;
+    let topics: Vec<Arc<str>> = (0..number).map(|i| format!("{one}-{i}").into()).collect();
+    reader.topics.extend(topics.iter().map(ToString::to_string));
+    Some(topics)
 }
 
 /// The method under `method`.
@@ -100,6 +114,15 @@ pub(super) fn load(
 
 fn clash(reader: &mut Reader<'_>, value: &Value, message: &str) {
     reader.error(Diagnostic::new(value.span.clone(), message).label("here"));
+}
+
+/// Topics in words, for a trace.
+pub(super) fn show_topics(topics: &[Arc<str>]) -> String {
+    match topics {
+        [one] => one.to_string(),
+        [first, .., last] => format!("{first} to {last}"),
+        [] => String::new(),
+    }
 }
 
 /// A load in words, for a trace.

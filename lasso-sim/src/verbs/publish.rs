@@ -2,6 +2,8 @@
 //! `publish = { on = "a", topic = "prices", rate = "100/s", for = "10s", size = "1KiB" }`,
 //! `publish = { on = "a", topic = "prices", role = "web" }`.
 
+use std::sync::Arc;
+
 use lasso_core::name::Label;
 use lasso_core::plane::Audience;
 
@@ -28,6 +30,8 @@ enum To {
 #[derive(Debug)]
 struct Publishes {
     nodes: Vec<NodeId>,
+    /// More than one: what is ordered is ordered for each of them.
+    topics: Vec<Arc<str>>,
     to: To,
     what: Publish,
 }
@@ -39,7 +43,7 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
     let nodes = keys
         .need(reader, "on")
         .and_then(|value| reader.nodes(value));
-    let topic = loads::topic(reader, &mut keys);
+    let topics = loads::topics(reader, &mut keys);
     let load = loads::load(reader, &mut keys, false);
     let size = loads::size(reader, &mut keys);
     let to = read_to(reader, &mut keys);
@@ -47,11 +51,14 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
     if reader.error_count() > errors {
         return None;
     }
+    let topics = topics?;
+    let topic = Arc::clone(topics.first()?);
     Some(Box::new(Publishes {
         nodes: nodes?,
+        topics,
         to: to?,
         what: Publish {
-            topic: topic?,
+            topic,
             load: load?,
             size: size?,
             audience: Audience::All,
@@ -98,13 +105,16 @@ impl Verb for Publishes {
             To::Node(node) => Audience::Node(scenario.node(*node).name()),
             To::Role(role) => Audience::Role(role.clone()),
         };
-        let order = Order::Publish(Publish {
-            audience,
-            ..self.what.clone()
-        });
-        self.nodes
-            .iter()
-            .try_for_each(|node| world.order(*node, &order))
+        for topic in &self.topics {
+            let order = Order::Publish(Publish {
+                topic: Arc::clone(topic),
+                audience: audience.clone(),
+                ..self.what.clone()
+            });
+            let mut nodes = self.nodes.iter();
+            nodes.try_for_each(|node| world.order(*node, &order))?;
+        }
+        Ok(())
     }
 
     fn describe(&self, scenario: &Scenario) -> String {
@@ -116,6 +126,7 @@ impl Verb for Publishes {
         };
         let (what, nodes) = (&self.what, keys(scenario, &self.nodes));
         let (load, size) = (loads::show(&what.load), what.size);
-        format!("{nodes} publish {size} B on {} to {to} {load}", what.topic)
+        let topics = loads::show_topics(&self.topics);
+        format!("{nodes} publish {size} B on {topics} to {to} {load}")
     }
 }

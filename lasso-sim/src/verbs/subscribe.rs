@@ -2,6 +2,8 @@
 //! `subscribe = { on = "a", topic = "prices" }`,
 //! `subscribe = { on = "a", topic = "prices", called = "slow", queue = 16, reads = "10/s" }`.
 
+use std::sync::Arc;
+
 use super::{Entry, Verb, keys, loads};
 use crate::app::{Order, Reads, Subscribe};
 use crate::scenario::{Kind, NodeId, Reader, Scenario, Value};
@@ -21,6 +23,8 @@ const QUEUE_MAX: i64 = 1 << 20;
 #[derive(Debug)]
 struct Subscribes {
     nodes: Vec<NodeId>,
+    /// More than one: what is ordered is ordered for each of them.
+    topics: Vec<Arc<str>>,
     what: Subscribe,
 }
 
@@ -31,7 +35,7 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
     let nodes = keys
         .need(reader, "on")
         .and_then(|value| reader.nodes(value));
-    let topic = loads::topic(reader, &mut keys);
+    let topics = loads::topics(reader, &mut keys);
     let called = keys.take("called").and_then(|value| reader.text(value));
     let queue = keys.take("queue");
     let queue = queue.and_then(|value| reader.integer(value, 1, QUEUE_MAX));
@@ -43,9 +47,11 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
     if reader.error_count() > errors {
         return None;
     }
-    let topic = topic?;
+    let topics = topics?;
+    let topic = Arc::clone(topics.first()?);
     Some(Box::new(Subscribes {
         nodes: nodes?,
+        topics,
         what: Subscribe {
             name: called.unwrap_or(&topic).to_owned(),
             topic,
@@ -72,14 +78,20 @@ impl Verb for Subscribes {
     }
 
     fn apply(&self, _: &Scenario, world: &mut dyn World) -> Result<(), Refusal> {
-        let order = Order::Subscribe(self.what.clone());
-        self.nodes
-            .iter()
-            .try_for_each(|node| world.order(*node, &order))
+        for topic in &self.topics {
+            let order = Order::Subscribe(Subscribe {
+                topic: Arc::clone(topic),
+                ..self.what.clone()
+            });
+            let mut nodes = self.nodes.iter();
+            nodes.try_for_each(|node| world.order(*node, &order))?;
+        }
+        Ok(())
     }
 
     fn describe(&self, scenario: &Scenario) -> String {
         let (what, nodes) = (&self.what, keys(scenario, &self.nodes));
-        format!("{nodes} subscribe to {} {} times", what.topic, what.count)
+        let topics = loads::show_topics(&self.topics);
+        format!("{nodes} subscribe to {topics} {} times", what.count)
     }
 }
