@@ -28,6 +28,9 @@ pub(crate) async fn read<S>(
     let mut at_a_time = READ_LEAST;
     loop {
         buffer.clear();
+        if buffer.capacity() > 2 * at_a_time {
+            buffer = BytesMut::new();
+        }
         buffer.reserve(at_a_time);
         let room = buffer.capacity();
         let received = tokio::select! {
@@ -82,6 +85,8 @@ pub(crate) async fn read<S>(
             // More waits: whoever was woken by this goes first.
             at_a_time = (2 * at_a_time).min(READ_MOST);
             tokio::task::yield_now().await;
+        } else if buffer.len() < at_a_time / 4 {
+            at_a_time = (at_a_time / 2).max(READ_LEAST);
         }
     }
 }
@@ -122,6 +127,9 @@ pub(crate) async fn write<S>(
             }
             match outbound.poll(shared.now(), Some(cx.waker()), &mut buffer) {
                 Outflow::Idle if !closed => {
+                    if buffer.capacity() > WRITE_KEPT {
+                        buffer = Vec::new();
+                    }
                     slept = true;
                     Poll::Pending
                 }
@@ -168,3 +176,5 @@ const READ_MOST: usize = 128 << 10;
 const BURST: core::time::Duration = core::time::Duration::from_micros(10);
 /// What is worth a call of the system of its own.
 const WRITE_LEAST: usize = 8 << 10;
+/// What a link keeps to write to while it has nothing to say. A buffer is given back only then.
+const WRITE_KEPT: usize = 16 << 10;
