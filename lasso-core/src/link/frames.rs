@@ -19,12 +19,25 @@ pub(super) struct Frames {
 impl Frames {
     pub(super) fn push(&mut self, head: &[u8], body: &Bytes) {
         if body.len() < SHARED_LEAST {
-            self.copied.reserve(head.len() + body.len());
+            self.make_room(head.len() + body.len());
             self.copied.extend_from_slice(head);
             self.copied.extend_from_slice(body);
         } else {
+            self.make_room(head.len());
             self.copied.extend_from_slice(head);
             self.shared.push_back((self.copied.len(), body.clone()));
+        }
+    }
+
+    /// A vector grows to twice its length, which for a full lane is as much again as it holds.
+    fn make_room(&mut self, bytes: usize) {
+        if self.copied.capacity() - self.copied.len() >= bytes {
+            return;
+        }
+        if self.copied.len() < DOUBLED_MOST {
+            self.copied.reserve(bytes);
+        } else {
+            self.copied.reserve_exact(bytes.max(STEP));
         }
     }
 
@@ -37,6 +50,12 @@ impl Frames {
     pub(super) fn held_bytes(&self) -> usize {
         let shared: usize = self.shared.iter().map(|(_, body)| body.len()).sum();
         self.copied.capacity() + self.shared.capacity() * size_of::<(usize, Bytes)>() + shared
+    }
+
+    /// With nothing in them, keeps room for what a lane mostly holds.
+    pub(super) fn trim(&mut self) {
+        debug_assert!(self.is_empty());
+        self.copied.shrink_to(2 * DOUBLED_MOST);
     }
 
     /// With nothing in them, gives back memory beyond `most`.
@@ -54,3 +73,7 @@ impl Frames {
 /// Bodies as long as this are shared: about where a copy costs as much as two counts of references,
 /// one of them on another processor.
 const SHARED_LEAST: usize = 4 << 10;
+/// Up to here room is made by doubling; a lane that holds more has a peer that reads too slowly.
+const DOUBLED_MOST: usize = 512 << 10;
+/// Beyond that it is made in steps of this.
+const STEP: usize = 512 << 10;

@@ -227,6 +227,7 @@ impl Lanes {
             return false;
         }
         core::mem::swap(waiting, into);
+        waiting.trim();
         true
     }
 

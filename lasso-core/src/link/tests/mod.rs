@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+mod detached;
 mod hostile;
 mod timing;
 mod vectors;
