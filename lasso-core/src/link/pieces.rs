@@ -2,7 +2,8 @@
 //!
 //! Memory grows with what has come, and not with what was announced until a good part has come.
 
-use crate::codec;
+use super::lanes::LANES;
+use crate::codec::{self, HEAD_BYTES_MAX};
 use crate::event::CloseReason;
 
 /// The unfinished frames of one link.
@@ -54,11 +55,7 @@ impl Pieces {
     }
 }
 
-/// Control, calls, data.
-const LANES: usize = 3;
 /// When this much of a frame has come, room is made for all of it.
 const EARNEST_BYTES: usize = 1 << 20;
 /// The flag of the last piece.
 const LAST: u8 = 1;
-/// Kind and length of a frame.
-const HEAD_BYTES_MAX: usize = 5;
