@@ -190,6 +190,11 @@ impl Lanes {
         }
     }
 
+    /// Bytes that a lane may hold.
+    pub fn bound(&self, id: LaneId) -> usize {
+        self.lanes[id as usize].bound
+    }
+
     /// Bytes that the lane holds.
     pub fn held(&self, id: LaneId) -> usize {
         self.lanes[id as usize].held

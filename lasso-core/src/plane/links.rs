@@ -91,7 +91,16 @@ impl Outlet for Links {
         taken
     }
 
+    /// Half of the lane is the node's: a peer that calls faster than it reads fills the other half
+    /// with refusals, and its link lives.
     fn control(&mut self, conn: ConnId, frame: &[u8], fx: &mut Effects) -> bool {
+        let has_room = self.lanes.get(&conn).is_some_and(|lanes| {
+            let lanes = lanes.lock();
+            lanes.held(LaneId::Control) + frame.len() <= lanes.bound(LaneId::Control) / 2
+        });
+        if !has_room {
+            return false;
+        }
         let taken = self
             .push(conn, LaneId::Control, frame, &Bytes::new())
             .is_some();
@@ -102,3 +111,25 @@ impl Outlet for Links {
 
 /// A frame of news is never longer.
 const NEWS_BYTES_MAX: usize = 16 << 10;
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LinkSettings;
+    use crate::link::Lanes;
+    use crate::time::Instant;
+
+    #[test]
+    fn refusals_leave_half_of_the_control_lane_to_the_node() {
+        let settings = LinkSettings {
+            control_lane_bytes: 1000,
+            ..LinkSettings::default()
+        };
+        let (conn, mut links, mut fx) = (ConnId::In(1), Links::default(), Effects::default());
+        let lanes = Lanes::new(Instant::ZERO, &settings);
+        links.insert(conn, SharedLanes::new(parking_lot::Mutex::new(lanes)));
+        let refusals = (0..100).filter(|_| links.control(conn, &[0; 100], &mut fx));
+        assert_eq!(refusals.count(), 5);
+        let of_the_node = links.push(conn, LaneId::Control, &[0; 500], &Bytes::new());
+        assert_eq!(of_the_node, Some(1000));
+    }
+}
