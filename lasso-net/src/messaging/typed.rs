@@ -20,10 +20,10 @@ pub struct Undecodable {
 
 /// The value as bytes; else why it cannot be written.
 pub(super) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, String> {
-    match rmp_serde::to_vec_named(value) {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(error) => Err(error.to_string()),
-    }
+    let bytes = rmp_serde::to_vec_named(value).map_err(|error| error.to_string())?;
+    // Every receiver would refuse it.
+    depth::check(&bytes).map_err(|unfit| unfit.to_string())?;
+    Ok(bytes.into())
 }
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Undecodable> {
@@ -75,6 +75,16 @@ mod tests {
             name: name(),
         };
         assert_eq!(decode(&encode(&new).unwrap()), Ok(Old { name: name() }));
+    }
+
+    #[test]
+    fn what_every_receiver_would_refuse_is_refused_by_the_sender() {
+        let mut value = Nested::End;
+        for _ in 0..100 {
+            value = Nested::Deeper(Box::new(value));
+        }
+        let problem = encode(&value).unwrap_err();
+        assert_eq!(problem, "nested deeper than 64 levels");
     }
 
     #[test]
