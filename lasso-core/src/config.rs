@@ -327,6 +327,10 @@ pub struct CallSettings {
     /// How long a call may take, 5 s, where the caller does not say; at least 1 ms. Higher: whoever
     /// calls a node that does not answer waits longer. Lower: slow answers come too late.
     pub timeout: Duration,
+    /// The longest that a call may take, 10 min, at least 1 ms: a longer timeout is cut to it, by the
+    /// caller and by the node that answers. Higher: a peer may hold places of handlers for longer.
+    /// Lower: long work needs a call that begins it and others that ask for it.
+    pub timeout_max: Duration,
     /// Calls that a node works on at a time, 1,024, at least 1; more are answered as overloaded.
     /// Higher: more memory and slower answers under load. Lower: more calls are refused.
     pub handlers_max: usize,
@@ -342,6 +346,7 @@ impl Default for CallSettings {
     fn default() -> Self {
         CallSettings {
             timeout: Duration::from_secs(5),
+            timeout_max: Duration::from_secs(600),
             handlers_max: 1024,
             waiting_max: 65_536,
             methods_max: 1024,
@@ -395,7 +400,7 @@ impl Settings {
     }
 
     /// Intervals and time-outs that must not be nothing.
-    fn durations(&self) -> [(&'static str, Duration); 14] {
+    fn durations(&self) -> [(&'static str, Duration); 15] {
         let (link, dial, topology) = (&self.link, &self.dial, &self.topology);
         let suspect = topology.health_suspect_interval;
         [
@@ -416,6 +421,7 @@ impl Settings {
             ("topology.health_suspect_interval", suspect),
             ("topology.reconcile_interval", topology.reconcile_interval),
             ("calls.timeout", self.calls.timeout),
+            ("calls.timeout_max", self.calls.timeout_max),
         ]
     }
 
@@ -523,6 +529,7 @@ mod tests {
             ("topology.health_suspect_interval", |s| s.topology.health_suspect_interval = ZERO),
             ("topology.reconcile_interval", |s| s.topology.reconcile_interval = ZERO),
             ("calls.timeout", |s| s.calls.timeout = ZERO),
+            ("calls.timeout_max", |s| s.calls.timeout_max = ZERO),
         ]);
     }
 

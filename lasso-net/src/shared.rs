@@ -265,8 +265,9 @@ impl Shared {
     /// Tells everybody who waits that the loop has ended, however it did.
     pub(crate) fn ended(self: &Arc<Self>) {
         self.stopped.send_replace(true);
-        self.handlers.clear();
         self.with_plane(|plane, _, effects| plane.end(effects));
+        // After that, when none comes any more.
+        self.handlers.clear();
     }
 }
 

@@ -468,3 +468,72 @@ async fn a_call_under_way_when_its_node_goes_is_disconnected() {
     b.shutdown().await;
     assert_eq!(soon(call).await, Err(CallError::Disconnected));
 }
+
+#[tokio::test]
+async fn a_call_to_the_own_node_past_its_deadline_is_a_timeout_and_frees_its_place() {
+    let a = Cluster::builder().start().await.unwrap();
+    let _serving = a
+        .serve_raw("for ever", |_, _| std::future::pending())
+        .unwrap();
+    let options = CallOptions {
+        timeout: Some(Duration::from_millis(20)),
+    };
+    for _ in 0..20 {
+        let outcome = soon(a.call_raw(&a.name(), "for ever", "", options)).await;
+        assert_eq!(outcome, Err(CallError::Timeout));
+    }
+    let open = || a.inspect(|node| node.plane().lock().calls_open());
+    let free = async {
+        while open() != (0, 0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(free).await;
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_when_it_is_dropped_frees_its_place() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            assert!(std::thread::panicking(), "dropped");
+        }
+    }
+    let a = Cluster::builder().start().await.unwrap();
+    let _serving = a
+        .serve("for ever", |(): (), _| {
+            let bomb = Bomb;
+            async move {
+                let () = std::future::pending().await;
+                drop(bomb);
+                Ok(())
+            }
+        })
+        .unwrap();
+    let options = CallOptions {
+        timeout: Some(Duration::from_millis(20)),
+    };
+    let outcome = a.call_with::<_, ()>(&a.name(), "for ever", &(), options);
+    assert_eq!(soon(outcome).await, Err(CallError::Timeout));
+    let open = || a.inspect(|node| node.plane().lock().calls_open());
+    let free = async {
+        while open() != (0, 0) {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(free).await;
+}
+
+#[tokio::test]
+async fn nothing_is_served_after_the_node_has_stopped() {
+    let a = Cluster::builder().start().await.unwrap();
+    a.shutdown().await;
+    let held = Arc::new(());
+    let kept = Arc::clone(&held);
+    let served = a.serve("late", move |(): (), _| {
+        let _kept = Arc::clone(&kept);
+        async { Ok(()) }
+    });
+    assert_eq!(served.err(), Some(ServeError::Stopped));
+    assert_eq!(Arc::strong_count(&held), 1);
+}

@@ -236,6 +236,12 @@ impl Plane {
         self.calls.answer(id, answer, &mut self.links, fx);
     }
 
+    /// A handler gives up, since its call's deadline has passed; its place is free again, and nobody
+    /// is told.
+    pub fn give_up(&mut self, id: ServeId) {
+        self.calls.give_up(id);
+    }
+
     /// A link stands: from now on it carries what goes to that peer.
     pub fn link_up(&mut self, conn: ConnId, peer: &Identity, lanes: SharedLanes, fx: &mut Effects) {
         self.links.insert(conn, lanes);

@@ -105,13 +105,9 @@ impl Cluster {
     ) -> RawCall {
         let shared = Arc::clone(self.shared());
         let question = question.into();
-        let called = if shared.has_stopped() {
-            Err(CallError::NotConnected(to.clone()))
-        } else {
-            shared.with_plane(|plane, now, effects| {
-                plane.call(now, to, &options.question(method, &question), effects)
-            })
-        };
+        let called = shared.with_plane(|plane, now, effects| {
+            plane.call(now, to, &options.question(method, &question), effects)
+        });
         RawCall {
             shared,
             stage: called.map_or_else(Stage::Failed, Stage::Waiting),

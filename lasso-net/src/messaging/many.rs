@@ -206,14 +206,10 @@ impl Cluster {
         let shared = Arc::clone(self.shared());
         let to = self.inspect(|node| targets.resolve(node));
         let question = question.into();
-        let stage = if shared.has_stopped() {
-            Stage::Stopped(to)
-        } else {
-            let called = shared.with_plane(|plane, now, effects| {
-                plane.call_many(now, &to, &options.question(method, &question), effects)
-            });
-            called.map_or_else(Stage::Failed, Stage::Waiting)
-        };
+        let called = shared.with_plane(|plane, now, effects| {
+            plane.call_many(now, &to, &options.question(method, &question), effects)
+        });
+        let stage = called.map_or_else(Stage::Failed, Stage::Waiting);
         RawCallMany { shared, stage }
     }
 }
@@ -221,8 +217,6 @@ impl Cluster {
 enum Stage {
     /// Nobody was asked.
     Failed(CallError),
-    /// The node has stopped: it is connected to nobody.
-    Stopped(Vec<NodeName>),
     Waiting(GatherId),
     Done,
 }
@@ -243,12 +237,6 @@ impl Future for RawCallMany {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let answers = match core::mem::replace(&mut self.stage, Stage::Done) {
             Stage::Failed(error) => return Poll::Ready(Err(error)),
-            Stage::Stopped(to) => {
-                let not_connected = |to: NodeName| (to.clone(), Err(CallError::NotConnected(to)));
-                let outcomes = to.into_iter().map(not_connected).collect();
-                let epoch = self.shared.node.lock().topology().epoch();
-                Answers::new(outcomes, Vec::new(), Vec::new(), epoch)
-            }
             Stage::Waiting(id) => {
                 let waker = Some(cx.waker());
                 match self.shared.read_plane(|plane| plane.poll_gather(id, waker)) {
@@ -285,7 +273,7 @@ impl fmt::Debug for RawCallMany {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let waits = match &self.stage {
             Stage::Waiting(id) => Some(id),
-            Stage::Failed(_) | Stage::Stopped(_) | Stage::Done => None,
+            Stage::Failed(_) | Stage::Done => None,
         };
         f.debug_struct("RawCallMany")
             .field("waits", &waits)

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lasso_core::name::NodeName;
-use lasso_core::plane::{Answer, Reject, Request, ServeError};
+use lasso_core::plane::{Answer, Reject, Request, ServeError, ServeId};
 use parking_lot::RwLock;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -36,7 +36,8 @@ impl Cluster {
     /// [`Cluster::shutdown`] alone.
     ///
     /// # Errors
-    /// [`ServeError::Taken`] when the method is served already, or its name is no name for a method.
+    /// [`ServeError`]: the method is served already, its name is no name for a method, the node
+    /// serves too many, or it has stopped.
     ///
     /// ```
     /// use lasso_net::{Cluster, messaging::{CallError, Reject}};
@@ -214,47 +215,98 @@ impl Handlers {
     }
 }
 
-async fn answer(shared: Arc<Shared>, handler: Option<Handler>, request: Request) {
-    let id = request.id;
-    let answer = match handler {
-        Some(handler) => handle(&shared, &handler, request).await,
-        // It went while the call was on its way to it.
-        None => said_by_the_node(format!("`{}` is no longer served", request.method)),
-    };
-    shared.with_plane(|plane, _, effects| plane.answer(id, answer, effects));
+/// A call's place among the handlers, which is freed with this, however its task ends.
+struct Place {
+    shared: Arc<Shared>,
+    id: ServeId,
+    method: Arc<str>,
+    is_free: bool,
 }
 
-async fn handle(shared: &Shared, handler: &Handler, request: Request) -> Answer {
-    let method = request.method;
+impl Place {
+    fn answer(mut self, answer: Answer) {
+        self.free(Some(answer));
+    }
+
+    /// The call's deadline has passed: whoever asked gives up by itself.
+    fn give_up(mut self) {
+        self.free(None);
+    }
+
+    fn free(&mut self, answer: Option<Answer>) {
+        self.is_free = true;
+        let id = self.id;
+        self.shared.with_plane(|plane, _, effects| match answer {
+            Some(answer) => plane.answer(id, answer, effects),
+            None => plane.give_up(id),
+        });
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !self.is_free {
+            let method = &self.method;
+            tracing::error!(%method, "the handler of a call panicked");
+            let message = format!("the handler of `{method}` panicked");
+            self.free(Some(said_by_the_node(message)));
+        }
+    }
+}
+
+async fn answer(shared: Arc<Shared>, handler: Option<Handler>, request: Request) {
     let deadline = shared.at(request.deadline);
+    let place = Place {
+        shared,
+        id: request.id,
+        method: Arc::clone(&request.method),
+        is_free: false,
+    };
+    let Some(handler) = handler else {
+        // It went while the call was on its way to it.
+        let gone = format!("`{}` is no longer served", place.method);
+        return place.answer(said_by_the_node(gone));
+    };
+    match handle(&handler, request, deadline).await {
+        Handled::Answered(answer) => place.answer(answer),
+        Handled::Late => place.give_up(),
+        // Its place says so when it is dropped.
+        Handled::Panicked => drop(place),
+    }
+}
+
+/// How a handler ended.
+enum Handled {
+    Answered(Answer),
+    Panicked,
+    Late,
+}
+
+async fn handle(handler: &Handler, request: Request, deadline: Instant) -> Handled {
     let context = Context {
         from: request.from,
         deadline,
-        method: Arc::clone(&method),
+        method: request.method,
     };
     // What a handler shares with others is its own affair when it panics, as in any task.
     let begun = catch_unwind(AssertUnwindSafe(|| handler(request.payload, context)));
-    let answer = match begun {
-        Ok(mut working) => {
-            let guarded = poll_fn(|cx| {
-                let polled = catch_unwind(AssertUnwindSafe(|| working.as_mut().poll(cx)));
-                match polled {
-                    Ok(Poll::Pending) => Poll::Pending,
-                    Ok(Poll::Ready(answer)) => Poll::Ready(Some(answer)),
-                    Err(_panic) => Poll::Ready(None),
-                }
-            });
-            timeout_at(deadline, guarded).await
-        }
-        Err(_panic) => Ok(None),
+    let Ok(mut working) = begun else {
+        return Handled::Panicked;
     };
-    match answer {
-        Ok(Some(answer)) => answer,
-        Ok(None) => {
-            tracing::error!(%method, "the handler of a call panicked");
-            said_by_the_node(format!("the handler of `{method}` panicked"))
+    let guarded = poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| working.as_mut().poll(cx)));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(answer)) => Poll::Ready(Handled::Answered(answer)),
+            Err(_panic) => Poll::Ready(Handled::Panicked),
         }
-        // Nobody waits for it; this frees its place.
-        Err(_late) => said_by_the_node(format!("the handler of `{method}` took too long")),
+    });
+    let handled = timeout_at(deadline, guarded).await;
+    // What it holds may panic as well.
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(working)));
+    match (handled, dropped) {
+        (Ok(handled), Ok(())) => handled,
+        (Ok(_), Err(_panic)) => Handled::Panicked,
+        (Err(_late), _) => Handled::Late,
     }
 }

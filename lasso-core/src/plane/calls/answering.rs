@@ -34,7 +34,7 @@ impl Calls {
         let call = head.call;
         match self.serving.take(head.method, Origin::Peer { conn, call }) {
             Ok((id, method)) => {
-                let (from, deadline) = (peer.clone(), now + head.remaining);
+                let (from, deadline) = (peer.clone(), now + head.remaining.min(self.timeout_max));
                 let payload_at = head.payload_at;
                 body.advance(payload_at);
                 fx.requests.push(Request {
@@ -78,6 +78,12 @@ impl Calls {
             }
             Origin::Peer { .. } => self.counters.answers_nowhere += 1,
         }
+    }
+
+    /// A handler gives up, since the call's deadline has passed: its place is free, and nothing is
+    /// said to whoever asked, who gives up by itself. An id that is not known is ignored.
+    pub fn give_up(&mut self, id: ServeId) {
+        self.counters.given_up += u64::from(self.serving.free(id).is_some());
     }
 
     /// Hands a question of this node to a handler of its own.

@@ -54,6 +54,8 @@ pub struct CallCounters {
     pub answers_shed: u64,
     /// Answers whose asker's link is gone.
     pub answers_nowhere: u64,
+    /// Questions whose handler gave up, since it was late; whoever asked has given up too.
+    pub given_up: u64,
     /// Answers to a question that is not worked on: unknown, or answered before.
     pub answers_unknown: u64,
 }

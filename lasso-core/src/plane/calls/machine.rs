@@ -41,6 +41,7 @@ use crate::time::Instant;
 pub struct Calls {
     pub(super) me: NodeName,
     timeout: Duration,
+    pub(super) timeout_max: Duration,
     waiting_max: usize,
     pub(super) message_bytes_max: usize,
     /// The peer behind each connection that is a link, or was until a moment ago.
@@ -50,6 +51,8 @@ pub struct Calls {
     waiting: Waiting,
     gathers: Gathers,
     pub(super) serving: Serving,
+    /// The node has stopped: nothing begins any more.
+    has_ended: bool,
     /// The membership epoch, for gathers to come.
     epoch: u64,
     /// What stands before a payload is written here; kept for its memory.
@@ -70,6 +73,7 @@ impl Calls {
         Calls {
             me,
             timeout: settings.timeout,
+            timeout_max: settings.timeout_max,
             waiting_max: settings.waiting_max,
             message_bytes_max,
             peers: HashMap::default(),
@@ -77,6 +81,7 @@ impl Calls {
             waiting: Waiting::default(),
             gathers: Gathers::default(),
             serving: Serving::new(settings.methods_max, settings.handlers_max),
+            has_ended: false,
             epoch: 0,
             head: Vec::new(),
             counters: CallCounters::default(),
@@ -92,8 +97,12 @@ impl Calls {
     /// [`Request`](super::Request) for it bears it.
     ///
     /// # Errors
-    /// The name is empty or too long, the method has a handler, or the node serves too many.
+    /// The name is empty or too long, the method has a handler, the node serves too many, or it has
+    /// stopped.
     pub fn serve(&mut self, method: &str) -> Result<Arc<str>, ServeError> {
+        if self.has_ended {
+            return Err(ServeError::Stopped);
+        }
         self.serving.serve(method)
     }
 
@@ -247,8 +256,10 @@ impl Calls {
         }
     }
 
-    /// The node has stopped: whoever waits for an outcome gets [`CallError::Disconnected`].
+    /// The node has stopped: whoever waits for an outcome gets [`CallError::Disconnected`], and
+    /// whoever calls from now on [`CallError::NotConnected`].
     pub fn end(&mut self, fx: &mut Effects) {
+        self.has_ended = true;
         for call in self.waiting.all() {
             self.finish(call, Err(CallError::Disconnected), fx);
         }
@@ -295,7 +306,7 @@ impl Calls {
         );
         let refused =
             count.requests_unlinked + count.requests_no_such_method + count.requests_overloaded;
-        let answered = count.answers + count.answers_shed + count.answers_nowhere;
+        let answered = count.answers + count.answers_shed + count.answers_nowhere + count.given_up;
         assert_eq!(
             count.requests,
             refused + answered + self.serving.places() as u64
@@ -322,6 +333,7 @@ impl Calls {
             });
         }
         let timeout = question.timeout.unwrap_or(self.timeout);
+        let timeout = timeout.min(self.timeout_max);
         Ok(Checked {
             question,
             timeout,
@@ -339,6 +351,9 @@ impl Calls {
         out: &mut impl Outlet,
         fx: &mut Effects,
     ) -> Result<(), CallError> {
+        if self.has_ended {
+            return Err(CallError::NotConnected(to.clone()));
+        }
         if self.waiting.places() >= self.waiting_max {
             return Err(CallError::Overloaded);
         }

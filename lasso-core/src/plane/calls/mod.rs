@@ -38,7 +38,8 @@ pub struct Question<'a> {
     /// What it is told; not looked into.
     pub payload: &'a Bytes,
     /// How long the answer may take; `None`: as long as
-    /// [`CallSettings::timeout`](crate::config::CallSettings::timeout) says.
+    /// [`CallSettings::timeout`](crate::config::CallSettings::timeout) says. Cut to
+    /// [`CallSettings::timeout_max`](crate::config::CallSettings::timeout_max).
     pub timeout: Option<Duration>,
 }
 
@@ -96,7 +97,7 @@ pub enum Answer {
 }
 
 /// Why a call has no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize)]
 pub enum CallError {
     /// No link stands to that node; nothing was sent.
     #[error("{0} is not connected")]
@@ -166,6 +167,9 @@ pub enum ServeError {
     /// The node serves as many methods as it may.
     #[error("this node serves {0} methods already, which is the most it may")]
     TooMany(usize),
+    /// The node has stopped.
+    #[error("this node has stopped")]
+    Stopped,
 }
 
 /// What a call to many gathered.

@@ -155,3 +155,61 @@ fn a_question_over_a_connection_that_is_no_link_is_counted_and_dropped() {
     assert!(two.fx.is_empty() && two.lanes.control.is_empty());
     assert_eq!(two.calls.counters().requests_unlinked, 1);
 }
+
+#[test]
+fn a_handler_that_gives_up_frees_its_place_and_leaves_the_outcome_to_the_deadline() {
+    let (mut one, _) = pair_with(&few_handlers());
+    one.calls.serve("echo").unwrap();
+    let call = one.call(at(0), 1, "echo").unwrap();
+    let request = one.request();
+    one.calls.give_up(request.id);
+    one.calls.give_up(request.id);
+    one.calls.assert_invariants();
+    assert_eq!(one.calls.serving(), 0);
+    assert_eq!(one.calls.counters().given_up, 1);
+    assert_eq!(one.outcome(call), None);
+    one.calls.tick(request.deadline, &mut one.fx);
+    assert_eq!(one.outcome(call), Some(Err(CallError::Timeout)));
+}
+
+#[test]
+fn after_the_end_nobody_is_connected_and_nothing_is_served() {
+    let (mut one, _) = pair();
+    one.calls.serve("echo").unwrap();
+    one.calls.end(&mut one.fx);
+    for to in [1, 2] {
+        let called = one.call(at(0), to, "echo");
+        assert_eq!(called, Err(CallError::NotConnected(name(to))));
+    }
+    let gather = one.call_many(at(0), &[2, 1], "echo").unwrap();
+    let gathered = one.calls.poll_gather(gather, None).unwrap();
+    let refused = |to| (name(to), Err(CallError::NotConnected(name(to))));
+    assert_eq!(gathered.outcomes, [refused(2), refused(1)]);
+    assert_eq!(one.calls.serve("other"), Err(ServeError::Stopped));
+    assert_eq!(one.calls.waiting(), 0);
+}
+
+#[test]
+fn a_timeout_longer_than_may_be_is_cut_by_the_caller_and_by_the_answering_node() {
+    let second = Duration::from_secs(1);
+    let (mut one, mut two) = pair_with(&CallSettings {
+        timeout_max: second,
+        ..CallSettings::default()
+    });
+    let call = one
+        .call_within(at(0), 2, "echo", Some(60 * second))
+        .unwrap();
+    assert_eq!(one.calls.deadline(), Some(at(1000)));
+    carry(at(0), &mut one, &mut two);
+    assert_eq!(two.request().deadline, at(1000));
+    one.calls.tick(at(1000), &mut one.fx);
+    assert_eq!(one.outcome(call), Some(Err(CallError::Timeout)));
+    // A peer that does not cut it.
+    let mut three = Side::new(3, &CallSettings::default());
+    three.calls.link_up(LINK, &name(2));
+    three
+        .call_within(at(0), 2, "echo", Some(60 * second))
+        .unwrap();
+    carry(at(0), &mut three, &mut two);
+    assert_eq!(two.request().deadline, at(1000));
+}
