@@ -60,8 +60,8 @@ impl Calls {
     /// A handler is done: its place is free, and its answer goes to whoever asked.
     ///
     /// An answer larger than a message may be becomes a rejection with [`Reject::CODE_NODE`]; one
-    /// that finds the lane full becomes [`CallError::Overloaded`]. An id that is not known, or was
-    /// answered, is counted and otherwise ignored.
+    /// that finds the lane full becomes [`CallError::Overloaded`](super::CallError::Overloaded). An
+    /// id that is not known, or was answered, is counted and otherwise ignored.
     pub fn answer(&mut self, id: ServeId, answer: Answer, out: &mut impl Outlet, fx: &mut Effects) {
         let Some(origin) = self.serving.free(id) else {
             self.counters.answers_unknown += 1;
