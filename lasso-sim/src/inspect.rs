@@ -158,6 +158,23 @@ const PLANE_COUNTS: &[(&str, PlaneCount)] = &[
     }),
     ("answers_shed", |_, calls, _| calls.answers_shed),
     ("answers_nowhere", |_, calls, _| calls.answers_nowhere),
+    ("answers_unknown", |_, calls, _| calls.answers_unknown),
+    ("answers_too_large", |_, calls, _| calls.answers_too_large),
+    ("requests_unlinked", |_, calls, _| calls.requests_unlinked),
+    ("requests_no_such_method", |_, calls, _| {
+        calls.requests_no_such_method
+    }),
+    ("refusals_lost", |_, calls, _| calls.refusals_lost),
+    ("members_unnoted", |_, calls, _| calls.members_unnoted),
+    ("calls_not_connected", |_, calls, _| calls.not_connected),
+    ("calls_timeouts", |_, calls, _| calls.timeouts),
+    ("calls_no_such_method", |_, calls, _| calls.no_such_method),
+    ("calls_overloaded", |_, calls, _| calls.overloaded),
+    ("calls_disconnected", |_, calls, _| calls.disconnected),
+    ("calls_rejected", |_, calls, _| calls.rejected),
+    ("calls_malformed", |_, calls, _| calls.malformed),
+    ("calls_too_large", |_, calls, _| calls.too_large),
+    ("calls_cancelled", |_, calls, _| calls.cancelled),
     ("plane_stray", |_, _, plane| plane.stray),
     ("plane_unknown", |_, _, plane| plane.unknown),
 ];
