@@ -1,0 +1,67 @@
+//! What a topology can be asked for.
+
+use super::{Counters, Coverage, Member, Partitions, Topology};
+use crate::name::{Description, Incarnation, NodeName};
+
+impl Topology {
+    /// How much of the cluster an answer speaks for.
+    pub fn coverage(&self) -> Coverage {
+        self.roster.tally().coverage(self.expected(), self.epoch)
+    }
+
+    /// The larger of the configured number of nodes and those that discovery names.
+    pub fn expected(&self) -> usize {
+        self.expected_nodes.max(self.discovered)
+    }
+
+    /// The configured number of nodes, `EXPECTED_NODE_COUNT`.
+    pub fn expected_nodes(&self) -> usize {
+        self.expected_nodes
+    }
+
+    /// The membership epoch: how many events there were.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The latest life of that name that is known.
+    pub fn known_incarnation(&self, name: &NodeName) -> Option<Incarnation> {
+        self.roster.get(name).map(|member| member.incarnation)
+    }
+
+    /// The nodes that are linked or remembered, by name.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.roster.iter()
+    }
+
+    /// One node that is linked or remembered.
+    pub fn member(&self, name: &NodeName) -> Option<&Member> {
+        self.roster.get(name)
+    }
+
+    /// What this node says of itself.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// True when this node's application has said that it is ready.
+    pub fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    /// The parts that the cluster has fallen into, and the pairs that cannot reach each other, at
+    /// most a second old. No islands while as many nodes are connected as are expected: whoever is
+    /// gone then is not missed.
+    pub fn partitions(&self) -> Partitions {
+        let mut partitions = self.watch.partitions().clone();
+        if self.roster.tally().connected() + 1 >= self.expected() {
+            partitions.islands.clear();
+        }
+        partitions
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+}
