@@ -220,9 +220,33 @@ impl Node {
                 self.plane.lock().unserve(&method);
             }
             PlaneCommand::Answer { id, answer } => self.plane.lock().answer(id, answer, &mut fx),
-            PlaneCommand::Call { .. } | PlaneCommand::CallMany { .. } => {
-                self.on_call_command(now, command, &mut fx);
-            }
+            PlaneCommand::GiveUp { id } => self.plane.lock().give_up(id),
+            PlaneCommand::Call {
+                tag,
+                to,
+                method,
+                payload,
+                timeout,
+            } => self.on_call(
+                now,
+                tag,
+                &to,
+                &question(&method, &payload, timeout),
+                &mut fx,
+            ),
+            PlaneCommand::CallMany {
+                tag,
+                to,
+                method,
+                payload,
+                timeout,
+            } => self.on_call_many(
+                now,
+                tag,
+                &to,
+                &question(&method, &payload, timeout),
+                &mut fx,
+            ),
         }
         self.carry(fx);
     }
@@ -234,49 +258,43 @@ impl Node {
         self.emit(Output::Plane(PlaneOutput::Read { id, updates }));
     }
 
-    fn on_call_command(&mut self, now: Instant, command: PlaneCommand, fx: &mut Effects) {
-        match command {
-            PlaneCommand::Call {
-                tag,
-                to,
-                method,
-                payload,
-                timeout,
-            } => {
-                let mut plane = self.plane.lock();
-                let called = plane.call(now, &to, &question(&method, &payload, timeout), fx);
-                drop(plane);
-                match called {
-                    Ok(id) => {
-                        self.tags.calls.insert(id, tag);
-                    }
-                    Err(error) => {
-                        let outcome = Err(error);
-                        self.emit(Output::Plane(PlaneOutput::Answered { tag, outcome }));
-                    }
-                }
+    fn on_call(
+        &mut self,
+        now: Instant,
+        tag: u64,
+        to: &NodeName,
+        question: &Question<'_>,
+        fx: &mut Effects,
+    ) {
+        let called = self.plane.lock().call(now, to, question, fx);
+        match called {
+            Ok(id) => {
+                self.tags.calls.insert(id, tag);
             }
-            PlaneCommand::CallMany {
-                tag,
-                to,
-                method,
-                payload,
-                timeout,
-            } => {
-                let mut plane = self.plane.lock();
-                let called = plane.call_many(now, &to, &question(&method, &payload, timeout), fx);
-                drop(plane);
-                match called {
-                    Ok(id) => {
-                        self.tags.gathers.insert(id, tag);
-                    }
-                    Err(error) => {
-                        let gathered = Err(error);
-                        self.emit(Output::Plane(PlaneOutput::Gathered { tag, gathered }));
-                    }
-                }
+            Err(error) => {
+                let outcome = Err(error);
+                self.emit(Output::Plane(PlaneOutput::Answered { tag, outcome }));
             }
-            _ => {}
+        }
+    }
+
+    fn on_call_many(
+        &mut self,
+        now: Instant,
+        tag: u64,
+        to: &[NodeName],
+        question: &Question<'_>,
+        fx: &mut Effects,
+    ) {
+        let called = self.plane.lock().call_many(now, to, question, fx);
+        match called {
+            Ok(id) => {
+                self.tags.gathers.insert(id, tag);
+            }
+            Err(error) => {
+                let gathered = Err(error);
+                self.emit(Output::Plane(PlaneOutput::Gathered { tag, gathered }));
+            }
         }
     }
 }

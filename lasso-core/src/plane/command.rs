@@ -64,6 +64,11 @@ pub enum PlaneCommand {
         /// With what.
         answer: Answer,
     },
+    /// Gives a request up, since its deadline has passed: nobody is answered.
+    GiveUp {
+        /// Which one.
+        id: ServeId,
+    },
     /// Answered by [`PlaneOutput::Answered`].
     Call {
         /// Comes back.

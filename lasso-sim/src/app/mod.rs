@@ -225,6 +225,8 @@ pub enum Reply {
     Rejected(Reject),
     /// It panics.
     Panics,
+    /// It was still at work when its call's deadline came, and was dropped.
+    Late,
 }
 
 /// What the cluster tells the application.
@@ -263,6 +265,8 @@ pub enum Told {
         method: Arc<str>,
         /// The question.
         payload: Bytes,
+        /// When its handler is to be dropped.
+        deadline: Instant,
     },
     /// A call has its outcome.
     Answered {
@@ -353,7 +357,15 @@ impl App {
                 id,
                 method,
                 payload,
-            } => self.servers.on_request(now, id, &method, &payload, out),
+                deadline,
+            } => {
+                let question = servers::Question {
+                    id,
+                    payload: &payload,
+                    deadline,
+                };
+                self.servers.on_request(now, &method, &question, out);
+            }
             Told::Answered { tag, outcome } => self.callers.on_answered(tag, outcome, out),
             Told::Targets { tag, nodes } => self.callers.on_targets(tag, nodes, out),
             Told::Gathered { tag, gathered } => self.callers.on_gathered(tag, gathered, out),

@@ -21,6 +21,14 @@ pub(super) struct Servers {
     rng: ChaCha8Rng,
 }
 
+/// What is asked of a handler.
+#[derive(Debug)]
+pub(super) struct Question<'a> {
+    pub(super) id: u64,
+    pub(super) payload: &'a [u8],
+    pub(super) deadline: Instant,
+}
+
 impl Servers {
     pub(super) fn new(rng: ChaCha8Rng) -> Self {
         Servers {
@@ -41,9 +49,8 @@ impl Servers {
     pub(super) fn on_request(
         &mut self,
         now: Instant,
-        id: u64,
         method: &str,
-        question: &[u8],
+        question: &Question<'_>,
         out: &mut VecDeque<Output>,
     ) {
         let Some(serve) = self.served.get(method) else {
@@ -51,7 +58,7 @@ impl Servers {
         };
         let drawn = up_to(&mut self.rng, MILLION - 1);
         let (panics, rejects) = (u64::from(serve.panics_ppm), u64::from(serve.rejects_ppm));
-        let reply = match payload::read(question) {
+        let reply = match payload::read(question.payload) {
             None => rejected("the question is not what was asked"),
             Some(_) if drawn < panics => Reply::Panics,
             Some(_) if drawn < panics + rejects => rejected("no"),
@@ -60,13 +67,17 @@ impl Servers {
         let (least, most) = serve.takes;
         let spread = (most - least).as_nanos() as u64;
         let takes = least + Duration::from_nanos(up_to(&mut self.rng, spread));
+        let id = question.id;
         if takes.is_zero() {
             out.push_back(Output::Ask(Ask::Reply { id, reply }));
             return;
         }
+        let (done, reply) = match now + takes {
+            done if done > question.deadline => (question.deadline, Reply::Late),
+            done => (done, reply),
+        };
         self.requests += 1;
-        self.working
-            .insert((now + takes, self.requests), (id, reply));
+        self.working.insert((done, self.requests), (id, reply));
     }
 
     /// Answers what is due.

@@ -231,6 +231,7 @@ fn a_handler_answers_as_its_manners_are() {
         id,
         method: "m".into(),
         payload: payload::make(3, 64),
+        deadline: at(1000),
     };
     let mut app = app();
     for (id, (panics, rejects)) in [(0, 0), (1_000_000, 0), (0, 1_000_000)]

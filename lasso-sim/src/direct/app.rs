@@ -178,10 +178,13 @@ impl DirectWorld {
                 timeout,
             },
             Ask::CallMany { .. } => return self.call_many_of(node, ask),
-            Ask::Reply { id, reply } => PlaneCommand::Answer {
-                id: ServeId(id),
-                answer: answer_of(reply),
-            },
+            Ask::Reply { id, reply } => {
+                let id = ServeId(id);
+                match answer_of(reply) {
+                    Some(answer) => PlaneCommand::Answer { id, answer },
+                    None => PlaneCommand::GiveUp { id },
+                }
+            }
         })
     }
 
@@ -249,6 +252,7 @@ impl DirectWorld {
                 id: request.id.0,
                 method: request.method,
                 payload: request.payload,
+                deadline: request.deadline,
             },
             PlaneOutput::Answered { tag, outcome } => Told::Answered { tag, outcome },
             PlaneOutput::Gathered { tag, gathered } => Told::Gathered { tag, gathered },
@@ -257,14 +261,16 @@ impl DirectWorld {
     }
 }
 
-/// What a node says in the place of a handler that panics, it says here by itself.
-fn answer_of(reply: Reply) -> Answer {
+/// What a node says in the place of a handler that panics, it says here by itself; `None`: nothing is
+/// said.
+fn answer_of(reply: Reply) -> Option<Answer> {
     match reply {
-        Reply::Done(bytes) => Answer::Done(bytes),
-        Reply::Rejected(reject) => Answer::Rejected(reject),
-        Reply::Panics => Answer::Rejected(Reject {
+        Reply::Done(bytes) => Some(Answer::Done(bytes)),
+        Reply::Rejected(reject) => Some(Answer::Rejected(reject)),
+        Reply::Panics => Some(Answer::Rejected(Reject {
             code: Reject::CODE_NODE,
             message: "the handler panicked".to_owned(),
-        }),
+        })),
+        Reply::Late => None,
     }
 }

@@ -121,6 +121,11 @@ impl Clock {
     fn now(self) -> Instant {
         Instant::ZERO + self.0.elapsed()
     }
+
+    /// A moment of tokio's.
+    fn read(self, moment: tokio::time::Instant) -> Instant {
+        Instant::ZERO + (moment - self.0)
+    }
 }
 
 struct Runner {
@@ -206,7 +211,7 @@ impl Runner {
 
     fn serve(&self, method: &Arc<str>) {
         let (desk, clock, name) = (Arc::clone(&self.desk), self.clock, Arc::clone(method));
-        let serving = self.cluster.serve_raw(method, move |payload, _| {
+        let serving = self.cluster.serve_raw(method, move |payload, context| {
             let (answer, answered) = oneshot::channel();
             let id = {
                 let mut questions = desk.questions.lock();
@@ -220,6 +225,7 @@ impl Runner {
                 id,
                 method,
                 payload,
+                deadline: clock.read(context.deadline),
             };
             desk.tell(clock.now(), request);
             async move {
@@ -228,6 +234,8 @@ impl Runner {
                     Ok(Reply::Rejected(reject)) => Err(reject),
                     // As `panic!` does, without the lines on the standard error.
                     Ok(Reply::Panics) => resume_unwind(Box::new("out of order")),
+                    // The node drops this at the same moment.
+                    Ok(Reply::Late) => core::future::pending().await,
                     Err(_) => Err(gone()),
                 }
             }
