@@ -52,10 +52,14 @@ impl Frames {
         self.copied.capacity() + self.shared.capacity() * size_of::<(usize, Bytes)>() + shared
     }
 
-    /// With nothing in them, keeps room for what a lane mostly holds.
-    pub(super) fn trim(&mut self) {
+    /// With nothing in them, after so many bytes came since they were last looked at: gives back what
+    /// is much more than that. What a fast sender fills again and again stays, as new memory costs
+    /// more than to copy a message into it.
+    pub(super) fn trim(&mut self, came: usize) {
         debug_assert!(self.is_empty());
-        self.copied.shrink_to(2 * DOUBLED_MOST);
+        if came < self.copied.capacity() / 4 {
+            self.copied.shrink_to(2 * DOUBLED_MOST);
+        }
     }
 
     /// With nothing in them, gives back memory beyond `most`.

@@ -232,7 +232,7 @@ impl Lanes {
             return false;
         }
         core::mem::swap(waiting, into);
-        waiting.trim();
+        waiting.trim(into.copied.len());
         true
     }
 

@@ -79,7 +79,7 @@ impl Hub {
     /// The topic, which is made if need be; `None` when the table is full of topics that somebody
     /// wants, so that nobody wants this one.
     fn topic_to_publish(&mut self, name: &str) -> Option<Place> {
-        match self.topics.find(name) {
+        match self.topics.find_again(name) {
             Some(place) => {
                 self.topics.touch(place);
                 Some(place)
