@@ -143,6 +143,7 @@ const PLANE_COUNTS: &[(&str, PlaneCount)] = &[
     ("messages_received", |topics, _, _| topics.received),
     ("messages_delivered", |topics, _, _| topics.delivered),
     ("messages_overflowed", |topics, _, _| topics.overflowed),
+    ("messages_abandoned", |topics, _, _| topics.abandoned),
     ("messages_missed", |topics, _, _| topics.missed),
     ("messages_unwanted", |topics, _, _| topics.unwanted),
     ("messages_stale", |topics, _, _| topics.stale),
@@ -156,6 +157,8 @@ const PLANE_COUNTS: &[(&str, PlaneCount)] = &[
     ("requests_overloaded", |_, calls, _| {
         calls.requests_overloaded
     }),
+    ("requests_given_up", |_, calls, _| calls.given_up),
+    ("answers", |_, calls, _| calls.answers),
     ("answers_shed", |_, calls, _| calls.answers_shed),
     ("answers_nowhere", |_, calls, _| calls.answers_nowhere),
     ("answers_unknown", |_, calls, _| calls.answers_unknown),

@@ -13,7 +13,7 @@ use lasso_core::time::Instant;
 use super::events::window;
 use super::{Check, Entry, Mismatch, Observed, amount_within};
 use crate::app::{GotLog, SubscriberLog};
-use crate::scenario::{Amount, Diagnostic, Fields, NodeId, Reader, Value, show_duration};
+use crate::scenario::{Amount, Deed, Fields, NodeId, Reader, Value, show_duration};
 
 pub(super) const DELIVERED: Entry = Entry {
     key: "delivered",
@@ -98,61 +98,30 @@ fn read(value: &Value, reader: &mut Reader<'_>, of: Of) -> Option<Wanted> {
     })
 }
 
-/// A topic that some step above names; `None` when a mistake was found.
-pub(super) fn known_topic(keys: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<String> {
-    let value = keys.need(reader, "topic")?;
-    let topic = reader.text(value)?.to_owned();
-    known(&topic, value, reader, "topic")
-}
-
-/// A method that some step above calls; `None` when a mistake was found.
-pub(super) fn known_method(keys: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<String> {
-    let value = keys.need(reader, "method")?;
-    let method = reader.text(value)?.to_owned();
-    known(&method, value, reader, "method")
-}
-
-fn known(word: &str, value: &Value, reader: &mut Reader<'_>, what: &str) -> Option<String> {
-    let words = if what == "topic" {
-        &reader.topics
-    } else {
-        &reader.methods
-    };
-    if words.contains(word) {
-        return Some(word.to_owned());
-    }
-    let all: Vec<&str> = words.iter().map(String::as_str).collect();
-    let message = match all.as_slice() {
-        [] if what == "topic" => "no step above subscribes or publishes".to_owned(),
-        [] => "no step above calls anything".to_owned(),
-        all => format!(
-            "unknown {what} `{word}`; the {what}s are {}",
-            all.join(", ")
-        ),
-    };
-    reader.error(Diagnostic::new(value.span.clone(), message).label("here"));
-    None
-}
-
 impl Chosen {
     pub(super) fn read(
         keys: &mut Fields<'_>,
         reader: &mut Reader<'_>,
         may_have_from: bool,
     ) -> Option<Self> {
-        let topic = known_topic(keys, reader);
-        let called = keys.take("called").map(|value| reader.text(value));
+        let topic = keys.need(reader, "topic");
+        let topic = topic.and_then(|value| reader.used(value, Deed::Subscribe));
+        let called = keys.take("called");
+        let called = called.map(|value| reader.used_name(value, topic.as_deref()));
         let from = if may_have_from {
             keys.take("from")
         } else {
             None
         };
+        if let (Some(topic), Some(from)) = (&topic, from) {
+            reader.needs_sources(topic, from);
+        }
         let from = from.map(|value| reader.nodes(value));
         Some(Chosen {
             topic: topic?,
             called: match called {
                 None => None,
-                Some(called) => Some(called?.to_owned()),
+                Some(called) => Some(called?),
             },
             from: match from {
                 None => None,

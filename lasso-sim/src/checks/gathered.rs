@@ -8,12 +8,11 @@ use core::time::Duration;
 use lasso_core::name::NodeName;
 use lasso_core::time::Instant;
 
-use super::deliveries::known_method;
 use super::events::window;
 use super::names::Wanted;
 use super::{Check, Entry, Mismatch, Observed, amount_within};
 use crate::app::{GatherEnd, GatherLog, Outcome};
-use crate::scenario::{Amount, Reader, Value, show_duration};
+use crate::scenario::{Amount, Deed, Reader, Value, show_duration};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "gathered",
@@ -37,7 +36,8 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Check>> {
     let form = "a table such as `{ method = \"sum\", asked = 3, answered = 3 }`";
     let mut keys = reader.fields(value, form)?;
     let errors = reader.error_count();
-    let method = known_method(&mut keys, reader);
+    let method = keys.need(reader, "method");
+    let method = method.and_then(|value| reader.used(value, Deed::CallMany));
     let (since, until) = window(&mut keys, reader);
     let count = keys
         .take("count")
@@ -46,9 +46,10 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Check>> {
         .take("at_most")
         .and_then(|value| reader.duration(value));
     let mut wanted = Vec::new();
+    let most = reader.names.len();
     for key in ["asked", "answered", "joined", "left"] {
         if let Some(value) = keys.take(key)
-            && let Some(nodes) = Wanted::read(value, reader)
+            && let Some(nodes) = Wanted::read(value, reader, most)
         {
             wanted.push((key, nodes));
         }
@@ -58,7 +59,7 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Check>> {
         let mut failed = reader.fields(value, form)?;
         for (name, _) in Outcome::NAMED.iter().filter(|(name, _)| *name != "ok") {
             if let Some(value) = failed.take(name)
-                && let Some(nodes) = Wanted::read(value, reader)
+                && let Some(nodes) = Wanted::read(value, reader, most)
             {
                 wanted.push((*name, nodes));
             }

@@ -71,13 +71,13 @@ fn set(
     key: &'static str,
     of: fn(&NodeView) -> Vec<NodeName>,
 ) -> Option<Box<dyn Check>> {
-    let wanted = Wanted::read(value, reader)?;
+    let wanted = Wanted::read(value, reader, usize::MAX)?;
     Some(Box::new(Set { key, wanted, of }))
 }
 
 impl Wanted {
-    /// Reads nodes, or an amount of them.
-    pub(super) fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Self> {
+    /// Reads nodes, or an amount of them, of whom there are `most`.
+    pub(super) fn read(value: &Value, reader: &mut Reader<'_>, most: usize) -> Option<Self> {
         let names = match &value.kind {
             Kind::List(_) => true,
             Kind::Text(text) => Amount::parse(text).is_none(),
@@ -86,7 +86,7 @@ impl Wanted {
         if names {
             return reader.node_set(value).map(Wanted::These);
         }
-        amount_within(value, reader, 0, usize::MAX).map(Wanted::Many)
+        amount_within(value, reader, 0, most).map(Wanted::Many)
     }
 
     /// What is wanted, in the file's words.

@@ -9,11 +9,10 @@ use std::collections::BTreeMap;
 use lasso_core::name::NodeName;
 use lasso_core::time::Instant;
 
-use super::deliveries::known_method;
 use super::events::window;
 use super::{Check, Entry, Mismatch, Observed, amount_within};
 use crate::app::{CallLog, Outcome};
-use crate::scenario::{Amount, Diagnostic, Fields, NodeId, Reader, Value, show_duration};
+use crate::scenario::{Amount, Deed, Diagnostic, Fields, NodeId, Reader, Value, show_duration};
 
 pub(super) const OUTCOMES: Entry = Entry {
     key: "outcomes",
@@ -75,7 +74,7 @@ fn read_outcomes(
             wanted.push((key, amount));
         }
     }
-    if wanted.is_empty() && reader.error_count() == errors {
+    if wanted.is_empty() && reader.error_count() == errors && !keys.has_unknown() {
         let nothing = Diagnostic::new(keys.span(), "this expects nothing");
         reader.error(nothing.label("needs an outcome, such as `ok = 100`"));
     }
@@ -106,7 +105,8 @@ fn parse_slowest(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Check
 
 impl Chosen {
     fn read(keys: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<Self> {
-        let method = known_method(keys, reader);
+        let method = keys.need(reader, "method");
+        let method = method.and_then(|value| reader.used(value, Deed::Call));
         let to = keys.take("to").map(|value| reader.nodes(value));
         let (since, until) = window(keys, reader);
         Some(Chosen {

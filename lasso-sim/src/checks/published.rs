@@ -8,11 +8,10 @@ use core::time::Duration;
 
 use lasso_core::time::Instant;
 
-use super::deliveries::known_topic;
 use super::events::window;
 use super::{Check, Entry, Mismatch, Observed, amount_within};
 use crate::app::PublishLog;
-use crate::scenario::{Amount, Diagnostic, Reader, Value, show_duration};
+use crate::scenario::{Amount, Deed, Diagnostic, Reader, Value, show_duration};
 
 pub(super) const PUBLISHED: Entry = Entry {
     key: "published",
@@ -72,7 +71,8 @@ fn read(
     let form = "a table such as `{ topic = \"prices\", count = 100 }`";
     let mut keys = reader.fields(value, form)?;
     let errors = reader.error_count();
-    let topic = known_topic(&mut keys, reader);
+    let topic = keys.need(reader, "topic");
+    let topic = topic.and_then(|value| reader.used(value, Deed::Publish));
     let (since, until) = window(&mut keys, reader);
     let mut wanted = Vec::new();
     for number in numbers {
@@ -83,7 +83,7 @@ fn read(
             wanted.push((*number, amount));
         }
     }
-    if wanted.is_empty() && reader.error_count() == errors {
+    if wanted.is_empty() && reader.error_count() == errors && !keys.has_unknown() {
         let nothing = Diagnostic::new(keys.span(), "this expects nothing");
         let numbers: Vec<String> = numbers.iter().map(|number| format!("`{number}`")).collect();
         reader.error(nothing.label(format!("needs {}", numbers.join(" or "))));

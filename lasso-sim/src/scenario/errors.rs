@@ -157,7 +157,9 @@ pub(crate) fn did_you_mean<'a>(
 ) -> Option<&'a str> {
     let close = |other: &&str| {
         let distance = strsim::damerau_levenshtein(word, other);
-        distance <= 1 + word.chars().count().max(other.chars().count()) / 4
+        let longer = word.chars().count().max(other.chars().count());
+        // Words that have no letter in common are not close, however short they are.
+        distance <= 1 + longer / 4 && distance < longer
     };
     let distance = |other: &&str| strsim::damerau_levenshtein(word, other);
     known.into_iter().filter(close).min_by_key(distance)

@@ -131,6 +131,7 @@ fn read(
         let idle = Diagnostic::new(0..0, "nothing is expected, so this can never fail");
         reader.error(idle.help("add a `[[step]]` with `expect`, an `[[always]]` or a `[[never]]`"));
     }
+    reader.refuse_unused_words();
     nodes::refuse_unused_groups(reader, fields.take("groups"));
     nodes::refuse_idle_nodes(reader);
     fields.finish(reader, "the file");

@@ -11,6 +11,7 @@ use super::errors::{Diagnostic, did_you_mean};
 use super::model::{Loc, NodeId, NodeSpec, Subjects};
 use super::names::Names;
 use super::units;
+use super::uses::Uses;
 use super::value::{Kind, Table, Value};
 use crate::app::Rate;
 
@@ -26,10 +27,10 @@ pub struct Reader<'t> {
     pub now: Duration,
     /// Nodes that a step starts, each with the earliest time.
     pub(super) started: BTreeMap<NodeId, Duration>,
-    /// Topics that a step above subscribes to or publishes on.
-    pub topics: BTreeSet<String>,
-    /// Methods that a step above calls.
-    pub methods: BTreeSet<String>,
+    /// Who subscribes, publishes, serves and calls.
+    pub(super) uses: Uses,
+    /// Whom the expectation that is being read is about, where it says so.
+    pub(super) on: Option<Value>,
     /// Some expectation or rule was there, right or wrong.
     pub(super) expects: bool,
     /// How many nodes there are is known: no mistake hides any.
@@ -46,8 +47,8 @@ impl<'t> Reader<'t> {
             nodes: Vec::new(),
             now: Duration::ZERO,
             started: BTreeMap::new(),
-            topics: BTreeSet::new(),
-            methods: BTreeSet::new(),
+            uses: Uses::default(),
+            on: None,
             expects: false,
             counts_known: true,
             errors: Vec::new(),
@@ -362,6 +363,12 @@ impl<'v> Fields<'v> {
             .iter()
             .find(|(k, _)| k.text == key)
             .map(|(k, _)| k.span.clone())
+    }
+
+    /// Whether there is a key that was not asked for: a mistake that [`Fields::finish`] will name.
+    pub fn has_unknown(&self) -> bool {
+        let mut keys = self.table.entries.iter().map(|(key, _)| key.text.as_str());
+        keys.any(|key| !self.asked.contains(&key))
     }
 
     /// Complains of every key that was not asked for.

@@ -42,6 +42,7 @@ const DURATIONS: &[(&str, Place<Duration>)] = &[
     ("disconnected_keep", |s| &mut s.topology.disconnected_keep),
     ("flap_window", |s| &mut s.topology.flap_window),
     ("call_timeout", |s| &mut s.calls.timeout),
+    ("call_timeout_max", |s| &mut s.calls.timeout_max),
 ];
 
 /// Settings that are counts.
@@ -55,6 +56,7 @@ const COUNTS: &[(&str, Place<usize>)] = &[
     ("disconnected_max", |s| &mut s.topology.disconnected_max),
     ("queue_max", |s| &mut s.pubsub.queue_max),
     ("interest_max", |s| &mut s.pubsub.interest_max),
+    ("subscribers_max", |s| &mut s.pubsub.subscribers_max),
     ("topics_max", |s| &mut s.pubsub.topics_max),
     ("handlers_max", |s| &mut s.calls.handlers_max),
     ("waiting_max", |s| &mut s.calls.waiting_max),

@@ -291,6 +291,7 @@ fn read_expect(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Expect>
     let errors = reader.error_count();
     reader.expects = true;
     let on = keys.take("on");
+    reader.about(on);
     let subjects = match on {
         Some(value) => reader.subjects(value),
         None => Some(Subjects {
@@ -313,7 +314,7 @@ fn read_expect(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Expect>
         }
     }
     found.sort_by_key(|(loc, _)| loc.span.start);
-    if found.is_empty() && reader.error_count() == errors {
+    if found.is_empty() && reader.error_count() == errors && !keys.has_unknown() {
         let words: Vec<String> = checks::ALL
             .iter()
             .map(|entry| format!("`{}`", entry.key))

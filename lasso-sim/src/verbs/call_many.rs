@@ -3,9 +3,10 @@
 //! the node itself, `call_many = { on = "a", to = ["b", "c"], method = "sum" }` for nodes of the file,
 //! there or not.
 
-use super::{Entry, Verb, keys, loads};
+use super::loads::{self, Calling};
+use super::{Entry, Verb, keys};
 use crate::app::{CallMany, Order};
-use crate::scenario::{Kind, NodeId, Reader, Scenario, Value};
+use crate::scenario::{Deed, Kind, NodeId, Reader, Scenario, Value};
 use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -14,51 +15,19 @@ pub(super) const ENTRY: Entry = Entry {
     parse,
 };
 
+/// To whom; `None`: whoever is linked.
 #[derive(Debug)]
-struct CallsMany {
-    nodes: Vec<NodeId>,
-    /// `None`: whoever is linked.
-    to: Option<Vec<NodeId>>,
-    method: std::sync::Arc<str>,
-    load: crate::app::Load,
-    timeout: Option<core::time::Duration>,
-    size: usize,
-}
+struct CallsMany(Calling<Option<Vec<NodeId>>>);
 
 fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
     let wanted = "a table such as `{ on = \"a\", to = \"linked\", method = \"sum\" }`";
-    let mut keys = reader.fields(value, wanted)?;
-    let errors = reader.error_count();
-    let nodes = keys
-        .need(reader, "on")
-        .and_then(|value| reader.nodes(value));
-    let to = keys.need(reader, "to").and_then(|value| {
-        if matches!(&value.kind, Kind::Text(text) if text == "linked") {
-            return Some(None);
-        }
-        reader.nodes(value).map(Some)
-    });
-    let method = loads::method(reader, &mut keys);
-    if let Some(method) = &method {
-        reader.methods.insert(method.to_string());
-    }
-    let load = loads::load(reader, &mut keys, true);
-    let timeout = keys
-        .take("timeout")
-        .and_then(|value| reader.duration(value));
-    let size = loads::size(reader, &mut keys);
-    keys.finish(reader, "`call_many`");
-    if reader.error_count() > errors {
-        return None;
-    }
-    Some(Box::new(CallsMany {
-        nodes: nodes?,
-        to: to?,
-        method: method?,
-        load: load?,
-        timeout,
-        size: size?,
-    }))
+    let keys = reader.fields(value, wanted)?;
+    let to = |reader: &mut Reader<'_>, value: &Value| match &value.kind {
+        Kind::Text(text) if text == "linked" => Some(None),
+        _ => reader.nodes(value).map(Some),
+    };
+    let calling = Calling::read(reader, keys, ("call_many", Deed::CallMany), to)?;
+    Some(Box::new(CallsMany(calling)))
 }
 
 impl Verb for CallsMany {
@@ -68,28 +37,27 @@ impl Verb for CallsMany {
 
     fn apply(&self, scenario: &Scenario, world: &mut dyn World) -> Result<(), Refusal> {
         let name = |node: &NodeId| scenario.node(*node).name();
+        let calling = &self.0;
+        let to = calling.to.as_ref();
         let order = Order::CallMany(CallMany {
-            to: self
-                .to
-                .as_ref()
-                .map(|nodes| nodes.iter().map(name).collect()),
-            method: self.method.clone(),
-            load: self.load,
-            timeout: self.timeout,
-            size: self.size,
+            to: to.map(|nodes| nodes.iter().map(name).collect()),
+            method: calling.method.clone(),
+            load: calling.load,
+            timeout: calling.timeout,
+            size: calling.size,
         });
-        self.nodes
-            .iter()
-            .try_for_each(|node| world.order(*node, &order))
+        let mut nodes = calling.nodes.iter();
+        nodes.try_for_each(|node| world.order(*node, &order))
     }
 
     fn describe(&self, scenario: &Scenario) -> String {
-        let nodes = keys(scenario, &self.nodes);
-        let to = self.to.as_ref().map_or_else(
+        let calling = &self.0;
+        let nodes = keys(scenario, &calling.nodes);
+        let to = calling.to.as_ref().map_or_else(
             || "everybody linked".to_owned(),
             |nodes| keys(scenario, nodes),
         );
-        let load = loads::show(&self.load);
-        format!("{nodes} call {} of {to} {load}", self.method)
+        let load = loads::show(&calling.load);
+        format!("{nodes} call {} of {to} {load}", calling.method)
     }
 }

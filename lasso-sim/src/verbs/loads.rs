@@ -1,12 +1,14 @@
 //! What the verbs about applications have in common: topics, methods, how many and how fast.
 
+use core::ops::Range;
+use core::time::Duration;
 use std::sync::Arc;
 
 use lasso_core::plane::calls::METHOD_BYTES_MAX;
 use lasso_core::plane::pubsub::TOPIC_BYTES_MAX;
 
 use crate::app::{Load, PAYLOAD_MAX, PAYLOAD_MIN, Pace};
-use crate::scenario::{Diagnostic, Fields, Reader, Value};
+use crate::scenario::{Deed, Diagnostic, Fields, NodeId, Reader, Value};
 
 /// Most messages or calls of one order.
 const COUNT_MAX: i64 = 10_000_000;
@@ -17,30 +19,119 @@ const TOPICS_MAX: i64 = 10_000;
 /// Bytes of a message, question or answer that no file says.
 pub(super) const SIZE: usize = 64;
 
-/// The topic under `topic`.
-pub(super) fn topic(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Arc<str>> {
-    let value = keys.need(reader, "topic")?;
-    let topic = word(reader, value, "a topic", TOPIC_BYTES_MAX)?;
-    reader.topics.insert(topic.to_string());
-    Some(topic)
+/// The nodes under `on`.
+pub(super) fn nodes(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Vec<NodeId>> {
+    let value = keys.need(reader, "on")?;
+    reader.nodes(value)
+}
+
+/// What `publish` and `subscribe` are about: `on`, `topic` and `topics`, each where it could be
+/// read. Never empty where they are there.
+pub(super) struct About {
+    pub(super) nodes: Option<Vec<NodeId>>,
+    /// More than one: what is ordered is ordered for each of them.
+    pub(super) topics: Option<Vec<Arc<str>>>,
+    span: Range<usize>,
+}
+
+impl About {
+    pub(super) fn read(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Self {
+        let nodes = nodes(reader, keys);
+        let topics = topics(reader, keys);
+        let span = keys.take("topic").map(|value| value.span.clone());
+        let span = span.unwrap_or_else(|| keys.span());
+        About {
+            nodes,
+            topics,
+            span,
+        }
+    }
+
+    /// Lets the reader know who does this, under which name.
+    pub(super) fn note(&self, reader: &mut Reader<'_>, deed: Deed, called: Option<&str>) {
+        let (topics, nodes) = (self.topics.as_deref(), self.nodes.as_deref());
+        reader.note_use(deed, topics, nodes, called, self.span.clone());
+    }
 }
 
 /// The topic under `topic`; with `topics = 3000` that many of them, `topic-0` and so on.
-pub(super) fn topics(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Vec<Arc<str>>> {
-    let one = topic(reader, keys)?;
+fn topics(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Vec<Arc<str>>> {
+    let value = keys.need(reader, "topic")?;
+    let one = word(reader, value, "a topic", TOPIC_BYTES_MAX)?;
     let Some(value) = keys.take("topics") else {
         return Some(vec![one]);
     };
     let number = reader.integer(value, 1, TOPICS_MAX)?;
-    let topics: Vec<Arc<str>> = (0..number).map(|i| format!("{one}-{i}").into()).collect();
-    reader.topics.extend(topics.iter().map(ToString::to_string));
-    Some(topics)
+    Some((0..number).map(|i| format!("{one}-{i}").into()).collect())
 }
 
-/// The method under `method`.
-pub(super) fn method(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Arc<str>> {
-    let value = keys.need(reader, "method")?;
-    word(reader, value, "a method", METHOD_BYTES_MAX)
+/// The method under `method`, with which these nodes do this.
+pub(super) fn method(
+    reader: &mut Reader<'_>,
+    keys: &mut Fields<'_>,
+    deed: Deed,
+    nodes: Option<&[NodeId]>,
+) -> Option<Arc<str>> {
+    let value = keys.need(reader, "method");
+    let method = value.and_then(|value| word(reader, value, "a method", METHOD_BYTES_MAX));
+    let span = value.map_or_else(|| keys.span(), |value| value.span.clone());
+    let known = method.as_ref().map(core::slice::from_ref);
+    reader.note_use(deed, known, nodes, None, span);
+    method
+}
+
+/// What `call` and `call_many` have in common.
+#[derive(Debug)]
+pub(super) struct Calling<T> {
+    pub(super) nodes: Vec<NodeId>,
+    pub(super) to: T,
+    pub(super) method: Arc<str>,
+    pub(super) load: Load,
+    pub(super) timeout: Option<Duration>,
+    pub(super) size: usize,
+}
+
+impl<T> Calling<T> {
+    /// Reads all of it; `to` as its verb wants it.
+    pub(super) fn read(
+        reader: &mut Reader<'_>,
+        mut keys: Fields<'_>,
+        (verb, deed): (&str, Deed),
+        to: impl FnOnce(&mut Reader<'_>, &Value) -> Option<T>,
+    ) -> Option<Self> {
+        let errors = reader.error_count();
+        let nodes = nodes(reader, &mut keys);
+        let at = keys.need(reader, "to");
+        let to = at.and_then(|value| to(reader, value));
+        let method = method(reader, &mut keys, deed, nodes.as_deref());
+        let load = load(reader, &mut keys, true);
+        let timeout = keys.take("timeout");
+        let timeout = timeout.and_then(|value| some_time(reader, value));
+        let size = size(reader, &mut keys);
+        keys.finish(reader, &format!("`{verb}`"));
+        if reader.error_count() > errors {
+            return None;
+        }
+        Some(Calling {
+            nodes: nodes?,
+            to: to?,
+            method: method?,
+            load: load?,
+            timeout,
+            size: size?,
+        })
+    }
+}
+
+/// A duration in which something can happen.
+fn some_time(reader: &mut Reader<'_>, value: &Value) -> Option<Duration> {
+    let time = reader.duration(value)?;
+    if time.is_zero() {
+        let none = Diagnostic::new(value.span.clone(), "a call without any time has no answer");
+        reader.error(none.label("needs to be longer"));
+        return None;
+    }
+    Some(time)
 }
 
 fn word(reader: &mut Reader<'_>, value: &Value, what: &str, max: usize) -> Option<Arc<str>> {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use lasso_core::name::Label;
 use lasso_core::plane::Audience;
 
-use super::{Entry, Verb, keys, loads};
+use super::loads::{self, About};
+use super::{Entry, Verb, keys};
 use crate::app::{Order, Publish};
-use crate::scenario::{Diagnostic, Fields, NodeId, Reader, Scenario, Value};
+use crate::scenario::{Deed, Diagnostic, Fields, NodeId, Reader, Scenario, Value};
 use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -40,10 +41,8 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
     let wanted = "a table such as `{ on = \"a\", topic = \"prices\" }`";
     let mut keys = reader.fields(value, wanted)?;
     let errors = reader.error_count();
-    let nodes = keys
-        .need(reader, "on")
-        .and_then(|value| reader.nodes(value));
-    let topics = loads::topics(reader, &mut keys);
+    let about = About::read(reader, &mut keys);
+    about.note(reader, Deed::Publish, None);
     let load = loads::load(reader, &mut keys, false);
     let size = loads::size(reader, &mut keys);
     let to = read_to(reader, &mut keys);
@@ -51,10 +50,10 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
     if reader.error_count() > errors {
         return None;
     }
-    let topics = topics?;
+    let topics = about.topics?;
     let topic = Arc::clone(topics.first()?);
     Some(Box::new(Publishes {
-        nodes: nodes?,
+        nodes: about.nodes?,
         topics,
         to: to?,
         what: Publish {

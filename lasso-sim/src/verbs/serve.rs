@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::{Entry, Verb, keys, loads};
 use crate::app::{Order, Serve};
-use crate::scenario::{Diagnostic, NodeId, Reader, Scenario, Value};
+use crate::scenario::{Deed, Diagnostic, NodeId, Reader, Scenario, Value};
 use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -26,10 +26,8 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
     let wanted = "a table such as `{ on = \"all\", method = \"sum\" }`";
     let mut keys = reader.fields(value, wanted)?;
     let errors = reader.error_count();
-    let nodes = keys
-        .need(reader, "on")
-        .and_then(|value| reader.nodes(value));
-    let method = loads::method(reader, &mut keys);
+    let nodes = loads::nodes(reader, &mut keys);
+    let method = loads::method(reader, &mut keys, Deed::Serve, nodes.as_deref());
     let takes = keys
         .take("takes")
         .map_or(Some((Duration::ZERO, Duration::ZERO)), |value| {

@@ -4,9 +4,10 @@
 
 use std::sync::Arc;
 
-use super::{Entry, Verb, keys, loads};
+use super::loads::{self, About};
+use super::{Entry, Verb, keys};
 use crate::app::{Order, Reads, Subscribe};
-use crate::scenario::{Kind, NodeId, Reader, Scenario, Value};
+use crate::scenario::{Deed, Kind, NodeId, Reader, Scenario, Value};
 use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -32,11 +33,11 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
     let wanted = "a table such as `{ on = \"a\", topic = \"prices\" }`";
     let mut keys = reader.fields(value, wanted)?;
     let errors = reader.error_count();
-    let nodes = keys
-        .need(reader, "on")
-        .and_then(|value| reader.nodes(value));
-    let topics = loads::topics(reader, &mut keys);
-    let called = keys.take("called").and_then(|value| reader.text(value));
+    let about = About::read(reader, &mut keys);
+    let first = about.topics.as_deref().and_then(<[_]>::first).cloned();
+    let called = keys.take("called").map(|value| reader.text(value));
+    let called = called.unwrap_or(first.as_deref());
+    about.note(reader, Deed::Subscribe, called);
     let queue = keys.take("queue");
     let queue = queue.and_then(|value| reader.integer(value, 1, QUEUE_MAX));
     let count = keys.take("count");
@@ -47,14 +48,12 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
     if reader.error_count() > errors {
         return None;
     }
-    let topics = topics?;
-    let topic = Arc::clone(topics.first()?);
     Some(Box::new(Subscribes {
-        nodes: nodes?,
-        topics,
+        nodes: about.nodes?,
+        topics: about.topics?,
         what: Subscribe {
-            name: called.unwrap_or(&topic).to_owned(),
-            topic,
+            name: called?.to_owned(),
+            topic: first?,
             queue: queue.map(|queue| queue as usize),
             count: count? as u32,
             reads: reads?,
@@ -66,10 +65,11 @@ fn read_reads(value: &Value, reader: &mut Reader<'_>) -> Option<Reads> {
     if matches!(&value.kind, Kind::Text(text) if text.contains('/')) {
         return reader.rate(value).map(Reads::Paced);
     }
-    reader.choice(
-        value,
-        &[("at once", Reads::AtOnce), ("never", Reads::Never)],
-    )
+    match &value.kind {
+        Kind::Text(text) if text == "at once" => Some(Reads::AtOnce),
+        Kind::Text(text) if text == "never" => Some(Reads::Never),
+        _ => reader.wrong(value, "`at once`, `never` or a rate such as `10/s`"),
+    }
 }
 
 impl Verb for Subscribes {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Entry, Verb, keys, loads};
 use crate::app::Order;
-use crate::scenario::{NodeId, Reader, Scenario, Value};
+use crate::scenario::{Deed, NodeId, Reader, Scenario, Value};
 use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -24,18 +24,19 @@ struct Unsubscribes {
 fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
     let wanted = "a table such as `{ on = \"a\", topic = \"prices\" }`";
     let mut keys = reader.fields(value, wanted)?;
-    let nodes = keys
-        .need(reader, "on")
-        .and_then(|value| reader.nodes(value));
-    let topic = loads::topic(reader, &mut keys);
-    let called = keys.take("called").map(|value| reader.text(value));
+    let nodes = loads::nodes(reader, &mut keys);
+    reader.about(keys.take("on"));
+    let topic = keys.need(reader, "topic");
+    let topic = topic.and_then(|value| reader.used(value, Deed::Subscribe));
+    let called = keys.take("called");
+    let called = called.map(|value| reader.used_name(value, topic.as_deref()));
     keys.finish(reader, "`unsubscribe`");
     Some(Box::new(Unsubscribes {
         nodes: nodes?,
-        topic: topic?,
+        topic: topic?.into(),
         called: match called {
             None => None,
-            Some(called) => Some(called?.to_owned()),
+            Some(called) => Some(called?),
         },
     }))
 }

@@ -1,0 +1,256 @@
+//! Who subscribes, publishes, serves and calls in a file, so that a word that is misspelt is a
+//! mistake with a place, and not a run in which nothing happens.
+
+use core::ops::Range;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::errors::{Diagnostic, did_you_mean};
+use super::model::NodeId;
+use super::names::shorten;
+use super::reader::Reader;
+use super::value::{Kind, Value};
+
+/// What applications do with a topic or a method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// Subscribe to a topic.
+    Subscribe,
+    /// Publish on a topic.
+    Publish,
+    /// Serve a method.
+    Serve,
+    /// Call a method of one node.
+    Call,
+    /// Call a method of many nodes.
+    CallMany,
+}
+
+impl Deed {
+    /// As in "no step above … `prices`".
+    fn words(self) -> [&'static str; 2] {
+        match self {
+            Deed::Subscribe => ["subscribes to", "subscribe"],
+            Deed::Publish => ["publishes on", "publish"],
+            Deed::Serve => ["serves", "serve"],
+            Deed::Call => ["calls", "call it"],
+            Deed::CallMany => ["calls many nodes for", "call many nodes for it"],
+        }
+    }
+}
+
+/// Some nodes do something with some topics, or with a method.
+#[derive(Debug)]
+struct Use {
+    deed: Deed,
+    words: BTreeSet<Arc<str>>,
+    nodes: BTreeSet<NodeId>,
+    /// The name of the subscribers.
+    called: Option<String>,
+    /// Where the file says so.
+    span: Range<usize>,
+}
+
+/// All that a file says of this kind.
+#[derive(Debug, Default)]
+pub(super) struct Uses {
+    all: Vec<Use>,
+    /// A word could not be read: what seems to be nobody's may be somebody's.
+    unsure: bool,
+    /// Words that checks name which hold also where nobody is reached.
+    named: BTreeSet<String>,
+    /// Topics with the nodes that must publish on them somewhere in the file.
+    sources: Vec<(String, Value)>,
+}
+
+impl Uses {
+    fn with<'a>(&'a self, deed: Deed, word: &'a str) -> impl Iterator<Item = &'a Use> {
+        let uses = self.all.iter();
+        uses.filter(move |used| used.deed == deed && used.words.contains(word))
+    }
+
+    fn words(&self, deeds: &[Deed]) -> BTreeSet<&str> {
+        let uses = self.all.iter().filter(|used| deeds.contains(&used.deed));
+        uses.flat_map(|used| used.words.iter().map(AsRef::as_ref))
+            .collect()
+    }
+}
+
+impl Reader<'_> {
+    /// A step lets applications do something with topics or a method. `None` for what could not be
+    /// read: nothing follows from it.
+    pub fn note_use(
+        &mut self,
+        deed: Deed,
+        words: Option<&[Arc<str>]>,
+        nodes: Option<&[NodeId]>,
+        called: Option<&str>,
+        span: Range<usize>,
+    ) {
+        let Some(words) = words else {
+            self.uses.unsure = true;
+            return;
+        };
+        let all = || self.names.all().collect();
+        self.uses.all.push(Use {
+            deed,
+            words: words.iter().cloned().collect(),
+            nodes: nodes.map_or_else(all, |nodes| nodes.iter().copied().collect()),
+            called: called.map(str::to_owned),
+            span,
+        });
+    }
+
+    /// Those whom the topics and methods that are read next are about, where the file names them.
+    pub fn about(&mut self, on: Option<&Value>) {
+        self.on = on.cloned();
+    }
+
+    /// A topic or a method of a check, with which those that it looks at do this in a step above;
+    /// `None` when a mistake was found.
+    pub fn used(&mut self, value: &Value, deed: Deed) -> Option<String> {
+        let word = self.text(value)?.to_owned();
+        self.uses.named.insert(word.clone());
+        if self.uses.unsure {
+            return Some(word);
+        }
+        let nodes = self.uses.with(deed, &word).flat_map(|used| &used.nodes);
+        let nodes: BTreeSet<NodeId> = nodes.copied().collect();
+        if nodes.is_empty() {
+            let nobody = self.nobody(&word, value.span.clone(), deed);
+            self.error(nobody);
+            return None;
+        }
+        let on = self.on.clone();
+        self.refuse_idle(on.as_ref(), &nodes, deed, &word)
+            .then_some(word)
+    }
+
+    /// The name of subscribers of a topic, which those that are looked at have; `None` when a
+    /// mistake was found.
+    pub fn used_name(&mut self, value: &Value, topic: Option<&str>) -> Option<String> {
+        let name = self.text(value)?.to_owned();
+        let Some(topic) = topic.filter(|_| !self.uses.unsure) else {
+            return Some(name);
+        };
+        let uses = self.uses.with(Deed::Subscribe, topic);
+        let called: BTreeSet<&str> = uses.filter_map(|used| used.called.as_deref()).collect();
+        if called.contains(name.as_str()) {
+            return Some(name);
+        }
+        let message = format!("no subscriber of `{topic}` above is called `{name}`");
+        let unknown = Diagnostic::new(value.span.clone(), message);
+        let unknown = with_close(unknown, &name, &called);
+        self.error(unknown);
+        None
+    }
+
+    /// Remembers that these nodes have to publish on a topic somewhere in the file.
+    pub fn needs_sources(&mut self, topic: &str, nodes: &Value) {
+        self.uses.sources.push((topic.to_owned(), nodes.clone()));
+    }
+
+    fn nobody(&self, word: &str, span: Range<usize>, deed: Deed) -> Diagnostic {
+        let [does, _] = deed.words();
+        let known = self.uses.words(&[deed]);
+        let nobody = Diagnostic::new(span, format!("no step above {does} `{word}`"));
+        with_close(nobody, word, &known)
+    }
+
+    /// Complains of each name in a list that stands for nobody who does this; false where there was
+    /// one.
+    fn refuse_idle(
+        &mut self,
+        named: Option<&Value>,
+        busy: &BTreeSet<NodeId>,
+        deed: Deed,
+        word: &str,
+    ) -> bool {
+        let errors = self.error_count();
+        let [does, busy_do] = deed.words();
+        for item in named.map_or(&[][..], |value| self.items(value)) {
+            let Kind::Text(name) = &item.kind else {
+                continue;
+            };
+            let Ok(nodes) = self.names.resolve(name, item.span.clone()) else {
+                continue;
+            };
+            if nodes.is_disjoint(busy) {
+                let who: Vec<&str> = busy.iter().map(|node| self.names.key(*node)).collect();
+                let label = format!("those that {busy_do}: {}", shorten(&who));
+                let message = format!("`{name}` never {does} `{word}`");
+                self.error(Diagnostic::new(item.span.clone(), message).label(label));
+            }
+        }
+        self.error_count() == errors
+    }
+
+    /// Complains of topics and methods that go nowhere, once the whole file is known.
+    pub(super) fn refuse_unused_words(&mut self) {
+        if self.uses.unsure {
+            return;
+        }
+        let calls = &[Deed::Call, Deed::CallMany][..];
+        let mut errors = Vec::new();
+        for used in &self.uses.all {
+            let (takers, nobody, help) = match used.deed {
+                Deed::Publish => (
+                    &[Deed::Subscribe][..],
+                    "nobody subscribes to",
+                    "let somebody subscribe, or say that it reaches nobody: `reached = { topic = \"…\", nodes = 0 }`",
+                ),
+                Deed::Call | Deed::CallMany => (
+                    &[Deed::Serve][..],
+                    "nobody serves",
+                    "let somebody serve it, or say how the calls end: `outcomes = { method = \"…\", no_such_method = 1 }`",
+                ),
+                Deed::Serve => (
+                    calls,
+                    "nobody calls",
+                    "take it away, or let somebody call it",
+                ),
+                Deed::Subscribe => continue,
+            };
+            let is_named = |word: &Arc<str>| self.uses.named.contains(word.as_ref());
+            let taken = self.uses.words(takers);
+            let goes_somewhere = |word: &Arc<str>| {
+                taken.contains(word.as_ref()) || (used.deed != Deed::Serve && is_named(word))
+            };
+            if let Some(word) = used.words.first()
+                && !used.words.iter().any(goes_somewhere)
+            {
+                let lost = Diagnostic::new(used.span.clone(), format!("{nobody} `{word}`"));
+                let lost = match did_you_mean(word, taken) {
+                    Some(close) => lost.label(format!("did you mean `{close}`?")),
+                    None => lost.label("nothing comes of it"),
+                };
+                errors.push(lost.help(help));
+            }
+        }
+        for error in errors {
+            self.error(error);
+        }
+        for (topic, nodes) in core::mem::take(&mut self.uses.sources) {
+            let sources = self.uses.with(Deed::Publish, &topic);
+            let busy = sources
+                .flat_map(|used| used.nodes.iter().copied())
+                .collect();
+            self.refuse_idle(Some(&nodes), &busy, Deed::Publish, &topic);
+        }
+    }
+}
+
+/// What would be right in the place of `word`.
+fn with_close(diagnostic: Diagnostic, word: &str, known: &BTreeSet<&str>) -> Diagnostic {
+    let close = did_you_mean(word, known.iter().copied());
+    let known: Vec<String> = known.iter().map(|word| format!("`{word}`")).collect();
+    let diagnostic = match close {
+        Some(close) => diagnostic.label(format!("did you mean `{close}`?")),
+        None => diagnostic.label("here"),
+    };
+    if known.is_empty() {
+        diagnostic
+    } else {
+        diagnostic.help(format!("above there is {}", shorten(&known)))
+    }
+}
