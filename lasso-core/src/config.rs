@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::discovery::Query;
+use crate::events::EventSettings;
+use crate::events::sampler::SampleRates;
 use crate::name::{Basename, Description, Label, NodeName};
 use crate::secure::Security;
 
@@ -93,6 +95,10 @@ pub struct Settings {
     pub pubsub: PubSubSettings,
     /// Calls to other nodes, and those that others make.
     pub calls: CallSettings,
+    /// Live events for viewers.
+    pub events: EventSettings,
+    /// How many successes are published, by profile.
+    pub sampling: SampleRates,
 }
 
 /// Settings of one connection.
@@ -360,6 +366,7 @@ impl Settings {
     /// # Errors
     /// The first field that is out of range or contradicts another.
     pub fn validate(&self) -> Result<(), SettingsError> {
+        self.events.validate()?;
         let tick = self.link.tick_time;
         let legal = Duration::from_secs(1)..=Duration::from_secs(600);
         let why = "1s to 600s is accepted";
@@ -515,6 +522,7 @@ mod tests {
     fn intervals_of_nothing_are_refused() {
         each_is_refused_by_its_name(&[
             ("link.tick_time", |s| s.link.tick_time = ZERO),
+            ("events.linger", |s| s.events.linger = ZERO),
             ("link.handshake_timeout", |s| s.link.handshake_timeout = ZERO),
             ("link.ask_timeout", |s| s.link.ask_timeout = ZERO),
             ("dial.connect_timeout", |s| s.dial.connect_timeout = ZERO),

@@ -28,8 +28,9 @@ use crate::topology::Coverage;
 /// came.
 #[derive(Debug, Clone)]
 pub struct Delivery<E> {
-    /// Events that the viewer did not get, before or between those that follow, because it reads too
-    /// slowly or there were more than its rate. Of each batch it lost the oldest.
+    /// Events that the viewer did not get, before or between those that follow: it reads too slowly, or
+    /// there were more than its rate, and of each batch it lost the oldest; or they, or states, did not
+    /// come to this node, and nobody knows which.
     pub lost: u64,
     /// Events: in a snapshot the newest by time, newest first; else in the order in which they came.
     pub events: Vec<Arc<E>>,
@@ -58,7 +59,7 @@ impl<E> Delivery<E> {
 pub struct FeedCounters {
     /// What became of ids.
     pub dedup: DedupCounters,
-    /// How far back duplicates are known, now.
+    /// How far back duplicates are known, now; of several feeds the shortest, of none zero.
     pub dedup_reach: Duration,
     /// What became of calls.
     pub windows: WindowCounters,
@@ -82,6 +83,43 @@ pub struct FeedCounters {
     pub pending: u64,
     /// Events that wait for viewers to read them, now.
     pub waiting: u64,
+}
+
+impl FeedCounters {
+    /// Adds what another feed counted; of the two reaches the shorter one stays.
+    pub(super) fn add(&mut self, other: &FeedCounters) {
+        self.dedup.fresh += other.dedup.fresh;
+        self.dedup.duplicates += other.dedup.duplicates;
+        self.dedup.unnamed += other.dedup.unnamed;
+        self.dedup.cut_short += other.dedup.cut_short;
+        self.dedup_reach = match (self.dedup_reach, other.dedup_reach) {
+            (Duration::ZERO, reach) | (reach, Duration::ZERO) => reach,
+            (one, other) => one.min(other),
+        };
+        self.windows.recorded += other.windows.recorded;
+        self.windows.late += other.windows.late;
+        self.windows.shed += other.windows.shed;
+        self.batches += other.batches;
+        self.heartbeats += other.heartbeats;
+        self.states_shed += other.states_shed;
+        self.states_expired += other.states_expired;
+        self.states_outdated += other.states_outdated;
+        self.delivered += other.delivered;
+        self.lost += other.lost;
+        self.withheld += other.withheld;
+        self.pending += other.pending;
+        self.waiting += other.waiting;
+    }
+
+    /// Without what was of the moment.
+    pub(super) fn of_the_past(self) -> FeedCounters {
+        FeedCounters {
+            dedup_reach: Duration::ZERO,
+            pending: 0,
+            waiting: 0,
+            ..self
+        }
+    }
 }
 
 /// The machine. See the module's text.
@@ -207,6 +245,16 @@ impl<E: StreamEvent> Feed<E> {
             return;
         }
         self.batch.push_state(now, key, state);
+    }
+
+    /// So many events or states did not come; told with the next batch.
+    pub(super) fn miss(&mut self, now: Instant, missed: u64) {
+        for viewer in self.viewers.values_mut() {
+            viewer.miss(missed);
+        }
+        if !self.viewers.is_empty() {
+            self.batch.open(now);
+        }
     }
 
     /// How much of the cluster is there; told with the next batch.

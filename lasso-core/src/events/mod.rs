@@ -16,8 +16,9 @@
 //! see what). They work on whatever implements [`StreamEvent`]; the kinds that are shipped are in
 //! [`routing`].
 //!
-//! What it does not do: it subscribes to no topic, waits for nothing and sends nothing; whoever drives
-//! it does, with the help of [`EventStream::deadline`].
+//! [`Live`] holds the streams of all profiles that are looked at on one node, and says which topics they
+//! need. What it does not do: it subscribes to no topic, waits for nothing and sends nothing; whoever
+//! drives it does, with the help of [`Live::poll`] and [`Live::deadline`].
 //!
 //! ```
 //! use std::sync::Arc;
@@ -65,6 +66,7 @@ pub mod dedup;
 mod feed;
 pub mod figures;
 mod hash;
+mod live;
 pub mod rate;
 pub mod recent;
 pub mod routing;
@@ -75,15 +77,18 @@ mod stream;
 pub mod topics;
 pub mod viewer;
 pub mod windows;
+mod wire;
 
 use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use feed::{Delivery, FeedCounters};
+pub use live::{Live, LiveCounters, LiveOrder};
 pub use settings::{EventSettings, Thresholds};
 pub use stream::{EventStream, Seat, Stirred, StreamCounters};
 pub use viewer::{Pass, Scope, ScopeError, Staleness, ViewerId};
+pub use wire::{WireEvent, publications};
 
 use crate::name::{Label, NodeName};
 use topics::Segment;

@@ -42,6 +42,12 @@ pub struct EventSettings {
     /// Most scopes of one profile with viewers, 256; at least 1. Higher: more memory, a few MiB for
     /// each busy one. Lower: accounts are turned away.
     pub scopes_max: usize,
+    /// Most profiles of one node with viewers, 256; at least 1. Higher: more memory. Lower: viewers of
+    /// further profiles are turned away.
+    pub profiles_max: usize,
+    /// Most chains of one profile whose states its viewers may want, 64; at least 1. Higher: three more
+    /// topics of the node's interest each. Lower: viewers that name more are turned away.
+    pub chains_max: usize,
     /// Most combinations of provider, chain and region with figures, 1,000; at least 1. Higher: 4 KiB
     /// each, and a longer look at the figures. Lower: what is beyond has no figures, which is counted.
     pub series_max: usize,
@@ -91,6 +97,8 @@ impl Default for EventSettings {
             viewer_queue: 1_000,
             viewers_max: 1_000,
             scopes_max: 256,
+            profiles_max: 256,
+            chains_max: 64,
             series_max: 1_000,
             samples_max: 200,
             clean_every: Duration::from_secs(30),
@@ -143,6 +151,8 @@ impl EventSettings {
             ("events.viewer_queue", self.viewer_queue, 1_000_000),
             ("events.viewers_max", self.viewers_max, 1_000_000),
             ("events.scopes_max", self.scopes_max, 1_000_000),
+            ("events.profiles_max", self.profiles_max, 1_000_000),
+            ("events.chains_max", self.chains_max, 1_000_000),
             ("events.series_max", self.series_max, 1_000_000),
             ("events.samples_max", self.samples_max, 1_000_000),
             ("events.states_max", self.states_max, 1_000_000),
@@ -181,7 +191,7 @@ mod tests {
     fn the_defaults_are_accepted_and_every_field_out_of_range_is_refused_by_its_name() {
         EventSettings::default().validate().unwrap();
         type Spoil = fn(&mut EventSettings);
-        let table: [(&str, Spoil); 18] = [
+        let table: [(&str, Spoil); 20] = [
             ("events.dedup_window", |s| s.dedup_window = Duration::ZERO),
             ("events.batch_interval", |s| {
                 s.batch_interval = Duration::ZERO
@@ -201,6 +211,8 @@ mod tests {
             ("events.viewer_queue", |s| s.viewer_queue = 0),
             ("events.viewers_max", |s| s.viewers_max = 0),
             ("events.scopes_max", |s| s.scopes_max = 0),
+            ("events.profiles_max", |s| s.profiles_max = 0),
+            ("events.chains_max", |s| s.chains_max = 0),
             ("events.series_max", |s| s.series_max = 0),
             ("events.samples_max", |s| s.samples_max = 0),
             ("events.states_max", |s| s.states_max = 0),

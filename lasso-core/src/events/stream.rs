@@ -58,6 +58,22 @@ pub struct StreamCounters {
     pub refused: u64,
     /// Viewers that were turned away as there were too many.
     pub crowded: u64,
+    /// Events and states that the topics should have brought and did not.
+    pub missed: u64,
+}
+
+impl StreamCounters {
+    /// Adds what another stream counted.
+    pub(super) fn add(&mut self, other: &StreamCounters) {
+        self.received += other.received;
+        self.foreign += other.foreign;
+        self.misplaced += other.misplaced;
+        self.unwanted += other.unwanted;
+        self.admitted += other.admitted;
+        self.refused += other.refused;
+        self.crowded += other.crowded;
+        self.missed += other.missed;
+    }
 }
 
 /// The machine. See the module's text.
@@ -72,12 +88,20 @@ pub struct EventStream<E> {
     viewers: BTreeMap<ViewerId, Scope>,
     /// The number of the next viewer.
     next_viewer: u64,
+    /// What the feeds that have ended did.
+    ended: FeedCounters,
     counters: StreamCounters,
 }
 
 impl<E: StreamEvent> EventStream<E> {
     /// A stream that nobody looks at. `key` is what ids are hashed under; it is to be drawn at random.
+    ///
+    /// # Panics
+    /// When a setting is out of its range: see [`EventSettings::validate`].
     pub fn new(profile: Segment, settings: EventSettings, key: [u64; 2]) -> Self {
+        if let Err(error) = settings.validate() {
+            panic!("settings of an event stream: {error}");
+        }
         EventStream {
             profile,
             settings,
@@ -86,6 +110,7 @@ impl<E: StreamEvent> EventStream<E> {
             coverage: None,
             viewers: BTreeMap::new(),
             next_viewer: 0,
+            ended: FeedCounters::default(),
             counters: StreamCounters::default(),
         }
     }
@@ -100,6 +125,20 @@ impl<E: StreamEvent> EventStream<E> {
         pass: &Pass,
         scope: Scope,
     ) -> Result<Seat<E>, ScopeError> {
+        let viewer = ViewerId(self.next_viewer);
+        let seat = self.admit(now, viewer, pass, scope)?;
+        self.next_viewer += 1;
+        Ok(seat)
+    }
+
+    /// Lets a viewer in under a name that no viewer of this stream has had.
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        viewer: ViewerId,
+        pass: &Pass,
+        scope: Scope,
+    ) -> Result<Seat<E>, ScopeError> {
         if !pass.may_see(&self.profile, &scope) {
             self.counters.refused += 1;
             return Err(ScopeError::NotYours);
@@ -108,8 +147,6 @@ impl<E: StreamEvent> EventStream<E> {
             self.counters.crowded += 1;
             return Err(error);
         }
-        let viewer = ViewerId(self.next_viewer);
-        self.next_viewer += 1;
         self.counters.admitted += 1;
         let started = !self.feeds.contains_key(&scope);
         if started {
@@ -173,9 +210,27 @@ impl<E: StreamEvent> EventStream<E> {
         }
     }
 
+    /// So many events should have come from the topic of this scope and did not: its viewers are told
+    /// with the next batch that they lost them.
+    pub fn miss(&mut self, now: Instant, from: &Scope, missed: u64) {
+        self.counters.missed += missed;
+        if let Some(feed) = self.feeds.get_mut(from) {
+            feed.miss(now, missed);
+        }
+    }
+
+    /// So many states of the profile should have come and did not. As nobody knows which, all viewers
+    /// are told: what they show may be older than it need be.
+    pub fn miss_states(&mut self, now: Instant, missed: u64) {
+        self.counters.missed += missed;
+        for feed in self.feeds.values_mut() {
+            feed.miss(now, missed);
+        }
+    }
+
     /// How much of the cluster is there, now that it has changed.
-    pub fn set_coverage(&mut self, now: Instant, coverage: Coverage) {
-        let coverage = Arc::new(coverage);
+    pub fn set_coverage(&mut self, now: Instant, coverage: impl Into<Arc<Coverage>>) {
+        let coverage = coverage.into();
         for feed in self.feeds.values_mut() {
             feed.set_coverage(now, Arc::clone(&coverage));
         }
@@ -190,7 +245,9 @@ impl<E: StreamEvent> EventStream<E> {
         let over = self.feeds.iter().filter(|(_, feed)| feed.has_ended(now));
         let over: Vec<Scope> = over.map(|(scope, _)| scope.clone()).collect();
         for scope in over {
-            self.feeds.remove(&scope);
+            if let Some(feed) = self.feeds.remove(&scope) {
+                self.ended.add(&feed.counters().of_the_past());
+            }
             stirred.ended.push(scope);
         }
         self.assert_invariants();
@@ -226,6 +283,15 @@ impl<E: StreamEvent> EventStream<E> {
     /// What the feed of this scope has done since it began.
     pub fn feed_counters(&self, scope: &Scope) -> Option<FeedCounters> {
         self.feeds.get(scope).map(Feed::counters)
+    }
+
+    /// What all feeds together have done, those that have ended included.
+    pub fn feeds_counters(&self) -> FeedCounters {
+        let mut sum = self.ended;
+        for feed in self.feeds.values() {
+            sum.add(&feed.counters());
+        }
+        sum
     }
 
     fn check_room(&self, scope: &Scope) -> Result<(), ScopeError> {

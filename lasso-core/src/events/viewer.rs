@@ -115,6 +115,17 @@ pub enum ScopeError {
         /// The bound.
         max: usize,
     },
+    /// As many profiles as a node may show. Try again later, or raise `events.profiles_max`.
+    #[error("{0} profiles are looked at already, which is the most there may be")]
+    TooManyProfiles(usize),
+    /// As many chains as a profile's viewers may name. Name fewer, or raise `events.chains_max`.
+    #[error("viewers of profile `{profile}` name more than {max} chains, which is the most")]
+    TooManyChains {
+        /// Which profile.
+        profile: Segment,
+        /// The bound.
+        max: usize,
+    },
 }
 
 /// What one viewer has coming.
@@ -154,6 +165,11 @@ impl<E: StreamEvent> Viewer<E> {
         self.events.lose(held_back as u64);
         self.events.extend(events[held_back..].iter().cloned());
         !core::mem::replace(&mut self.readable, true)
+    }
+
+    /// So many did not come; told when something is read next.
+    pub(super) fn miss(&mut self, missed: u64) {
+        self.events.lose(missed);
     }
 
     /// Takes what waits: how many were lost, and the events; `None` when nothing has come since.

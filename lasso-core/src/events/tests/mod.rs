@@ -1,5 +1,6 @@
 //! The stream as a whole: what its viewers get, and when.
 
+mod live;
 mod tenants;
 mod viewing;
 
@@ -10,6 +11,7 @@ use super::routing::{
 };
 use super::*;
 use crate::time::Instant;
+use crate::topology::Coverage;
 
 /// When the tests' wall clock shows this, the machine's time is zero.
 const EPOCH_MS: u64 = 1_769_248_800_000;
@@ -86,6 +88,18 @@ fn circuit(source: u8, at_ms: u64, state: CircuitState) -> RoutingEvent {
         failures: 5,
         reason: None,
     })
+}
+
+fn coverage(connected: usize) -> Coverage {
+    Coverage {
+        expected: 3,
+        connected,
+        responding: 1,
+        identified: 1,
+        unresponsive: vec![],
+        disconnected: vec![],
+        epoch: 1,
+    }
 }
 
 /// A stream and whoever drives it: does what is due on the way from one moment to the next.

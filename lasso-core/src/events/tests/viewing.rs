@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 
 use super::super::sampler::{SampleRates, Sampler};
 use super::*;
-use crate::topology::Coverage;
 
 fn world() -> World {
     World::new(EventSettings::default())
@@ -325,15 +324,6 @@ fn a_heartbeat_comes_every_two_seconds_and_its_absence_shows_as_stale() {
 
 #[test]
 fn coverage_is_in_the_snapshot_and_its_newest_value_in_a_batch() {
-    let coverage = |connected| Coverage {
-        expected: 3,
-        connected,
-        responding: 1,
-        identified: 1,
-        unresponsive: vec![],
-        disconnected: vec![],
-        epoch: 1,
-    };
     let mut world = world();
     world.stream.set_coverage(ms(0), coverage(1));
     let seat = world.operator(Scope::Profile);

@@ -1,0 +1,98 @@
+//! How an application's events travel: as what bytes, on which topics.
+//!
+//! ```
+//! use lasso_core::events::publications;
+//! use lasso_core::events::routing::{Outcome, RoutingDecision, RoutingEvent};
+//! use lasso_core::events::sampler::{Sampler, SampleRates};
+//! use lasso_core::events::topics::Segment;
+//! use lasso_core::name::Label;
+//!
+//! let mut sampler = Sampler::new(SampleRates::default(), [7; 32]);
+//! let (id, chain) = (Label::new("request id", "a-request")?, Segment::new("eth")?);
+//! let (profile, provider) = (Segment::new("premium")?, Label::new("provider", "alchemy")?);
+//! let source = "lasso@10.0.0.5".parse()?;
+//! let mut decision = RoutingDecision::new(id, 1_769_248_800_000, profile, source, chain, provider);
+//! decision.result = Outcome::Error;
+//! let published = publications(RoutingEvent::Decision(decision), &mut sampler);
+//! assert_eq!(published[0].0, "routing:decisions:premium");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use bytes::Bytes;
+
+use super::StreamEvent;
+use super::routing::{self, RoutingEvent};
+use super::sampler::Sampler;
+use super::topics::{self, Segment};
+use super::viewer::Scope;
+use crate::codec::Malformed;
+
+/// What an application's event tells whoever carries it between nodes.
+///
+/// [`RoutingEvent`] is the shipped one.
+pub trait WireEvent: StreamEvent + Sized {
+    /// The event as it travels.
+    fn encode(&self) -> Bytes;
+
+    /// Reads an event; `None` for one of a kind that this release does not know.
+    ///
+    /// # Errors
+    /// [`Malformed`]: it is no event. The fault of the node that published it.
+    fn decode(bytes: &[u8]) -> Result<Option<Self>, Malformed>;
+
+    /// The event as it is to be published, with its weight, or `None` when it is left out.
+    fn sampled(self, sampler: &mut Sampler) -> Option<Self>;
+
+    /// What is to be published of the event: topics, and what goes to each.
+    fn publishes(&self) -> Vec<(String, Self)>;
+
+    /// The topic that carries the events of a scope.
+    fn event_topic(profile: &Segment, scope: &Scope) -> String;
+
+    /// The topics that carry the states of one chain of a profile.
+    fn state_topics(profile: &Segment, chain: &Segment) -> Vec<String>;
+}
+
+/// What is to be published of an event: topics, and the bytes for each. Nothing where the sampler
+/// leaves the event out.
+pub fn publications<E: WireEvent>(event: E, sampler: &mut Sampler) -> Vec<(String, Bytes)> {
+    let event = event.sampled(sampler);
+    let copies = event.map(|event| event.publishes()).unwrap_or_default();
+    let encoded = copies
+        .into_iter()
+        .map(|(topic, copy)| (topic, copy.encode()));
+    encoded.collect()
+}
+
+impl WireEvent for RoutingEvent {
+    fn encode(&self) -> Bytes {
+        RoutingEvent::encode(self)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Option<Self>, Malformed> {
+        RoutingEvent::decode(bytes)
+    }
+
+    fn sampled(self, sampler: &mut Sampler) -> Option<Self> {
+        RoutingEvent::sampled(self, sampler)
+    }
+
+    fn publishes(&self) -> Vec<(String, Self)> {
+        routing::publishes(self)
+    }
+
+    fn event_topic(profile: &Segment, scope: &Scope) -> String {
+        match scope {
+            Scope::Profile => topics::decisions(profile),
+            Scope::Account(account) => topics::account_decisions(profile, account),
+        }
+    }
+
+    fn state_topics(profile: &Segment, chain: &Segment) -> Vec<String> {
+        vec![
+            topics::circuits(profile, chain),
+            topics::provider_pool(profile, chain),
+            topics::block_sync(profile, chain),
+        ]
+    }
+}
