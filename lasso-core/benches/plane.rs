@@ -113,7 +113,7 @@ impl Bench {
         for _ in 0..round(self.subscribers.len()) {
             let Bench { plane, fx, .. } = self;
             let reach = plane.publish(
-                Instant::ZERO,
+                || Instant::ZERO,
                 7,
                 TOPIC,
                 black_box(payload),

@@ -33,7 +33,7 @@ pub trait Platform: Clone + Send + Sync + 'static {
     /// Resolves a name for one family of records. An error is an answer too.
     fn resolve(&self, name: String, family: Family) -> impl Future<Output = DnsAnswer> + Send;
 
-    /// Milliseconds since 1970, UTC.
+    /// Milliseconds since 1970, UTC; at most 10 ms late. Asked for each message: to be cheap.
     fn unix_ms(&self) -> u64;
 
     /// Starts a task that ends with its host.

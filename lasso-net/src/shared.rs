@@ -8,7 +8,7 @@ use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 use lasso_core::node::{ConnId, Input, Node, Output};
@@ -46,16 +46,6 @@ pub(crate) struct Shared {
     handling: AtomicBool,
     spawn: Box<dyn Fn(Task) + Send + Sync>,
     unix_ms: Box<dyn Fn() -> u64 + Send + Sync>,
-    wall: Wall,
-}
-
-/// What the wall clock showed when it was last read.
-#[derive(Default)]
-struct Wall {
-    /// What is to be added to the node's time to have the milliseconds since 1970.
-    ahead_ms: AtomicI64,
-    /// Until this moment of the node's time, in nanoseconds, it is not read again.
-    good_until: AtomicU64,
 }
 
 impl Shared {
@@ -79,7 +69,6 @@ impl Shared {
             handling: AtomicBool::new(false),
             spawn: Box::new(move |task| spawner.spawn(task)),
             unix_ms: Box::new(move || wall.unix_ms()),
-            wall: Wall::default(),
         }
     }
 
@@ -98,22 +87,6 @@ impl Shared {
     /// Milliseconds since 1970.
     pub(crate) fn unix_ms(&self) -> u64 {
         (self.unix_ms)()
-    }
-
-    /// The wall clock at `now`, as read at most [`WALL_GOOD_FOR`] before: reading a second clock for
-    /// each message costs a fifth of publishing it.
-    fn unix_ms_at(&self, now: Instant) -> u64 {
-        let now_ms = (now.as_nanos() / 1_000_000).cast_signed();
-        if now.as_nanos() >= self.wall.good_until.load(Ordering::Relaxed) {
-            let ahead_ms = self.unix_ms().cast_signed() - now_ms;
-            let good_until = now + WALL_GOOD_FOR;
-            self.wall.ahead_ms.store(ahead_ms, Ordering::Relaxed);
-            self.wall
-                .good_until
-                .store(good_until.as_nanos(), Ordering::Relaxed);
-        }
-        let ahead_ms = self.wall.ahead_ms.load(Ordering::Relaxed);
-        now_ms.saturating_add(ahead_ms).max(0).cast_unsigned()
     }
 
     /// Starts a task that ends with the node's host.
@@ -180,16 +153,17 @@ impl Shared {
         audience: &Audience,
     ) -> Result<Reach, PublishError> {
         let began = self.publish_clock.begin();
-        let now = self.now();
-        let unix_ms = self.unix_ms_at(now);
+        let unix_ms = self.unix_ms();
         let mut effects = Effects::default();
-        let (reach, deadline) = {
-            let mut plane = self.plane.lock();
-            let reach = plane.publish(now, unix_ms, topic, payload, audience, &mut effects);
-            (reach, plane.deadline())
-        };
+        let mut plane = self.plane.lock();
+        let now = || self.now();
+        let reach = plane.publish(now, unix_ms, topic, payload, audience, &mut effects);
+        let deadline = plane.deadline();
+        drop(plane);
         self.wake_loop_for(deadline);
-        self.carry_out(effects);
+        if !effects.is_empty() {
+            self.carry_out(effects);
+        }
         self.publish_clock.end(began);
         reach
     }
@@ -279,8 +253,6 @@ impl fmt::Debug for Shared {
 
 /// Events that a subscriber may lag behind before it is told that it missed some.
 const EVENTS_KEPT: usize = 1024;
-/// A jump of the wall clock shows in messages after this at the latest.
-const WALL_GOOD_FOR: core::time::Duration = core::time::Duration::from_millis(10);
 /// No moment of the node's clock.
 const NEVER: u64 = u64::MAX;
 /// A deadline that never comes: what is scheduled meanwhile wakes the loop.

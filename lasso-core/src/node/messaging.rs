@@ -208,7 +208,7 @@ impl Node {
                 unix_ms,
             } => {
                 let mut plane = self.plane.lock();
-                let result = plane.publish(now, unix_ms, &topic, &payload, &audience, &mut fx);
+                let result = plane.publish(|| now, unix_ms, &topic, &payload, &audience, &mut fx);
                 drop(plane);
                 self.emit(Output::Plane(PlaneOutput::Published { tag, result }));
             }

@@ -139,13 +139,14 @@ impl Plane {
         self.hub.read(id, waker, out)
     }
 
-    /// Publishes; never waits. `unix_ms` is the wall clock, for the subscribers.
+    /// Publishes; never waits. `unix_ms` is the wall clock, for the subscribers. `now` is asked only
+    /// when something was shed.
     ///
     /// # Errors
     /// [`PublishError`]; nothing was sent.
     pub fn publish(
         &mut self,
-        now: Instant,
+        now: impl FnOnce() -> Instant,
         unix_ms: u64,
         topic: &str,
         payload: &Bytes,
@@ -159,7 +160,7 @@ impl Plane {
             .publish(unix_ms, topic, payload, audience, send, fx);
         self.links.take_woken(fx);
         if published.as_ref().is_ok_and(|reach| reach.shed > 0) {
-            self.sees(now);
+            self.sees(now());
             self.take_noisy();
         }
         published

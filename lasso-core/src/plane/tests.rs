@@ -95,7 +95,7 @@ fn every_topic_of_ten_thousand_delivers_where_lanes_are_drained_only_now_and_the
         for (_, topic) in &subscribed {
             let reach = b
                 .plane
-                .publish(now, 7, topic, &payload, &Audience::All, &mut b.fx)
+                .publish(|| now, 7, topic, &payload, &Audience::All, &mut b.fx)
                 .unwrap();
             assert_eq!((reach.nodes, reach.shed), (1, 0), "{topic}");
         }
@@ -127,6 +127,6 @@ fn news_wait_while_the_control_lane_has_no_room_and_none_is_lost() {
     let payload = Bytes::from_static(b"x");
     let reach = b
         .plane
-        .publish(now, 7, "t", &payload, &Audience::All, &mut b.fx);
+        .publish(|| now, 7, "t", &payload, &Audience::All, &mut b.fx);
     assert_eq!(reach.unwrap().nodes, 1);
 }
