@@ -28,7 +28,7 @@
 //!
 //! ```
 //! use core::time::Duration;
-//! use lasso_core::metrics::store::{Freshness, Gathered, Store, StoreSettings};
+//! use lasso_core::metrics::store::{Freshness, Brought, Store, StoreSettings};
 //! use lasso_core::time::Instant;
 //!
 //! let mut store = Store::new(StoreSettings::default());
@@ -38,8 +38,8 @@
 //!
 //! let refresh = store.poll_refresh(now).expect("it was read");
 //! assert_eq!(store.poll_refresh(now), None, "one at a time");
-//! let gathered = Gathered { value: Some(42), answered: 2, failed: Vec::new(), total: 3 };
-//! store.finish(now, refresh.id, gathered, &mut changes);
+//! let brought = Brought { value: Some(42), answered: 2, failed: Vec::new(), total: 3 };
+//! store.finish(now, refresh.id, brought, &mut changes);
 //!
 //! let later = now + Duration::from_secs(16);
 //! let reading = store.read(later, &"board", &mut changes);
@@ -55,8 +55,8 @@ mod settings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use entry::{Ages, Coverage, Entry, Failure, Freshness, Reading, Reads};
-pub use orders::{Change, Gathered, Refresh, RefreshId, StoreCounters};
+pub use entry::{Ages, AnswerCoverage, Entry, Failure, Freshness, Reading, Reads};
+pub use orders::{Brought, Change, Refresh, RefreshId, StoreCounters};
 pub use settings::{StoreSettings, StoreSettingsError};
 
 use crate::time::{Instant, earliest};
@@ -189,28 +189,29 @@ impl<K: Ord + Clone, V> Store<K, V> {
         &mut self,
         now: Instant,
         id: RefreshId,
-        gathered: Gathered<V>,
+        brought: Brought<V>,
         changes: &mut Vec<Change<K, V>>,
     ) {
         let Some(running) = self.running.remove(&id) else {
             self.counters.late += 1;
             return;
         };
-        if gathered.has_failed() {
-            self.fail(now, running, gathered, changes);
+        if brought.has_failed() {
+            self.fail(now, running, brought, changes);
         } else {
-            self.succeed(now, running, gathered, changes);
+            self.succeed(now, running, brought, changes);
         }
         self.assert_invariants();
     }
 
     /// A node connected or disconnected: nothing that is there is fresh any more, and nothing that
-    /// is under way will be. Backoffs end, as another cluster may answer better.
+    /// is under way will be. Backoffs end and begin anew, as another cluster may answer better.
     pub fn membership_changed(&mut self, now: Instant) {
         self.generation += 1;
         let waiting: Vec<K> = self.due.values().cloned().collect();
         for slot in self.slots.values_mut() {
             slot.not_before = Instant::ZERO;
+            slot.failures = 0;
         }
         for key in waiting {
             let due = self.slots.get_mut(&key).and_then(|slot| slot.due.take());
@@ -230,7 +231,7 @@ impl<K: Ord + Clone, V> Store<K, V> {
             }
             let running = oldest.remove();
             self.counters.given_up += 1;
-            let nothing = Gathered {
+            let nothing = Brought {
                 value: None,
                 answered: 0,
                 failed: Vec::new(),
@@ -301,7 +302,7 @@ impl<K: Ord + Clone, V> Store<K, V> {
         &mut self,
         now: Instant,
         running: Running<K>,
-        gathered: Gathered<V>,
+        brought: Brought<V>,
         changes: &mut Vec<Change<K, V>>,
     ) {
         let key = running.key.clone();
@@ -313,7 +314,7 @@ impl<K: Ord + Clone, V> Store<K, V> {
             slot.failures = 0;
             slot.not_before = Instant::ZERO;
         }
-        if let Some(entry) = entry_of(now, &running, gathered, false) {
+        if let Some(entry) = entry_of(now, &running, brought, false) {
             self.publish(&key, entry, changes);
         }
         if overtaken {
@@ -325,22 +326,29 @@ impl<K: Ord + Clone, V> Store<K, V> {
         &mut self,
         now: Instant,
         running: Running<K>,
-        gathered: Gathered<V>,
+        brought: Brought<V>,
         changes: &mut Vec<Change<K, V>>,
     ) {
+        let overtaken = running.generation != self.generation;
         self.counters.failed += 1;
+        self.counters.overtaken += u64::from(overtaken);
         let key = running.key.clone();
         let Some(slot) = self.slots.get_mut(&key) else {
             return;
         };
         slot.running = None;
         slot.failures = slot.failures.saturating_add(1);
-        let at = now + self.settings.backoff(slot.failures);
+        // The cluster that it asked is not the one that there is now, which may answer.
+        let at = if overtaken {
+            now
+        } else {
+            now + self.settings.backoff(slot.failures)
+        };
         slot.not_before = at;
         let failure = Failure {
             count: slot.failures,
             at: now,
-            coverage: coverage_of(now, &running, &gathered),
+            coverage: coverage_of(now, &running, &brought),
         };
         let wanted_until = slot.wanted_at + self.settings.ages.expired;
         let kept = slot.entry.as_ref().filter(|entry| !entry.alone);
@@ -350,7 +358,7 @@ impl<K: Ord + Clone, V> Store<K, V> {
             failure: None,
             ..**entry
         });
-        let entry = kept.or_else(|| entry_of(now, &running, gathered, true));
+        let entry = kept.or_else(|| entry_of(now, &running, brought, true));
         if let Some(mut entry) = entry {
             entry.failure = Some(failure);
             self.publish(&key, entry, changes);
@@ -448,11 +456,11 @@ impl<V> Slot<V> {
     }
 }
 
-fn coverage_of<K, V>(now: Instant, running: &Running<K>, gathered: &Gathered<V>) -> Coverage {
-    Coverage {
-        responding: gathered.answered + usize::from(gathered.value.is_some()),
-        total: gathered.total,
-        failed: gathered.failed.clone(),
+fn coverage_of<K, V>(now: Instant, running: &Running<K>, brought: &Brought<V>) -> AnswerCoverage {
+    AnswerCoverage {
+        responding: brought.answered + usize::from(brought.value.is_some()),
+        total: brought.total,
+        failed: brought.failed.clone(),
         took: now - running.started_at,
     }
 }
@@ -460,11 +468,11 @@ fn coverage_of<K, V>(now: Instant, running: &Running<K>, gathered: &Gathered<V>)
 fn entry_of<K, V>(
     now: Instant,
     running: &Running<K>,
-    gathered: Gathered<V>,
+    brought: Brought<V>,
     alone: bool,
 ) -> Option<Entry<V>> {
-    let coverage = coverage_of(now, running, &gathered);
-    let value = gathered.value?;
+    let coverage = coverage_of(now, running, &brought);
+    let value = brought.value?;
     Some(Entry {
         value: Arc::new(value),
         gathered_at: running.started_at,

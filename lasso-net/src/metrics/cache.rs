@@ -16,7 +16,7 @@
 //! with each read halves that, so that a caller with many reads does better to ask less often.
 //!
 //! ```
-//! use lasso_core::metrics::store::{Freshness, Gathered, Store, StoreSettings};
+//! use lasso_core::metrics::store::{Freshness, Brought, Store, StoreSettings};
 //! use lasso_core::time::Instant;
 //! use lasso_net::metrics::cache::Cache;
 //!
@@ -28,7 +28,7 @@
 //! assert_eq!(reading.freshness, Freshness::Loading);
 //!
 //! let refresh = store.poll_refresh(now).expect("it is wanted");
-//! let gathered = Gathered { value: Some(42), answered: 2, failed: Vec::new(), total: 3 };
+//! let gathered = Brought { value: Some(42), answered: 2, failed: Vec::new(), total: 3 };
 //! store.finish(now, refresh.id, gathered, &mut changes);
 //! cache.apply(changes);
 //!
@@ -221,7 +221,7 @@ thread_local! {
 
 #[cfg(test)]
 mod tests {
-    use lasso_core::metrics::store::{Gathered, Store, StoreSettings};
+    use lasso_core::metrics::store::{Brought, Store, StoreSettings};
 
     use super::*;
 
@@ -315,7 +315,7 @@ mod tests {
             assert_eq!(read, store.read(now, &key, &mut changes));
             under_way.extend(store.poll_refresh(now));
             if step % 2 == 0 && !under_way.is_empty() {
-                let gathered = Gathered {
+                let gathered = Brought {
                     value: Some(step),
                     answered: 1,
                     failed: Vec::new(),

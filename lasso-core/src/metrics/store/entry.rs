@@ -52,7 +52,7 @@ pub enum Freshness {
 
 /// How much of the cluster an answer speaks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Coverage {
+pub struct AnswerCoverage {
     /// Nodes whose parts are in the value, this one included.
     pub responding: usize,
     /// Nodes that there should be: the topology's `expected`.
@@ -71,7 +71,7 @@ pub struct Failure {
     /// When the last of them ended.
     pub at: Instant,
     /// Whom the last of them reached. It speaks of no value.
-    pub coverage: Coverage,
+    pub coverage: AnswerCoverage,
 }
 
 /// A value, and what is to be known about it. It never changes.
@@ -87,7 +87,7 @@ pub struct Entry<V> {
     /// a value is never fresh.
     pub alone: bool,
     /// Whom it speaks for.
-    pub coverage: Coverage,
+    pub coverage: AnswerCoverage,
     /// What went wrong since.
     pub failure: Option<Failure>,
 }

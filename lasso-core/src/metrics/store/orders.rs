@@ -21,7 +21,7 @@ pub struct Refresh<K> {
 
 /// What a refresh has brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gathered<V> {
+pub struct Brought<V> {
     /// The merged value of this node and of those that answered; nothing when there is none.
     pub value: Option<V>,
     /// Other nodes that answered.
@@ -32,7 +32,7 @@ pub struct Gathered<V> {
     pub total: usize,
 }
 
-impl<V> Gathered<V> {
+impl<V> Brought<V> {
     /// Nobody but this node answered though others were asked, or there is no value at all.
     pub(super) fn has_failed(&self) -> bool {
         self.value.is_none() || (self.answered == 0 && !self.failed.is_empty())
@@ -61,7 +61,8 @@ pub struct StoreCounters {
     pub given_up: u64,
     /// Results of refreshes that had been given up; they were dropped.
     pub late: u64,
-    /// Results of an older generation; they were shown as stale and gathered again.
+    /// Refreshes that a change of membership has overtaken: what they brought is shown as stale, and
+    /// one more followed at once, also where they failed.
     pub overtaken: u64,
     /// Keys that gave way to another.
     pub evicted: u64,

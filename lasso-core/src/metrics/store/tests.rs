@@ -16,8 +16,8 @@ fn store() -> (Words, Vec<Change<u8, u64>>) {
     (Store::new(StoreSettings::default()), Vec::new())
 }
 
-fn good(value: u64) -> Gathered<u64> {
-    Gathered {
+fn good(value: u64) -> Brought<u64> {
+    Brought {
         value: Some(value),
         answered: 2,
         failed: Vec::new(),
@@ -25,12 +25,12 @@ fn good(value: u64) -> Gathered<u64> {
     }
 }
 
-fn nobody(value: u64) -> Gathered<u64> {
+fn nobody(value: u64) -> Brought<u64> {
     let failed = ["app@10.0.0.2", "app@10.0.0.3"].map(|name| {
         let name: NodeName = name.parse().unwrap();
         (name, CallError::Timeout)
     });
-    Gathered {
+    Brought {
         value: Some(value),
         answered: 0,
         failed: failed.into(),
@@ -186,7 +186,7 @@ fn a_node_that_is_alone_and_asked_nobody_has_not_failed() {
     let (mut store, mut changes) = store();
     store.want(at(0), &1, &mut changes);
     let refresh = store.poll_refresh(at(0)).unwrap();
-    let alone = Gathered {
+    let alone = Brought {
         value: Some(7),
         answered: 0,
         failed: Vec::new(),
@@ -202,7 +202,7 @@ fn one_node_that_answers_too_late_does_not_fail_the_refresh() {
     let (mut store, mut changes) = store();
     store.want(at(0), &1, &mut changes);
     let refresh = store.poll_refresh(at(0)).unwrap();
-    let some = Gathered {
+    let some = Brought {
         answered: 1,
         failed: nobody(0).failed[..1].to_vec(),
         ..good(9)
@@ -259,6 +259,38 @@ fn a_change_of_membership_ends_a_backoff() {
     assert_eq!(store.poll_refresh(at(20)), None);
     store.membership_changed(at(20));
     assert!(store.poll_refresh(at(20)).is_some());
+}
+
+#[test]
+fn a_refresh_that_fails_after_a_change_of_membership_is_followed_by_one_more_at_once() {
+    let (mut store, mut changes) = warm();
+    store.want(at(16), &1, &mut changes);
+    let overtaken = store.poll_refresh(at(16)).unwrap();
+    store.membership_changed(at(17));
+    store.finish(at(21), overtaken.id, nobody(1), &mut changes);
+    let again = store
+        .poll_refresh(at(21))
+        .expect("no backoff, as others are there now");
+    store.finish(at(21), again.id, nobody(1), &mut changes);
+    let reading = store.read(at(21), &1, &mut changes);
+    assert_eq!(reading.entry.unwrap().failure.as_ref().unwrap().count, 2);
+    assert_eq!(
+        store.poll_refresh(at(21)),
+        None,
+        "that one was of the present cluster"
+    );
+    // What is given up counts as failed.
+    let slow = store
+        .poll_refresh(at(24))
+        .expect("after the second backoff");
+    store.membership_changed(at(25));
+    store.tick(at(34), &mut changes);
+    assert!(
+        store
+            .poll_refresh(at(34))
+            .is_some_and(|next| next.id != slow.id)
+    );
+    assert_eq!(store.counters().overtaken, 2);
 }
 
 #[test]
@@ -395,7 +427,7 @@ proptest! {
                     let gathered = match how {
                         0 => good(value),
                         1 => nobody(value),
-                        _ => Gathered { value: None, ..nobody(value) },
+                        _ => Brought { value: None, ..nobody(value) },
                     };
                     store.finish(now, id, gathered, &mut changes);
                     over.push(id);
