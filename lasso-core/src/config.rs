@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::discovery::Query;
 use crate::events::EventSettings;
 use crate::events::sampler::SampleRates;
+use crate::metrics::service::MetricsSettings;
 use crate::name::{Basename, Description, Label, NodeName};
 use crate::secure::Security;
 
@@ -99,6 +100,8 @@ pub struct Settings {
     pub events: EventSettings,
     /// How many successes are published, by profile.
     pub sampling: SampleRates,
+    /// What the cluster measures of its calls.
+    pub metrics: MetricsSettings,
 }
 
 /// Settings of one connection.
@@ -403,7 +406,8 @@ impl Settings {
             "topology.describe_backoff_max",
             self.topology.describe_backoff_max,
             "it must not be below topology.describe_backoff_min",
-        )
+        )?;
+        self.metrics.validate()
     }
 
     /// Intervals and time-outs that must not be nothing.
@@ -475,7 +479,7 @@ impl Settings {
     }
 }
 
-fn check(
+pub(crate) fn check(
     ok: bool,
     field: &'static str,
     value: impl core::fmt::Debug,

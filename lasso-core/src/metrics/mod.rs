@@ -5,7 +5,8 @@
 //! about their order ([`aggregate`]), percentiles come from latencies that can be merged
 //! ([`sketch`]), and the result is kept and renewed while it is being read ([`store`]).
 //!
-//! Nothing here calls another node: the store says what to gather, and takes what was gathered.
+//! [`service`] puts these together for one node. Nothing here calls another node: it says what to
+//! gather, and takes what was gathered.
 //!
 //! ```
 //! use core::time::Duration;
@@ -30,11 +31,12 @@
 //! }
 //!
 //! let asked = ProviderKey { profile: "free".into(), chain: "ethereum".into() };
+//! let (near, far) = (Leaderboard(near), Leaderboard(far));
 //! let parts = vec![
-//!     ("app@10.0.0.1".parse()?, Leaderboard(&near).collect(Instant::ZERO, &asked)),
-//!     ("app@10.0.0.2".parse()?, Leaderboard(&far).collect(Instant::ZERO, &asked)),
+//!     ("app@10.0.0.1".parse()?, near.collect(Instant::ZERO, &asked)),
+//!     ("app@10.0.0.2".parse()?, far.collect(Instant::ZERO, &asked)),
 //! ];
-//! let ranking = Leaderboard(&near).merge(&asked, parts);
+//! let ranking = near.merge(&asked, parts);
 //! assert_eq!(ranking.providers[0].figures.calls, 1_100);
 //! assert_eq!(format!("{:.2}", ranking.providers[0].figures.mean_latency_ms), "109.09");
 //! # Ok::<(), lasso_core::name::NameError>(())
@@ -43,8 +45,11 @@
 pub mod aggregate;
 pub mod queries;
 pub mod recorder;
+pub mod service;
+mod shared;
 pub mod sketch;
 pub mod store;
 mod tally;
 
+pub use shared::SharedRecorder;
 pub use tally::Tally;

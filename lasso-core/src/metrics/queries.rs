@@ -37,13 +37,18 @@
 //! # Ok::<(), lasso_core::name::NameError>(())
 //! ```
 
+mod rows;
+
+use core::hash::Hash;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use self::rows::Rows;
 use super::aggregate::{Figures, Part};
 use super::recorder::{NAME_BYTES_MAX, Recorder, Series, SeriesKey};
+use super::shared::SharedRecorder;
 use super::tally::Tally;
 use crate::name::NodeName;
 use crate::time::Instant;
@@ -52,16 +57,16 @@ use crate::time::Instant;
 pub const ROWS_MAX: usize = 4_096;
 
 /// A question that every node answers for itself, and how the answers become one.
-pub trait Query {
+pub trait Query: Send + Sync + 'static {
     /// What tells this query from others, on the wire too; at most 120 bytes.
     const NAME: &'static str;
     /// What is asked for.
-    type Key: Clone + Ord + Serialize + DeserializeOwned;
+    type Key: Clone + Ord + Hash + Serialize + DeserializeOwned + Send + Sync + 'static;
     /// One node's part of the answer. It comes from another node: whatever its type allows may be
     /// in it.
     type Partial: Serialize + DeserializeOwned;
     /// The cluster's answer.
-    type Answer;
+    type Answer: Send + Sync + 'static;
 
     /// This node's part.
     fn collect(&self, now: Instant, key: &Self::Key) -> Self::Partial;
@@ -76,7 +81,7 @@ pub trait Records {
     fn with_recorder<R>(&self, read: impl FnOnce(&Recorder) -> R) -> R;
 }
 
-impl Records for &Recorder {
+impl Records for Recorder {
     fn with_recorder<R>(&self, read: impl FnOnce(&Recorder) -> R) -> R {
         read(self)
     }
@@ -123,7 +128,7 @@ pub struct PartialRow {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallsPartial {
     /// The rows, by name and region.
-    pub rows: Vec<PartialRow>,
+    pub rows: Rows,
     /// Calls of this node, of whatever profile, that no row tells of as their series had no place.
     #[serde(default)]
     pub untold: u64,
@@ -192,22 +197,22 @@ pub struct MethodTable {
 }
 
 /// Providers of a chain by score, since the nodes' start.
-#[derive(Debug, Clone, Copy)]
-pub struct Leaderboard<S>(pub S);
+#[derive(Debug, Clone)]
+pub struct Leaderboard<S = SharedRecorder>(pub S);
 
 /// Figures of a chain in the last window that is over.
-#[derive(Debug, Clone, Copy)]
-pub struct Realtime<S>(pub S);
+#[derive(Debug, Clone)]
+pub struct Realtime<S = SharedRecorder>(pub S);
 
 /// Providers of a chain by score for one method, since the nodes' start.
-#[derive(Debug, Clone, Copy)]
-pub struct MethodPerformance<S>(pub S);
+#[derive(Debug, Clone)]
+pub struct MethodPerformance<S = SharedRecorder>(pub S);
 
 /// Methods of a chain by name, over all providers, since the nodes' start.
-#[derive(Debug, Clone, Copy)]
-pub struct AllMethods<S>(pub S);
+#[derive(Debug, Clone)]
+pub struct AllMethods<S = SharedRecorder>(pub S);
 
-impl<S: Records> Query for Leaderboard<S> {
+impl<S: Records + Send + Sync + 'static> Query for Leaderboard<S> {
     const NAME: &'static str = "lasso.leaderboard";
     type Key = ProviderKey;
     type Partial = CallsPartial;
@@ -225,7 +230,7 @@ impl<S: Records> Query for Leaderboard<S> {
     }
 }
 
-impl<S: Records> Query for MethodPerformance<S> {
+impl<S: Records + Send + Sync + 'static> Query for MethodPerformance<S> {
     const NAME: &'static str = "lasso.method_performance";
     type Key = MethodKey;
     type Partial = CallsPartial;
@@ -244,7 +249,7 @@ impl<S: Records> Query for MethodPerformance<S> {
     }
 }
 
-impl<S: Records> Query for AllMethods<S> {
+impl<S: Records + Send + Sync + 'static> Query for AllMethods<S> {
     const NAME: &'static str = "lasso.methods";
     type Key = ProviderKey;
     type Partial = CallsPartial;
@@ -275,7 +280,7 @@ impl<S: Records> Query for AllMethods<S> {
     }
 }
 
-impl<S: Records> Query for Realtime<S> {
+impl<S: Records + Send + Sync + 'static> Query for Realtime<S> {
     const NAME: &'static str = "lasso.realtime";
     type Key = ProviderKey;
     type Partial = CallsPartial;
@@ -356,7 +361,7 @@ fn gather(
             }
         }
         CallsPartial {
-            rows: rows.into_values().collect(),
+            rows: rows.into_values().collect::<Vec<_>>().into(),
             untold: recorder.overflow().calls,
         }
     })
@@ -387,10 +392,10 @@ fn rows_of(parts: Vec<(NodeName, CallsPartial)>) -> (BTreeMap<String, Row>, Unto
     let mut untold = Untold::default();
     for (node, part) in parts {
         untold.calls = untold.calls.saturating_add(part.untold);
-        for (place, row) in part.rows.into_iter().enumerate() {
+        untold.rows = untold.rows.saturating_add(part.rows.left_out());
+        for row in part.rows {
             let fits = |name: &String| name.len() <= NAME_BYTES_MAX;
-            let sane = place < ROWS_MAX
-                && fits(&row.name)
+            let sane = fits(&row.name)
                 && fits(&row.region)
                 && row.others.len() <= ROWS_MAX
                 && row.others.iter().all(fits);
