@@ -54,10 +54,10 @@ pub use lasso_core::topology::{Coverage, Island, Member, NodeState, Pair, Partit
 #[cfg(feature = "http")]
 pub use lasso_net::http;
 pub use lasso_net::messaging::{
-    Answers, Audience, Call, CallCoverage, CallError, CallMany, CallOptions, Context, Message,
-    PublishError, PublishTimes, RawAnswers, RawCall, RawCallMany, RawSubscription, Reach, Received,
-    Reject, Row, ServeError, Serving, Source, SubscribeError, SubscribeOptions, Subscription,
-    Targets, Undecodable, Update,
+    Answers, Audience, Call, CallCoverage, CallError, CallMany, CallOptions, Context, FailedCall,
+    Half, Message, PublishError, PublishTimes, RawAnswers, RawCall, RawCallMany, RawSubscription,
+    Reach, Received, Reject, Row, ServeError, Serving, Source, SubscribeError, SubscribeOptions,
+    Subscription, Targets, Undecodable, Update,
 };
 pub use lasso_net::{
     Builder, Cluster, StartError, TopologyEvents, TopologySnapshot, TopologyUpdate,

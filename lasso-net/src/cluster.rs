@@ -280,7 +280,8 @@ impl Cluster {
 
     /// Says goodbye to every peer, closes every connection and stops. Takes at most about a second,
     /// which is what a peer that does not read is given. Other handles of the node stay valid; what
-    /// they show does not change any more.
+    /// they show does not change any more, and nothing is published, subscribed to, served or called
+    /// through them: each says that the node has stopped.
     pub async fn shutdown(&self) {
         let mut stopped = self.handle.shared.stopped.subscribe();
         self.command(Command::Leave);

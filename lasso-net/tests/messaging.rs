@@ -9,8 +9,8 @@ use lasso_core::name::NodeName;
 use lasso_core::plane::pubsub::PubSubCounters;
 use lasso_net::Cluster;
 use lasso_net::messaging::{
-    Answers, Audience, CallError, CallOptions, PublishError, RawSubscription, Received, Reject,
-    ServeError, SubscribeOptions, Targets, Update,
+    Answers, Audience, CallError, CallOptions, FailedCall, PublishError, RawSubscription, Received,
+    Reject, ServeError, SubscribeError, SubscribeOptions, Targets, Update,
 };
 use tokio::sync::{Barrier, oneshot};
 
@@ -201,7 +201,7 @@ async fn nothing_is_sent_to_a_node_whose_last_subscriber_has_gone() {
 
 #[tokio::test]
 async fn a_subscription_ends_when_its_node_stops() {
-    let (a, b) = pair(56).await;
+    let (_a, b) = pair(56).await;
     let mut waits = b.subscribe::<String>("news").unwrap();
     let mut unread = b.subscribe::<String>("news").unwrap();
     b.publish_local("news", "the last").unwrap();
@@ -220,14 +220,27 @@ async fn a_subscription_ends_when_its_node_stops() {
     // What had come is read first.
     assert!(is_last(soon(unread.recv()).await));
     assert_eq!(soon(unread.recv()).await, None);
-    let to = a.name();
-    let outcome = soon(b.call::<_, ()>(&to, "method", &())).await;
-    assert_eq!(outcome, Err(CallError::NotConnected(to.clone())));
-    let outcome = soon(b.call::<_, ()>(&b.name(), "method", &())).await;
-    assert_eq!(outcome, Err(CallError::NotConnected(b.name())));
-    let targets = Targets::Nodes(vec![to.clone()]);
-    let answers: Answers<()> = soon(b.call_many(targets, "method", &())).await.unwrap();
-    assert_eq!(answers.coverage.failed["not_connected"], 1);
+}
+
+#[tokio::test]
+async fn after_a_shutdown_every_handle_says_that_the_node_has_stopped() {
+    let (a, b) = pair(68).await;
+    let handle = b.clone();
+    b.shutdown().await;
+    for to in [a.name(), b.name()] {
+        let failed = soon(handle.call::<_, ()>(&to, "method", &())).await;
+        let text = format!("`method` of {to}: this node has stopped");
+        assert_eq!(failed.unwrap_err().to_string(), text);
+    }
+    let targets = Targets::Nodes(vec![a.name()]);
+    let many = soon(handle.call_many::<_, ()>(targets, "method", &())).await;
+    assert_eq!(many, Err(CallError::Stopped));
+    let published = handle.publish("topic", "message");
+    assert_eq!(published, Err(PublishError::Stopped));
+    let subscribed = handle.subscribe::<String>("topic").map(|_| ());
+    assert_eq!(subscribed, Err(SubscribeError::Stopped));
+    let served = handle.serve("method", |(): (), _| async { Ok(()) });
+    assert_eq!(served.map(|_| ()), Err(ServeError::Stopped));
 }
 
 #[tokio::test]
@@ -272,7 +285,10 @@ async fn a_handler_that_panics_rejects_its_call_and_the_next_one_is_answered() {
         .unwrap();
     let to = b.name();
     let rejected = |outcome| match outcome {
-        Err(CallError::Rejected(reject)) => reject,
+        Err(FailedCall {
+            reason: CallError::Rejected(reject),
+            ..
+        }) => reject,
         outcome => panic!("{outcome:?}"),
     };
     let reject = rejected(soon(a.call::<_, u64>(&to, "halve", &7_u64)).await);
@@ -281,10 +297,49 @@ async fn a_handler_that_panics_rejects_its_call_and_the_next_one_is_answered() {
     assert_eq!(soon(a.call(&to, "halve", &8_u64)).await, Ok(4_u64));
     let reject = rejected(soon(a.call::<_, u64>(&to, "at once", &())).await);
     assert_eq!(reject.message, "the handler of `at once` panicked");
-    let malformed = soon(a.call::<_, u64>(&to, "halve", "eight")).await;
-    assert_eq!(malformed, Err(CallError::Malformed));
-    let malformed = soon(a.call::<_, String>(&to, "halve", &8_u64)).await;
-    assert_eq!(malformed, Err(CallError::Malformed));
+}
+
+#[tokio::test]
+async fn what_one_side_cannot_understand_is_told_with_its_half_and_the_reason() {
+    let (a, b) = pair(69).await;
+    let _serving = b.serve("halve", |number: u64, _| async move { Ok(number / 2) });
+    let to = b.name();
+    let told = [
+        soon(a.call::<_, u64>(&to, "halve", "eight"))
+            .await
+            .map(drop),
+        soon(a.call::<_, String>(&to, "halve", &8_u64))
+            .await
+            .map(drop),
+    ];
+    let begins = [
+        "the question could not be understood: 6 bytes that are no `u64`: ",
+        "the answer could not be understood: 1 bytes that are no `alloc::string::String`: ",
+    ];
+    for (told, begins) in told.into_iter().zip(begins) {
+        let told = told.unwrap_err().to_string();
+        let begins = format!("`halve` of {to}: {begins}");
+        assert!(told.starts_with(&begins), "{told}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_without_any_time_is_never_carried_out() {
+    let (a, b) = pair(70).await;
+    let serve = |node: &Cluster| node.serve("never", |(): (), _| async { Ok(()) });
+    let _serving = [serve(&a), serve(&b)];
+    let options = CallOptions {
+        timeout: Some(Duration::ZERO),
+    };
+    for to in [a.name(), b.name()] {
+        for _ in 0..50 {
+            let failed = soon(a.call_with::<_, ()>(&to, "never", &(), options)).await;
+            let reason = failed.unwrap_err().reason;
+            assert_eq!(reason, CallError::Timeout(Duration::ZERO));
+        }
+    }
+    let requests = |node: &Cluster| node.inspect(|node| node.plane().lock().counters().1.requests);
+    assert_eq!((requests(&a), requests(&b)), (0, 0));
 }
 
 #[tokio::test]
@@ -322,7 +377,8 @@ async fn a_method_has_one_server_and_none_once_that_is_dropped() {
     assert_eq!(soon(a.call(&to, "one", &())).await, Ok(1));
     drop(serving);
     let outcome = soon(a.call::<_, u8>(&to, "one", &())).await;
-    assert_eq!(outcome, Err(CallError::NoSuchMethod));
+    let reason = outcome.unwrap_err().reason;
+    assert_eq!(reason, CallError::NoSuchMethod);
     serve().unwrap().forever();
     assert_eq!(soon(a.call(&to, "one", &())).await, Ok(1));
 }
@@ -352,7 +408,8 @@ async fn a_handler_is_dropped_at_the_deadline_of_its_call() {
         timeout: Some(Duration::from_millis(50)),
     };
     let outcome = a.call_with::<_, ()>(&b.name(), "for ever", &(), options);
-    assert_eq!(soon(outcome).await, Err(CallError::Timeout));
+    let reason = soon(outcome).await.unwrap_err().reason;
+    assert_eq!(reason, CallError::Timeout(Duration::from_millis(50)));
     soon(dropped).await.unwrap();
     let open = |node: &Cluster| node.inspect(|node| node.plane().lock().calls_open());
     let free = async {
@@ -433,7 +490,7 @@ async fn a_call_to_many_has_an_outcome_for_each_and_one_that_fails_spoils_nothin
     assert_eq!(failures, [(&c.name(), &CallError::NotConnected(c.name()))]);
     assert!(answers.values().all(|(name, said)| name == said));
     let coverage = answers.coverage;
-    assert_eq!((coverage.asked, coverage.answered), (3, 2));
+    assert_eq!(coverage.to_string(), "2/3 nodes");
     assert_eq!(
         coverage.failed.into_iter().collect::<Vec<_>>(),
         [("not_connected", 1)]
@@ -466,7 +523,8 @@ async fn a_call_under_way_when_its_node_goes_is_disconnected() {
     let call = a.call::<_, ()>(&b.name(), "for ever", &());
     soon(begins).await.unwrap();
     b.shutdown().await;
-    assert_eq!(soon(call).await, Err(CallError::Disconnected));
+    let reason = soon(call).await.unwrap_err().reason;
+    assert_eq!(reason, CallError::Disconnected);
 }
 
 #[tokio::test]
@@ -480,7 +538,8 @@ async fn a_call_to_the_own_node_past_its_deadline_is_a_timeout_and_frees_its_pla
     };
     for _ in 0..20 {
         let outcome = soon(a.call_raw(&a.name(), "for ever", "", options)).await;
-        assert_eq!(outcome, Err(CallError::Timeout));
+        let timeout = CallError::Timeout(Duration::from_millis(20));
+        assert_eq!(outcome, Err(timeout));
     }
     let open = || a.inspect(|node| node.plane().lock().calls_open());
     let free = async {
@@ -514,7 +573,9 @@ async fn a_handler_that_panics_when_it_is_dropped_frees_its_place() {
         timeout: Some(Duration::from_millis(20)),
     };
     let outcome = a.call_with::<_, ()>(&a.name(), "for ever", &(), options);
-    assert_eq!(soon(outcome).await, Err(CallError::Timeout));
+    let failed = soon(outcome).await.unwrap_err();
+    let text = format!("`for ever` of {}: no answer within 20ms", a.name());
+    assert_eq!(failed.to_string(), text);
     let open = || a.inspect(|node| node.plane().lock().calls_open());
     let free = async {
         while open() != (0, 0) {

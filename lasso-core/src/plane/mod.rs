@@ -33,7 +33,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 pub use calls::{
-    Answer, CallCounters, CallError, CallId, GatherId, Gathered, Question, Reject, Request,
+    Answer, CallCounters, CallError, CallId, GatherId, Gathered, Half, Question, Reject, Request,
     ServeError, ServeId,
 };
 pub use command::{PlaneCommand, PlaneOutput};
@@ -78,6 +78,8 @@ pub struct Plane {
     untold: BTreeSet<ConnId>,
     /// When they are looked at again; `None` while there are none.
     tell_at: Option<Instant>,
+    /// The node has stopped: nothing begins any more.
+    has_ended: bool,
     /// The latest time that anybody named.
     seen: Instant,
     counters: PlaneCounters,
@@ -93,6 +95,7 @@ impl Plane {
             links: Links::default(),
             untold: BTreeSet::new(),
             tell_at: None,
+            has_ended: false,
             seen: Instant::ZERO,
             counters: PlaneCounters::default(),
         }
@@ -117,6 +120,9 @@ impl Plane {
         queue_max: Option<usize>,
         fx: &mut Effects,
     ) -> Result<SubscriberId, SubscribeError> {
+        if self.has_ended {
+            return Err(SubscribeError::Stopped);
+        }
         let id = self.hub.subscribe(topic, queue_max)?;
         self.tell_all(fx);
         Ok(id)
@@ -153,6 +159,9 @@ impl Plane {
         audience: &Audience,
         fx: &mut Effects,
     ) -> Result<Reach, PublishError> {
+        if self.has_ended {
+            return Err(PublishError::Stopped);
+        }
         let links = &mut self.links;
         let send = |conn, head: &[u8], body: &Bytes| links.push(conn, LaneId::Data, head, body);
         let published = self
@@ -211,7 +220,7 @@ impl Plane {
     /// Calls a method of many nodes.
     ///
     /// # Errors
-    /// [`CallError::TooLarge`] or [`CallError::Overloaded`]; nobody was asked.
+    /// [`CallError::TooLarge`], [`CallError::Overloaded`] or [`CallError::Stopped`]; nobody was asked.
     pub fn call_many(
         &mut self,
         now: Instant,
@@ -360,8 +369,10 @@ impl Plane {
         }
     }
 
-    /// The node has stopped: every task that waits is woken, since nothing comes any more.
+    /// The node has stopped: every task that waits is woken, since nothing comes any more, and
+    /// nothing is published, subscribed to, served or called from now on.
     pub fn end(&mut self, fx: &mut Effects) {
+        self.has_ended = true;
         self.hub.end(fx);
         self.calls.end(fx);
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use lasso_core::name::NodeName;
-use lasso_core::plane::{CallError, CallId, Question};
+use lasso_core::plane::{CallError, CallId, Half, Question};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,11 +18,29 @@ use super::typed;
 use crate::Cluster;
 use crate::shared::Shared;
 
+/// A call that has no answer: of which method and node, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{method}` of {node}: {reason}")]
+pub struct FailedCall {
+    /// Who was asked, or was to be.
+    pub node: NodeName,
+    /// The method.
+    pub method: String,
+    /// What went wrong.
+    pub reason: CallError,
+}
+
+impl From<FailedCall> for CallError {
+    fn from(failed: FailedCall) -> Self {
+        failed.reason
+    }
+}
+
 /// How a call is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CallOptions {
     /// How long the caller waits, handler and network together; `None`: as the settings' `calls`
-    /// say, 5 s by default.
+    /// say, 5 s by default. With zero nobody is asked, and the call has timed out at once.
     pub timeout: Option<Duration>,
 }
 
@@ -41,9 +59,9 @@ impl Cluster {
     /// awaited. Dropping it gives the call up, and its answer is dropped when it comes.
     ///
     /// # Errors
-    /// [`CallError`], of which `NotConnected`, `NoSuchMethod`, `TooLarge` and `Unencodable` say that
-    /// nothing was done, `Overloaded` that nothing was done or the answer found its lane full, and
-    /// `Timeout` and `Disconnected` that nobody knows.
+    /// [`FailedCall`] with a [`CallError`], of which `NotConnected`, `NoSuchMethod`, `TooLarge`,
+    /// `Unencodable` and `Stopped` say that nothing was done, `Overloaded` that nothing was done or the
+    /// answer found its lane full, and `Timeout` and `Disconnected` that nobody knows.
     ///
     /// ```
     /// use lasso_net::Cluster;
@@ -59,6 +77,10 @@ impl Cluster {
     ///
     /// let greeting: String = a.call(&b.name(), "greet", "you").await?;
     /// assert_eq!(greeting, "hello you");
+    ///
+    /// let failed = a.call::<_, u64>(&b.name(), "greet", "you").await.unwrap_err();
+    /// let text = "`greet` of doc@127.0.42.2: the answer could not be understood: 10 bytes that are no `u64`";
+    /// assert!(failed.to_string().starts_with(text), "{failed}");
     /// # Ok(())
     /// # }
     /// ```
@@ -91,11 +113,13 @@ impl Cluster {
         };
         Call {
             raw,
+            node: to.clone(),
+            method: method.into(),
             answer: PhantomData,
         }
     }
 
-    /// As [`Cluster::call_with`], with question and answer as bytes.
+    /// As [`Cluster::call_with`], with question and answer as bytes, and the bare [`CallError`].
     pub fn call_raw(
         &self,
         to: &NodeName,
@@ -181,23 +205,30 @@ impl fmt::Debug for RawCall {
 #[must_use = "dropping it gives the call up"]
 pub struct Call<A> {
     raw: RawCall,
+    node: NodeName,
+    method: Box<str>,
     answer: PhantomData<fn() -> A>,
 }
 
 impl<A: DeserializeOwned> Future for Call<A> {
-    type Output = Result<A, CallError>;
+    type Output = Result<A, FailedCall>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = ready!(Pin::new(&mut self.raw).poll(cx));
-        Poll::Ready(outcome.and_then(|answer| decoded(&answer)))
+        let outcome = outcome.and_then(|answer| decoded(&answer));
+        Poll::Ready(outcome.map_err(|reason| FailedCall {
+            node: self.node.clone(),
+            method: self.method.to_string(),
+            reason,
+        }))
     }
 }
 
 /// An answer as what it should be.
 pub(super) fn decoded<A: DeserializeOwned>(answer: &[u8]) -> Result<A, CallError> {
-    typed::decode(answer).map_err(|error| {
-        tracing::debug!(%error, "an answer could not be understood");
-        CallError::Malformed
+    typed::decode(answer).map_err(|error| CallError::Malformed {
+        half: Half::Answer,
+        problem: error.to_string(),
     })
 }
 

@@ -4,7 +4,7 @@ use core::future::Future;
 use core::marker::PhantomData;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -39,16 +39,20 @@ pub enum Targets {
 }
 
 impl Targets {
-    fn resolve(self, node: &Node) -> Vec<NodeName> {
-        let wanted = |name: &NodeName,
-                      roles: &std::collections::BTreeSet<Label>,
-                      region: &Label| {
-            match &self {
-                Targets::All | Targets::Nodes(_) => true,
-                Targets::Others => *name != node.identity().name,
-                Targets::Role(role) => roles.contains(role),
-                Targets::Region(here) => here == region,
-            }
+    fn resolve(self, cluster: &Cluster) -> Vec<NodeName> {
+        match self {
+            Targets::Nodes(nodes) => nodes,
+            targets => cluster.inspect(|node| targets.find(node)),
+        }
+    }
+
+    fn find(&self, node: &Node) -> Vec<NodeName> {
+        let wanted = |name: &NodeName, roles: &BTreeSet<Label>, region: &Label| match self {
+            Targets::All => true,
+            Targets::Nodes(nodes) => nodes.contains(name),
+            Targets::Others => *name != node.identity().name,
+            Targets::Role(role) => roles.contains(role),
+            Targets::Region(here) => here == region,
         };
         let topology = node.topology();
         let me = (&node.identity().name, topology.description());
@@ -62,10 +66,7 @@ impl Targets {
             .map(|(name, _)| name.clone())
             .collect();
         names.sort();
-        match self {
-            Targets::Nodes(nodes) => nodes,
-            _ => names,
-        }
+        names
     }
 }
 
@@ -139,6 +140,13 @@ pub struct CallCoverage {
     pub epoch: u64,
 }
 
+impl fmt::Display for CallCoverage {
+    /// "answered/asked nodes".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} nodes", self.answered, self.asked)
+    }
+}
+
 impl Cluster {
     /// Calls a method of many nodes at once. The calls begin at once; the answers are awaited, and
     /// are there when the last node has answered or failed, after at most the timeout. A node that
@@ -146,8 +154,8 @@ impl Cluster {
     ///
     /// # Errors
     /// Those for which nobody is asked: the question is too large or cannot be encoded, the method's
-    /// name is none, or too many such calls wait already. What goes wrong at a node is in its
-    /// outcome.
+    /// name is none, too many such calls wait already, or this node has stopped. What goes wrong at a
+    /// node is in its outcome.
     ///
     /// ```
     /// use lasso_net::{Cluster, messaging::Targets};
@@ -158,7 +166,7 @@ impl Cluster {
     /// let _serving = cluster.serve("load", |(): (), _| async { Ok(0.25) })?;
     /// let answers = cluster.call_many::<_, f64>(Targets::All, "load", &()).await?;
     /// assert_eq!(answers.values().map(|(_, load)| load).sum::<f64>(), 0.25);
-    /// assert_eq!((answers.coverage.asked, answers.coverage.answered), (1, 1));
+    /// assert_eq!(answers.coverage.to_string(), "1/1 nodes");
     /// # Ok(())
     /// # }
     /// ```
@@ -204,7 +212,7 @@ impl Cluster {
         options: CallOptions,
     ) -> RawCallMany {
         let shared = Arc::clone(self.shared());
-        let to = self.inspect(|node| targets.resolve(node));
+        let to = targets.resolve(self);
         let question = question.into();
         let called = shared.with_plane(|plane, now, effects| {
             plane.call_many(now, &to, &options.question(method, &question), effects)

@@ -36,7 +36,7 @@ mod subscription;
 mod times;
 mod typed;
 
-pub use call::{Call, CallOptions, RawCall};
+pub use call::{Call, CallOptions, FailedCall, RawCall};
 pub use many::{Answers, CallCoverage, CallMany, RawAnswers, RawCallMany, Targets};
 pub use serve::{Context, Serving};
 pub use subscription::{RawSubscription, Received, SubscribeOptions, Subscription};
@@ -44,7 +44,7 @@ pub use times::PublishTimes;
 pub use typed::Undecodable;
 
 pub use lasso_core::plane::{
-    Audience, CallError, Message, PublishError, Reach, Reject, Row, ServeError, Source,
+    Audience, CallError, Half, Message, PublishError, Reach, Reject, Row, ServeError, Source,
     SubscribeError, Update,
 };
 

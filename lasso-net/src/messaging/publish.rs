@@ -18,7 +18,7 @@ impl Cluster {
     ///
     /// # Errors
     /// [`PublishError::Topic`], [`PublishError::TooLarge`] and [`PublishError::Unencodable`], all the
-    /// caller's fault; nothing was published.
+    /// caller's fault, and [`PublishError::Stopped`]; nothing was published.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]

@@ -55,7 +55,8 @@ impl Cluster {
     /// let me = cluster.name();
     /// assert_eq!(cluster.call::<f64, f64>(&me, "root", &9.0).await, Ok(3.0));
     /// let rejected = cluster.call::<f64, f64>(&me, "root", &-1.0).await;
-    /// assert!(matches!(rejected, Err(CallError::Rejected(Reject { code: 1, .. }))));
+    /// let reason = rejected.unwrap_err().reason;
+    /// assert!(matches!(reason, CallError::Rejected(Reject { code: 1, .. })));
     /// # Ok(())
     /// # }
     /// ```
@@ -75,7 +76,7 @@ impl Cluster {
                     Ok(work) => work,
                     Err(error) => {
                         tracing::debug!(%method, %error, "a question could not be understood");
-                        return Answer::Malformed;
+                        return Answer::Malformed(error.to_string());
                     }
                 };
                 match work.await {
@@ -146,7 +147,7 @@ pub struct Context {
 }
 
 /// A method that is being served; dropping it ends that. Calls that run are still answered.
-#[must_use = "dropping it ends serving"]
+#[must_use = "dropping it ends serving, as `let _ =` does: keep it (`let _serving = ..`) or call `.forever()`"]
 pub struct Serving {
     shared: Arc<Shared>,
     /// `None`: it is served for ever.

@@ -14,7 +14,7 @@ pub struct Undecodable {
     pub bytes: usize,
     /// The type that was asked for.
     pub wanted: &'static str,
-    /// What is wrong with them.
+    /// What is wrong with them, in at most 512 bytes: it may quote what they say.
     pub problem: String,
 }
 
@@ -27,14 +27,24 @@ pub(super) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, String> 
 }
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Undecodable> {
-    let undecodable = |problem: String| Undecodable {
-        bytes: bytes.len(),
-        wanted: core::any::type_name::<T>(),
-        problem,
+    let undecodable = |mut problem: String| {
+        let mut end = problem.len().min(PROBLEM_BYTES_MAX);
+        while !problem.is_char_boundary(end) {
+            end -= 1;
+        }
+        problem.truncate(end);
+        Undecodable {
+            bytes: bytes.len(),
+            wanted: core::any::type_name::<T>(),
+            problem,
+        }
     };
     depth::check(bytes).map_err(|unfit| undecodable(unfit.to_string()))?;
     rmp_serde::from_slice(bytes).map_err(|error| undecodable(error.to_string()))
 }
+
+/// A decoder quotes the text that it stumbles over, and a peer may have sent 16 MiB of it.
+const PROBLEM_BYTES_MAX: usize = 512;
 
 #[cfg(test)]
 mod tests {
@@ -97,6 +107,12 @@ mod tests {
         let error = decode::<Nested>(&bytes).unwrap_err();
         assert_eq!(error.problem, "nested deeper than 64 levels");
         assert_eq!(error.bytes, bytes.len());
+    }
+
+    #[test]
+    fn a_long_text_in_the_wrong_place_is_quoted_in_part() {
+        let error = decode::<Nested>(&encode(&"ä".repeat(5000)).unwrap()).unwrap_err();
+        assert!((500..=512).contains(&error.problem.len()), "{error}");
     }
 
     #[test]

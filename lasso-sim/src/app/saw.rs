@@ -182,13 +182,13 @@ impl Outcome {
         match outcome {
             Ok(answer) if super::payload::read(answer) == Some(tag) => Outcome::Ok,
             Ok(_) => Outcome::WrongAnswer,
-            Err(CallError::NotConnected(_)) => Outcome::NotConnected,
-            Err(CallError::Timeout) => Outcome::Timeout,
+            Err(CallError::NotConnected(_) | CallError::Stopped) => Outcome::NotConnected,
+            Err(CallError::Timeout(_)) => Outcome::Timeout,
             Err(CallError::NoSuchMethod) => Outcome::NoSuchMethod,
             Err(CallError::Overloaded) => Outcome::Overloaded,
             Err(CallError::Disconnected) => Outcome::Disconnected,
             Err(CallError::Rejected(_)) => Outcome::Rejected,
-            Err(CallError::Malformed) => Outcome::Malformed,
+            Err(CallError::Malformed { .. }) => Outcome::Malformed,
             Err(CallError::Unencodable(_)) => Outcome::Malformed,
             Err(CallError::TooLarge { .. }) => Outcome::TooLarge,
         }

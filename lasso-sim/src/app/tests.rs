@@ -150,7 +150,7 @@ fn so_many_calls_are_under_way_as_the_file_says() {
     assert_eq!(asks(&mut app, at(0)).len(), 2);
     let answered = |tag| Told::Answered {
         tag,
-        outcome: Err(CallError::Timeout),
+        outcome: Err(CallError::Timeout(core::time::Duration::from_secs(1))),
     };
     app.handle(at(5), answered(1));
     assert_eq!(asks(&mut app, at(5)).len(), 1);

@@ -222,7 +222,8 @@ fn a_call_has_one_outcome_and_says_why_where_it_is_no_answer() {
         world.run(4);
         assert_eq!(world.outcomes(0), []);
         world.run(2);
-        assert_eq!(world.outcomes(0), [Err(CallError::Timeout)]);
+        let timeout = core::time::Duration::from_secs(5);
+        assert_eq!(world.outcomes(0), [Err(CallError::Timeout(timeout))]);
 
         world.call(0, 1, "add", b"and gone");
         world.crash(1);

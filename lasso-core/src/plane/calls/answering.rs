@@ -131,7 +131,10 @@ impl Calls {
                 reject.message.truncate(wire::cut(&reject.message).len());
                 Verdict::Rejected(reject)
             }
-            Answer::Malformed => Verdict::Malformed,
+            Answer::Malformed(mut problem) => {
+                problem.truncate(wire::cut(&problem).len());
+                Verdict::Malformed(problem)
+            }
         }
     }
 

@@ -27,6 +27,8 @@ pub struct CallCounters {
     pub malformed: u64,
     /// Outcomes: [`CallError::TooLarge`].
     pub too_large: u64,
+    /// Outcomes: [`CallError::Stopped`].
+    pub stopped: u64,
     /// Calls that were given up before they had an outcome.
     pub cancelled: u64,
     /// Answers that came when nobody waited for them any more.
@@ -70,7 +72,8 @@ impl CallCounters {
             + self.disconnected
             + self.rejected
             + self.malformed
-            + self.too_large;
+            + self.too_large
+            + self.stopped;
         self.answered + failed
     }
 
@@ -78,14 +81,15 @@ impl CallCounters {
     pub(super) fn count_errors(&mut self, error: &CallError, how_many: u64) {
         let counter = match error {
             CallError::NotConnected(_) => &mut self.not_connected,
-            CallError::Timeout => &mut self.timeouts,
+            CallError::Timeout(_) => &mut self.timeouts,
             CallError::NoSuchMethod => &mut self.no_such_method,
             CallError::Overloaded => &mut self.overloaded,
             CallError::Disconnected => &mut self.disconnected,
             CallError::Rejected(_) => &mut self.rejected,
-            CallError::Malformed => &mut self.malformed,
+            CallError::Malformed { .. } => &mut self.malformed,
             // What cannot be encoded never comes here.
             CallError::TooLarge { .. } | CallError::Unencodable(_) => &mut self.too_large,
+            CallError::Stopped => &mut self.stopped,
         };
         *counter += how_many;
     }

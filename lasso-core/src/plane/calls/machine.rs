@@ -26,7 +26,7 @@ use super::serving::Serving;
 use super::waiting::{Asked, Asker, Ended, Found, Waiting};
 use super::wire::{self, Verdict};
 use super::{
-    CallCounters, CallError, CallId, Effects, GatherId, Gathered, METHOD_BYTES_MAX, Outlet,
+    CallCounters, CallError, CallId, Effects, GatherId, Gathered, Half, METHOD_BYTES_MAX, Outlet,
     Question, ServeError,
 };
 use crate::codec::Malformed;
@@ -148,7 +148,8 @@ impl Calls {
     ///
     /// # Errors
     /// What ends the call at once: [`CallError::TooLarge`], [`CallError::NotConnected`],
-    /// [`CallError::Overloaded`] (too many wait, or the lane is full), and where the node asks itself
+    /// [`CallError::Overloaded`] (too many wait, or the lane is full), [`CallError::Timeout`] where
+    /// there is no time, [`CallError::Stopped`], and where the node asks itself
     /// [`CallError::NoSuchMethod`] too.
     pub fn call(
         &mut self,
@@ -188,8 +189,9 @@ impl Calls {
     /// once, with the last outcome.
     ///
     /// # Errors
-    /// [`CallError::TooLarge`]: nobody was asked. [`CallError::Overloaded`]: as many calls to many
-    /// are under way as calls may wait; nobody was asked. Everything else is an outcome of a node.
+    /// [`CallError::TooLarge`] and [`CallError::Stopped`]: nobody was asked.
+    /// [`CallError::Overloaded`]: as many calls to many are under way as calls may wait; nobody was
+    /// asked. Everything else is an outcome of a node.
     pub fn call_many(
         &mut self,
         now: Instant,
@@ -252,12 +254,13 @@ impl Calls {
     /// Ends what is due.
     pub fn tick(&mut self, now: Instant, fx: &mut Effects) {
         while let Some(call) = self.waiting.next_due(now) {
-            self.finish(call, Err(CallError::Timeout), fx);
+            let timeout = self.waiting.timeout(call);
+            self.finish(call, Err(CallError::Timeout(timeout)), fx);
         }
     }
 
     /// The node has stopped: whoever waits for an outcome gets [`CallError::Disconnected`], and
-    /// whoever calls from now on [`CallError::NotConnected`].
+    /// whoever calls from now on [`CallError::Stopped`].
     pub fn end(&mut self, fx: &mut Effects) {
         self.has_ended = true;
         for call in self.waiting.all() {
@@ -318,6 +321,9 @@ impl Calls {
         now: Instant,
         question: &'a Question<'a>,
     ) -> Result<Checked<'a>, CallError> {
+        if self.has_ended {
+            return Err(CallError::Stopped);
+        }
         at_most(
             "the name of a method",
             question.method.len(),
@@ -351,8 +357,8 @@ impl Calls {
         out: &mut impl Outlet,
         fx: &mut Effects,
     ) -> Result<(), CallError> {
-        if self.has_ended {
-            return Err(CallError::NotConnected(to.clone()));
+        if checked.timeout.is_zero() {
+            return Err(CallError::Timeout(checked.timeout));
         }
         if self.waiting.places() >= self.waiting_max {
             return Err(CallError::Overloaded);
@@ -373,7 +379,8 @@ impl Calls {
         } else {
             return Err(CallError::NotConnected(to.clone()));
         };
-        self.waiting.begin(id, asked, asker, checked.deadline);
+        let (timeout, deadline) = (checked.timeout, checked.deadline);
+        self.waiting.begin(id, asked, asker, timeout, deadline);
         Ok(())
     }
 
@@ -423,6 +430,13 @@ fn outcome(verdict: Verdict) -> Result<Bytes, CallError> {
         Verdict::NoSuchMethod => CallError::NoSuchMethod,
         Verdict::Overloaded => CallError::Overloaded,
         Verdict::Rejected(reject) => CallError::Rejected(reject),
-        Verdict::Malformed => CallError::Malformed,
+        Verdict::Malformed(problem) => CallError::Malformed {
+            half: Half::Question,
+            problem,
+        },
+        Verdict::Unknown(status) => CallError::Malformed {
+            half: Half::Answer,
+            problem: format!("its status, {status}, is not known to this release"),
+        },
     })
 }

@@ -12,6 +12,7 @@ mod tests;
 mod waiting;
 mod wire;
 
+use core::fmt;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -39,7 +40,8 @@ pub struct Question<'a> {
     pub payload: &'a Bytes,
     /// How long the answer may take; `None`: as long as
     /// [`CallSettings::timeout`](crate::config::CallSettings::timeout) says. Cut to
-    /// [`CallSettings::timeout_max`](crate::config::CallSettings::timeout_max).
+    /// [`CallSettings::timeout_max`](crate::config::CallSettings::timeout_max); with zero nobody is
+    /// asked, and the call is over at once.
     pub timeout: Option<Duration>,
 }
 
@@ -85,6 +87,15 @@ impl Reject {
     pub const CODE_NODE: u32 = u32::MAX;
 }
 
+impl fmt::Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            Reject::CODE_NODE => write!(f, "rejected by the node: {}", self.message),
+            code => write!(f, "rejected ({code}): {}", self.message),
+        }
+    }
+}
+
 /// What a handler answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
@@ -92,8 +103,26 @@ pub enum Answer {
     Done(Bytes),
     /// No.
     Rejected(Reject),
-    /// The question could not be understood.
-    Malformed,
+    /// The question could not be understood, and why; the text is cut off after 1,024 bytes.
+    Malformed(String),
+}
+
+/// One half of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Half {
+    /// What is asked: whoever was asked could not understand it, and no handler has seen it.
+    Question,
+    /// What comes back: whoever asked could not understand it, and the work is done.
+    Answer,
+}
+
+impl fmt::Display for Half {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Half::Question => "question",
+            Half::Answer => "answer",
+        })
+    }
 }
 
 /// Why a call has no answer.
@@ -102,11 +131,12 @@ pub enum CallError {
     /// No link stands to that node; nothing was sent.
     #[error("{0} is not connected")]
     NotConnected(NodeName),
-    /// No answer came in time; whether the other side did the work is not known.
-    #[error("no answer in time")]
-    Timeout,
-    /// The other side serves no such method; nothing was done.
-    #[error("the other node serves no such method")]
+    /// No answer came in so much time; whether the other side did the work is not known, unless the
+    /// time was zero: then nothing was sent.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// The node that was asked serves no such method; nothing was done.
+    #[error("no such method is served there")]
     NoSuchMethod,
     /// This side's lane, or the other side's handlers, are full, and nothing was done; or the lane
     /// back was full, and the answer was dropped.
@@ -116,12 +146,17 @@ pub enum CallError {
     #[error("the link was lost before an answer came")]
     Disconnected,
     /// The handler said no, or panicked.
-    #[error("rejected ({}): {}", .0.code, .0.message)]
+    #[error("{0}")]
     Rejected(Reject),
     /// The question or the answer could not be understood: the two nodes differ in what they mean
-    /// by the method.
-    #[error("question or answer could not be understood")]
-    Malformed,
+    /// by the method. Where it is the question, no handler has seen it.
+    #[error("the {half} could not be understood: {problem}")]
+    Malformed {
+        /// Which of them.
+        half: Half,
+        /// Why, in at most 1,024 bytes.
+        problem: String,
+    },
     /// The question is larger than a message may be, or the method's name is empty or too long. The
     /// caller's fault; nothing was sent.
     #[error("{what} has {bytes} bytes; at most {max} are accepted")]
@@ -136,6 +171,9 @@ pub enum CallError {
     /// The question cannot be written as bytes. The caller's fault; nothing was sent.
     #[error("the question cannot be encoded: {0}")]
     Unencodable(String),
+    /// This node has stopped, or is about to; nothing was sent.
+    #[error("this node has stopped")]
+    Stopped,
 }
 
 impl CallError {
@@ -143,14 +181,15 @@ impl CallError {
     pub fn name(&self) -> &'static str {
         match self {
             CallError::NotConnected(_) => "not_connected",
-            CallError::Timeout => "timeout",
+            CallError::Timeout(_) => "timeout",
             CallError::NoSuchMethod => "no_such_method",
             CallError::Overloaded => "overloaded",
             CallError::Disconnected => "disconnected",
             CallError::Rejected(_) => "rejected",
-            CallError::Malformed => "malformed",
+            CallError::Malformed { .. } => "malformed",
             CallError::TooLarge { .. } => "too_large",
             CallError::Unencodable(_) => "unencodable",
+            CallError::Stopped => "stopped",
         }
     }
 }

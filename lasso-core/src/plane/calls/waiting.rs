@@ -10,6 +10,7 @@
 
 use core::cmp::Reverse;
 use core::task::Waker;
+use core::time::Duration;
 use std::collections::BinaryHeap;
 
 use bytes::Bytes;
@@ -59,6 +60,8 @@ pub(super) enum Ended {
 struct Own {
     asked: Asked,
     asker: Asker,
+    /// How long it may wait altogether.
+    timeout: Duration,
     /// Until it is taken.
     outcome: Option<Result<Bytes, CallError>>,
 }
@@ -91,16 +94,29 @@ impl Waiting {
         CallId(first)
     }
 
-    pub(super) fn begin(&mut self, id: CallId, asked: Asked, asker: Asker, deadline: Instant) {
+    pub(super) fn begin(
+        &mut self,
+        id: CallId,
+        asked: Asked,
+        asker: Asker,
+        timeout: Duration,
+        deadline: Instant,
+    ) {
         let own = Own {
             asked,
             asker,
+            timeout,
             outcome: None,
         };
         let before = self.calls.insert(id.0, own);
         assert!(before.is_none(), "the number {} was used twice", id.0);
         self.pending += 1;
         self.due.push(Reverse((deadline, id.0)));
+    }
+
+    /// How long a call may wait altogether.
+    pub(super) fn timeout(&self, id: CallId) -> Duration {
+        self.calls[&id.0].timeout
     }
 
     pub(super) fn find(&self, id: CallId, asked: Asked) -> Found {

@@ -32,8 +32,10 @@ pub(super) enum Verdict {
     NoSuchMethod,
     Overloaded,
     Rejected(Reject),
-    /// The question could not be understood, or the status of the answer is not known here.
-    Malformed,
+    /// The question could not be understood, and why.
+    Malformed(String),
+    /// The status of the answer is not known here. Never sent.
+    Unknown(u8),
 }
 
 /// Writes what stands before the payload of a call, the frame's head included.
@@ -93,14 +95,19 @@ fn put_verdict(kind: u8, out: &mut Vec<u8>, call: u64, verdict: &Verdict) {
         Verdict::NoSuchMethod => (NO_SUCH_METHOD, 0),
         Verdict::Overloaded => (OVERLOADED, 0),
         Verdict::Rejected(reject) => (REJECTED, CODE_BYTES + cut(&reject.message).len()),
-        Verdict::Malformed => (MALFORMED, 0),
+        Verdict::Malformed(problem) => (MALFORMED, cut(problem).len()),
+        Verdict::Unknown(status) => (*status, 0),
     };
     put_header(kind, fixed + rest, out);
     put_varint(call, out);
     out.push(status);
-    if let Verdict::Rejected(reject) = verdict {
-        out.extend_from_slice(&reject.code.to_be_bytes());
-        out.extend_from_slice(cut(&reject.message).as_bytes());
+    match verdict {
+        Verdict::Rejected(reject) => {
+            out.extend_from_slice(&reject.code.to_be_bytes());
+            out.extend_from_slice(cut(&reject.message).as_bytes());
+        }
+        Verdict::Malformed(problem) => out.extend_from_slice(cut(problem).as_bytes()),
+        _ => {}
     }
 }
 
@@ -124,7 +131,11 @@ pub(super) fn read_answer(mut body: Bytes) -> Result<(u64, Verdict), Malformed> 
                 message: cut(message).to_owned(),
             })
         }
-        _ => Verdict::Malformed,
+        MALFORMED => {
+            let problem = str::from_utf8(rest).map_err(|_| Malformed)?;
+            Verdict::Malformed(cut(problem).to_owned())
+        }
+        status => Verdict::Unknown(status),
     };
     Ok((call, verdict))
 }

@@ -95,7 +95,8 @@ pub struct Reach {
     pub fullest_lane_bytes: usize,
 }
 
-/// Why nothing was published. The caller's fault, but for `NotConnected`; no number was used up.
+/// Why nothing was published. The caller's fault, but for `NotConnected` and `Stopped`; no number was
+/// used up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// The topic is empty or too long.
@@ -115,9 +116,12 @@ pub enum PublishError {
     /// The value cannot be written as bytes.
     #[error("the message cannot be encoded: {0}")]
     Unencodable(String),
+    /// This node has stopped, or is about to.
+    #[error("this node has stopped")]
+    Stopped,
 }
 
-/// Why there is no subscription. The caller's fault; nothing was changed.
+/// Why there is no subscription. The caller's fault, but for `Stopped`; nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
     /// The topic is empty or too long.
@@ -129,6 +133,9 @@ pub enum SubscribeError {
     /// The node has as many subscriptions as it may have, whatever their topics.
     #[error("this node has {0} subscriptions already, which is the most it may have")]
     TooManySubscribers(usize),
+    /// This node has stopped, or is about to.
+    #[error("this node has stopped")]
+    Stopped,
 }
 
 /// What happened so far, as numbers that only grow.

@@ -73,7 +73,7 @@ fn an_answer_that_finds_the_lane_full_is_overloaded() {
         (done("answer"), CallError::Overloaded, 1),
         // What is small enough for the control lane is not lost.
         (Answer::Rejected(no.clone()), CallError::Rejected(no), 0),
-        (Answer::Malformed, CallError::Malformed, 0),
+        (Answer::Malformed("why".into()), not_understood(), 0),
     ];
     for (answer, error, shed) in table {
         let (mut one, mut two) = pair();
@@ -169,22 +169,21 @@ fn a_handler_that_gives_up_frees_its_place_and_leaves_the_outcome_to_the_deadlin
     assert_eq!(one.calls.counters().given_up, 1);
     assert_eq!(one.outcome(call), None);
     one.calls.tick(request.deadline, &mut one.fx);
-    assert_eq!(one.outcome(call), Some(Err(CallError::Timeout)));
+    let timeout = CallError::Timeout(Duration::from_secs(5));
+    assert_eq!(one.outcome(call), Some(Err(timeout)));
 }
 
 #[test]
-fn after_the_end_nobody_is_connected_and_nothing_is_served() {
+fn after_the_end_nothing_is_called_and_nothing_is_served() {
     let (mut one, _) = pair();
     one.calls.serve("echo").unwrap();
     one.calls.end(&mut one.fx);
     for to in [1, 2] {
-        let called = one.call(at(0), to, "echo");
-        assert_eq!(called, Err(CallError::NotConnected(name(to))));
+        assert_eq!(one.call(at(0), to, "echo"), Err(CallError::Stopped));
     }
-    let gather = one.call_many(at(0), &[2, 1], "echo").unwrap();
-    let gathered = one.calls.poll_gather(gather, None).unwrap();
-    let refused = |to| (name(to), Err(CallError::NotConnected(name(to))));
-    assert_eq!(gathered.outcomes, [refused(2), refused(1)]);
+    let gather = one.call_many(at(0), &[2, 1], "echo");
+    assert_eq!(gather, Err(CallError::Stopped));
+    assert_eq!(one.calls.counters().stopped, 4);
     assert_eq!(one.calls.serve("other"), Err(ServeError::Stopped));
     assert_eq!(one.calls.waiting(), 0);
 }
@@ -203,7 +202,7 @@ fn a_timeout_longer_than_may_be_is_cut_by_the_caller_and_by_the_answering_node()
     carry(at(0), &mut one, &mut two);
     assert_eq!(two.request().deadline, at(1000));
     one.calls.tick(at(1000), &mut one.fx);
-    assert_eq!(one.outcome(call), Some(Err(CallError::Timeout)));
+    assert_eq!(one.outcome(call), Some(Err(CallError::Timeout(second))));
     // A peer that does not cut it.
     let mut three = Side::new(3, &CallSettings::default());
     three.calls.link_up(LINK, &name(2));

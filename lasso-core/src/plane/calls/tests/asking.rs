@@ -28,7 +28,7 @@ fn what_a_handler_says_is_what_the_asker_hears() {
     let cut = "ä".repeat(512);
     let table = [
         (done(""), Ok(Bytes::new())),
-        (Answer::Malformed, Err(CallError::Malformed)),
+        (Answer::Malformed("why".into()), Err(not_understood())),
         (
             Answer::Rejected(rejected(404, "no such row")),
             Err(CallError::Rejected(rejected(404, "no such row"))),
@@ -38,7 +38,14 @@ fn what_a_handler_says_is_what_the_asker_hears() {
             Err(CallError::Rejected(rejected(0, &format!("a{}", &cut[2..])))),
         ),
     ];
-    for (answer, outcome) in table {
+    let malformed = (
+        Answer::Malformed("x".repeat(2000)),
+        Err(CallError::Malformed {
+            half: Half::Question,
+            problem: "x".repeat(1024),
+        }),
+    );
+    for (answer, outcome) in table.into_iter().chain([malformed]) {
         let (mut one, mut two) = pair();
         one.calls.serve("echo").unwrap();
         let remote = one.call(at(0), 2, "echo").unwrap();
@@ -102,9 +109,60 @@ fn a_call_ends_at_its_deadline_and_a_late_answer_is_dropped_and_counted() {
     let request = two.request();
     two.answer(request.id, done("answer"));
     carry(at(5001), &mut two, &mut one);
-    assert_eq!(one.outcome(call), Some(Err(CallError::Timeout)));
+    let timeout = CallError::Timeout(Duration::from_secs(5));
+    assert_eq!(one.outcome(call), Some(Err(timeout)));
     assert_eq!(one.calls.counters().timeouts, 1);
     assert_eq!(one.calls.counters().late_answers, 1);
+}
+
+#[test]
+fn a_call_without_any_time_asks_nobody_and_is_over_at_once() {
+    let (mut one, _) = pair();
+    one.calls.serve("echo").unwrap();
+    let zero = Some(Duration::ZERO);
+    let over = CallError::Timeout(Duration::ZERO);
+    for to in [1, 2] {
+        let called = one.call_within(at(7), to, "echo", zero);
+        assert_eq!(called, Err(over.clone()), "to {to}");
+    }
+    let payload = Bytes::new();
+    let question = Question {
+        method: "echo",
+        payload: &payload,
+        timeout: zero,
+    };
+    let (lanes, fx) = (&mut one.lanes, &mut one.fx);
+    let to = [name(2), name(1)];
+    let gather = one.calls.call_many(at(7), &to, &question, lanes, fx);
+    let gathered = one.calls.poll_gather(gather.unwrap(), None).unwrap();
+    let outcomes = to.map(|name| (name, Err(over.clone())));
+    assert_eq!(gathered.outcomes, outcomes);
+    assert!(one.lanes.calls.is_empty() && one.fx.requests.is_empty());
+    assert_eq!(one.calls.counters().timeouts, 4);
+    one.calls.assert_invariants();
+}
+
+#[test]
+fn errors_say_what_went_wrong_with_which_half_and_how_long_it_took() {
+    let table = [
+        (
+            not_understood(),
+            "the question could not be understood: why",
+        ),
+        (
+            CallError::Timeout(Duration::from_millis(1500)),
+            "no answer within 1.5s",
+        ),
+        (CallError::Rejected(rejected(7, "no")), "rejected (7): no"),
+        (
+            CallError::Rejected(rejected(Reject::CODE_NODE, "it panicked")),
+            "rejected by the node: it panicked",
+        ),
+        (CallError::Stopped, "this node has stopped"),
+    ];
+    for (error, text) in table {
+        assert_eq!(error.to_string(), text);
+    }
 }
 
 #[test]
@@ -121,7 +179,10 @@ fn deadlines_come_in_their_own_order() {
         .unwrap();
     assert_eq!(one.calls.deadline(), Some(at(300)));
     one.tick(at(300));
-    assert_eq!(one.outcome(short), Some(Err(CallError::Timeout)));
+    assert_eq!(
+        one.outcome(short),
+        Some(Err(CallError::Timeout(at(300) - at(0))))
+    );
     assert_eq!(one.calls.deadline(), Some(at(900)));
     one.calls.cancel_call(long);
     assert_eq!(one.calls.deadline(), Some(Instant::FAR_FUTURE));
@@ -330,7 +391,8 @@ fn a_call_to_this_node_is_served_here() {
     let request = one.request();
     assert_eq!((&request.from, request.deadline), (&name(1), at(5010)));
     one.tick(at(5010));
-    assert_eq!(one.outcome(call), Some(Err(CallError::Timeout)));
+    let timeout = CallError::Timeout(Duration::from_secs(5));
+    assert_eq!(one.outcome(call), Some(Err(timeout)));
     assert_eq!(one.calls.serving(), 1, "the handler still works");
     one.answer(request.id, done("answer"));
     assert_eq!(one.calls.counters().late_answers, 1);

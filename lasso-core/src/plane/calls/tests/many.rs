@@ -78,7 +78,7 @@ fn a_failed_node_does_not_spoil_the_answers_of_others() {
     one.tick(at(5000));
     assert!(matches!(one.fx.wakes[..], [Wake::Gather(done)] if done == id));
     let gathered = one.calls.poll_gather(id, None).unwrap();
-    let expected = ["10.0.0.2: two", "10.0.0.3: no answer in time"];
+    let expected = ["10.0.0.2: two", "10.0.0.3: no answer within 5s"];
     assert_eq!(texts(&gathered), expected);
 }
 
@@ -169,8 +169,8 @@ fn places_bound_calls_to_many_as_well() {
     let gathered = one.calls.poll_gather(id, None).unwrap();
     let errors: Vec<_> = gathered.outcomes.into_iter().map(|(_, o)| o).collect();
     let expected = [
-        CallError::Timeout,
-        CallError::Timeout,
+        CallError::Timeout(Duration::from_secs(5)),
+        CallError::Timeout(Duration::from_secs(5)),
         CallError::Overloaded,
     ];
     assert_eq!(errors, expected.map(Err));

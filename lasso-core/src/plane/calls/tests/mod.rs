@@ -214,6 +214,14 @@ fn done(text: &'static str) -> Answer {
     Answer::Done(Bytes::from_static(text.as_bytes()))
 }
 
+/// What [`Answer::Malformed`] with "why" comes to.
+fn not_understood() -> CallError {
+    CallError::Malformed {
+        half: Half::Question,
+        problem: "why".into(),
+    }
+}
+
 fn rejected(code: u32, message: &str) -> Reject {
     let message = message.to_owned();
     Reject { code, message }

@@ -68,9 +68,9 @@ fn step() -> impl Strategy<Value = Step> {
     // Node 4 is never there.
     let to = 1..=4_u8;
     prop_oneof![
-        6 => (node.clone(), to.clone(), method, 1..400_u64)
+        6 => (node.clone(), to.clone(), method, 0..400_u64)
             .prop_map(|(from, to, method, timeout_ms)| Step::Call { from, to, method, timeout_ms }),
-        2 => (node.clone(), vec(to, 0..5), 1..400_u64)
+        2 => (node.clone(), vec(to, 0..5), 0..400_u64)
             .prop_map(|(from, to, timeout_ms)| Step::CallMany { from, to, timeout_ms }),
         1 => any::<usize>().prop_map(|nth| Step::Cancel { nth }),
         1 => any::<usize>().prop_map(|nth| Step::CancelMany { nth }),
@@ -282,7 +282,7 @@ impl World {
         };
         let request = side.fx.requests.swap_remove(nth);
         let answer = match how {
-            0 => Answer::Malformed,
+            0 => Answer::Malformed("why".into()),
             1 => Answer::Rejected(rejected(7, "no")),
             _ => Answer::Done([&request.payload[..], &[node as u8 + 1]].concat().into()),
         };

@@ -37,7 +37,7 @@ fn verdicts() -> [(&'static str, Verdict); 5] {
         ("no such method", Verdict::NoSuchMethod),
         ("overloaded", Verdict::Overloaded),
         ("rejected", Verdict::Rejected(rejected(404, "gone"))),
-        ("malformed", Verdict::Malformed),
+        ("malformed", Verdict::Malformed("why".into())),
     ]
 }
 
@@ -124,11 +124,12 @@ fn bodies_that_are_no_call_are_malformed() {
 
 #[test]
 fn bodies_that_are_no_answer_are_malformed() {
-    let table: [(&str, &'static [u8]); 4] = [
+    let table: [(&str, &'static [u8]); 5] = [
         ("nothing", &[]),
         ("no status", &[1]),
         ("a rejection without its code", &[1, 3, 0, 0, 0]),
         ("a rejection that is no text", &[1, 3, 0, 0, 0, 1, 0xff]),
+        ("a reason that is no text", &[1, 4, 0xff]),
     ];
     for (what, body) in table {
         let read = wire::read_answer(Bytes::from_static(body));
@@ -142,7 +143,7 @@ fn what_a_later_release_adds_is_understood_as_far_as_it_goes() {
     let status = read(&[7, 200, 1, 2, 3]);
     assert_eq!(
         status,
-        Ok((7, Verdict::Malformed)),
+        Ok((7, Verdict::Unknown(200))),
         "an unknown status is no answer"
     );
     let more = read(&[7, 1, 9, 9]);
