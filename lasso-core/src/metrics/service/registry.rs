@@ -17,7 +17,7 @@ use crate::codec::depth;
 use crate::metrics::SharedRecorder;
 use crate::metrics::queries::{AllMethods, Leaderboard, MethodPerformance, Query, Realtime};
 use crate::name::NodeName;
-use crate::plane::{Answer, CallError, Reject};
+use crate::plane::{Answer, CallError, Half, Reject};
 use crate::time::Instant;
 
 /// An answer of a query, of whatever type. [`Readout`](super::Readout) knows which.
@@ -103,7 +103,7 @@ where
 
     fn part(&self, now: Instant, key: &[u8]) -> Answer {
         let Some(key) = unpack::<Q::Key>(key) else {
-            return Answer::Malformed;
+            return Answer::Malformed(format!("no key of `{}`", Q::NAME));
         };
         match pack(&self.0.collect(now, &key)) {
             Ok(part) => Answer::Done(part),
@@ -210,15 +210,21 @@ impl Registry {
 
     /// This node's part of an answer that a peer asks for with `question`.
     pub fn answer(&self, now: Instant, question: &[u8]) -> Answer {
-        if depth::check(question).is_err() {
-            return Answer::Malformed;
+        if let Err(unfit) = depth::check(question) {
+            return Answer::Malformed(unfit.to_string());
         }
-        let Ok(question) = rmp_serde::from_slice::<Question<'_>>(question) else {
-            return Answer::Malformed;
+        let question = match rmp_serde::from_slice::<Question<'_>>(question) {
+            Ok(question) => question,
+            Err(error) => return Answer::Malformed(error.to_string()),
         };
         match self.0.get(question.query) {
             Some(query) if question.key.len() <= KEY_BYTES_MAX => query.part(now, &question.key),
-            Some(_) => Answer::Malformed,
+            Some(_) => {
+                let bytes = question.key.len();
+                Answer::Malformed(format!(
+                    "a key of {bytes} bytes; {KEY_BYTES_MAX} are accepted"
+                ))
+            }
             None => Answer::Rejected(Reject {
                 code: CODE_NOT_REGISTERED,
                 message: format!("no query named `{}` is registered here", question.query),
@@ -284,7 +290,11 @@ impl Subject {
         let answered = parts.len();
         let (value, unread) = self.query.merge(now, &self.key, me, parts);
         let answered = answered - unread.len();
-        failed.extend(unread.into_iter().map(|node| (node, CallError::Malformed)));
+        let malformed = || CallError::Malformed {
+            half: Half::Answer,
+            problem: format!("no part of `{}`", self.name),
+        };
+        failed.extend(unread.into_iter().map(|node| (node, malformed())));
         failed.sort_by(|a, b| a.0.cmp(&b.0));
         (value, answered, failed)
     }

@@ -10,8 +10,17 @@ use crate::metrics::queries::{Leaderboard, MethodKey, MethodPerformance, Provide
 use crate::metrics::recorder::{Call, Limits, Outcome, SeriesKey};
 use crate::metrics::store::Freshness;
 use crate::name::{Incarnation, NodeName};
-use crate::plane::{Answer, CallError};
+use crate::plane::{Answer, CallError, Half};
 use crate::topology::{Coverage, NodeState};
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+fn no_part() -> CallError {
+    CallError::Malformed {
+        half: Half::Answer,
+        problem: "no part of `lasso.leaderboard`".into(),
+    }
+}
 
 fn at(seconds: u64) -> Instant {
     Instant::ZERO + Duration::from_secs(seconds)
@@ -61,7 +70,10 @@ fn answered(answer: Answer) -> Result<Bytes, CallError> {
     match answer {
         Answer::Done(bytes) => Ok(bytes),
         Answer::Rejected(reject) => Err(CallError::Rejected(reject)),
-        Answer::Malformed => Err(CallError::Malformed),
+        Answer::Malformed(problem) => Err(CallError::Malformed {
+            half: Half::Question,
+            problem,
+        }),
     }
 }
 
@@ -120,14 +132,14 @@ fn a_part_that_cannot_be_read_is_a_failure_of_its_node() {
     let outcomes = vec![
         (name(2), Ok(Bytes::from_static(b"nonsense"))),
         (name(3), Ok(Bytes::from(deep))),
-        (name(4), Err(CallError::Timeout)),
+        (name(4), Err(CallError::Timeout(TIMEOUT))),
     ];
     let brought = errand.merge(at(0), outcomes);
     assert_eq!(brought.answered, 0);
     let failed = [
-        (name(2), CallError::Malformed),
-        (name(3), CallError::Malformed),
-        (name(4), CallError::Timeout),
+        (name(2), no_part()),
+        (name(3), no_part()),
+        (name(4), CallError::Timeout(TIMEOUT)),
     ];
     assert_eq!(brought.failed, failed);
     service.finish(at(0), errand.id(), brought, &mut changes);
@@ -141,12 +153,15 @@ fn questions_that_are_none_are_refused() {
     let here = node(1, 1);
     let nested = vec![0x91; 100_000];
     for question in [&b""[..], b"nonsense", &nested] {
-        assert_eq!(here.answer(at(0), question), Answer::Malformed);
+        assert!(matches!(here.answer(at(0), question), Answer::Malformed(_)));
     }
     let subject = here.subject::<Leaderboard>(&chain()).unwrap();
     let mut question = subject.question().to_vec();
     question.push(0);
-    assert_eq!(here.answer(at(0), &question), Answer::Malformed);
+    assert!(matches!(
+        here.answer(at(0), &question),
+        Answer::Malformed(_)
+    ));
 }
 
 #[test]
