@@ -35,9 +35,11 @@
 //!
 //! [`Cluster`] is the handle of a running node: when its last clone is dropped, the node says
 //! goodbye and stops. [`Cluster::topology`] and [`Cluster::coverage`] are snapshots,
-//! [`Cluster::events`] tells every change. [`Cluster::publish`] and [`Cluster::subscribe`] are for
+//! [`Cluster::topology_events`] tells every change. [`Cluster::publish`] and [`Cluster::subscribe`] are for
 //! what everybody may hear, at most once; [`Cluster::call`] and [`Cluster::call_many`] ask nodes that
-//! [`Cluster::serve`], and tell what came of it for each; see [`messaging`]. A node may also be
+//! [`Cluster::serve`], and tell what came of it for each; see [`messaging`]. What nodes see of their
+//! requests is shown live to whoever looks, from any node: [`Cluster::publish_event`] and
+//! [`Cluster::events`]; see [`mod@events`]. A node may also be
 //! configured from flags, environment and a file: see [`config`].
 //!
 //! Three crates stand behind this one: `lasso-core` decides and does no IO, `lasso-net` runs it over
@@ -51,6 +53,10 @@ pub use lasso_core::name::{
     Basename, Description, Identity, Incarnation, Label, NameError, NodeName,
 };
 pub use lasso_core::topology::{Coverage, Island, Member, NodeState, Pair, Partitions};
+pub use lasso_net::events::{
+    Delivery, Events, Outcome, Pass, RoutingDecision, RoutingEvent, Scope, ScopeError, Segment,
+    ViewError, Viewer,
+};
 #[cfg(feature = "http")]
 pub use lasso_net::http;
 pub use lasso_net::messaging::{
@@ -62,7 +68,7 @@ pub use lasso_net::messaging::{
 pub use lasso_net::{
     Builder, Cluster, StartError, TopologyEvents, TopologySnapshot, TopologyUpdate,
 };
-pub use lasso_net::{config, messaging, responder};
+pub use lasso_net::{config, events, messaging, responder};
 
 #[cfg(feature = "sim")]
 pub use lasso_sim as sim;

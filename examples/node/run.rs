@@ -104,7 +104,7 @@ async fn serve(loaded: Loaded, child: bool) -> Result<(), Failure> {
         .start()
         .await
         .map_err(refused)?;
-    let mut events = cluster.events();
+    let mut events = cluster.topology_events();
     let router = lasso::http::router(cluster.clone());
     tokio::spawn(lasso::http::serve(http, router, std::future::pending()));
     cluster.ready();

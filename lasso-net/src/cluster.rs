@@ -18,6 +18,7 @@ use tokio::sync::broadcast;
 use crate::builder::Builder;
 use crate::config::ConfigErrors;
 use crate::driver;
+use crate::events::Desk;
 use crate::seam::Platform;
 use crate::shared::Shared;
 
@@ -172,6 +173,7 @@ impl Cluster {
         listen: Option<SocketAddr>,
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<Cluster, StartError> {
+        let settings = config.settings.clone();
         let node = Node::new(config, seed, platform.unix_ms())?;
         let listener = match listen {
             Some(address) => Some(platform.bind(address).await.map_err(|error| {
@@ -184,7 +186,12 @@ impl Cluster {
             })?),
             None => None,
         };
-        let shared = Arc::new(Shared::new(&platform, node, observer));
+        let shared = Arc::new(Shared::new(
+            &platform,
+            node,
+            Desk::new(&settings, seed),
+            observer,
+        ));
         platform
             .clone()
             .spawn(driver::run(platform, Arc::clone(&shared), listener));
@@ -213,7 +220,7 @@ impl Cluster {
     }
 
     /// Topology events from now on.
-    pub fn events(&self) -> TopologyEvents {
+    pub fn topology_events(&self) -> TopologyEvents {
         let shared = Arc::clone(&self.handle.shared);
         TopologyEvents {
             events: shared.events.subscribe(),
@@ -257,7 +264,7 @@ impl Cluster {
     /// # Errors
     /// [`StartError::Alone`] when that took longer than `timeout`; the node goes on.
     pub async fn wait_for(&self, nodes: usize, timeout: Duration) -> Result<Coverage, StartError> {
-        let mut events = self.events();
+        let mut events = self.topology_events();
         let enough = async {
             loop {
                 let coverage = self.coverage();

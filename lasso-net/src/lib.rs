@@ -10,6 +10,7 @@ mod conn;
 mod direct;
 pub mod dns;
 mod driver;
+pub mod events;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod messaging;

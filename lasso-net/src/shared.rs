@@ -17,6 +17,7 @@ use lasso_core::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast, watch};
 
+use crate::events::Desk;
 use crate::messaging::{Handlers, PublishClock};
 use crate::seam::Platform;
 use crate::{Observer, TopologyEvent};
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     /// What answers the calls of peers.
     pub(crate) handlers: Handlers,
     pub(crate) publish_clock: PublishClock,
+    /// Live events and who looks at them.
+    pub(crate) desk: Desk,
     /// When the node's time began.
     started: tokio::time::Instant,
     /// Tells the loop that a handle has given the node an input.
@@ -52,6 +55,7 @@ impl Shared {
     pub(crate) fn new(
         platform: &impl Platform,
         node: Node,
+        desk: Desk,
         observer: Option<Arc<dyn Observer>>,
     ) -> Self {
         let (spawner, wall) = (platform.clone(), platform.clone());
@@ -60,6 +64,7 @@ impl Shared {
             node: Mutex::new(node),
             handlers: Handlers::default(),
             publish_clock: PublishClock::default(),
+            desk,
             started: tokio::time::Instant::now(),
             woken: Notify::new(),
             alarm: AtomicU64::new(NEVER),

@@ -48,7 +48,7 @@ async fn three_nodes_form_a_cluster_and_a_goodbye_is_told_apart() {
             .expect("they find each other");
         assert_eq!((coverage.connected, coverage.expected), (3, 3));
     }
-    let mut events = a.events();
+    let mut events = a.topology_events();
     c.shutdown().await;
     let (who, why) = disconnected(&mut events).await;
     assert_eq!(
@@ -114,14 +114,14 @@ async fn a_node_that_listens_nowhere_is_a_cluster_of_one() {
     let config = NodeConfig::new(cluster.name(), security);
     assert!(!config.is_clustered());
     cluster.shutdown().await;
-    assert!(cluster.events().recv().await.is_none());
+    assert!(cluster.topology_events().recv().await.is_none());
 }
 
 #[tokio::test]
 async fn a_subscriber_that_lags_is_told_how_much_it_missed_and_where_things_stand() {
     let (a, b) = (start(21, &[22]).await, start(22, &[21]).await);
     a.wait_for(2, SOON).await.expect("they find each other");
-    let (mut slow, mut quick) = (b.events(), b.events());
+    let (mut slow, mut quick) = (b.topology_events(), b.topology_events());
     let described = |version: &str| {
         let label = |text| lasso_core::name::Label::new("label", text).expect("a label");
         lasso_core::name::Description {
@@ -167,7 +167,7 @@ fn the_last_handle_may_be_dropped_outside_of_the_runtime() {
     let (a, b, mut events) = runtime.block_on(async {
         let (a, b) = (start(31, &[32]).await, start(32, &[31]).await);
         a.wait_for(2, SOON).await.expect("they find each other");
-        let events = a.events();
+        let events = a.topology_events();
         (a, b, events)
     });
     std::thread::spawn(move || drop(b))

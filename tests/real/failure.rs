@@ -12,7 +12,7 @@ async fn a_killed_process_is_seen_at_once_and_back_when_it_starts_again() {
     let mut three = network.process(3, &[1, 2], 60);
     whole(&[&one, &two], 3).await;
 
-    let (mut first, mut second) = (one.events(), two.events());
+    let (mut first, mut second) = (one.topology_events(), two.topology_events());
     let killed = Instant::now();
     three.kill();
     for events in [&mut first, &mut second] {
@@ -38,7 +38,7 @@ async fn a_frozen_process_is_down_within_its_bounds_and_back_when_it_goes_on() {
     let two = network.process(2, &[1], TICK.as_secs());
     whole(&[&one], 2).await;
 
-    let mut events = one.events();
+    let mut events = one.topology_events();
     two.signal("STOP");
     let (reason, after) = disconnected(&mut events, &network.name(2)).await;
     assert_eq!(reason, DownReason::Down);
@@ -62,13 +62,13 @@ async fn a_graceful_stop_is_left_and_so_is_the_loss_of_the_last_handle() {
     let three = network.node(3, &[1]).start().await.unwrap();
     whole(&[&one], 3).await;
 
-    let mut events = one.events();
+    let mut events = one.topology_events();
     two.shutdown().await;
     assert_eq!(
         disconnected(&mut events, &network.name(2)).await.0,
         DownReason::Left
     );
-    assert_eq!(two.events().recv().await, None);
+    assert_eq!(two.topology_events().recv().await, None);
 
     let other_handle = three.clone();
     drop(three);

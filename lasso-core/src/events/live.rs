@@ -38,6 +38,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
+
 use super::Kind;
 use super::feed::{Delivery, FeedCounters};
 use super::settings::EventSettings;
@@ -90,6 +93,25 @@ pub struct LiveCounters {
     pub mixed: u64,
     /// Messages of topics that were not subscribed to, or no longer: normal in small numbers.
     pub stray: u64,
+}
+
+/// What is drawn at random for a node's events.
+pub struct EventKeys {
+    /// What ids are hashed under: for [`Live::new`].
+    pub ids: [u64; 2],
+    /// What sampling draws from: for [`Sampler::new`](super::sampler::Sampler::new).
+    pub sampling: [u8; 32],
+}
+
+/// Draws them from a node's seed, which must come from a good source; what the node draws from it for
+/// other purposes stays apart.
+pub fn event_keys(seed: [u8; 32]) -> EventKeys {
+    let mut rng = ChaCha12Rng::from_seed(seed);
+    rng.set_stream(KEYS_STREAM);
+    let ids = [rng.next_u64(), rng.next_u64()];
+    let mut sampling = [0; 32];
+    rng.fill_bytes(&mut sampling);
+    EventKeys { ids, sampling }
 }
 
 /// What a topic brings.
@@ -421,3 +443,6 @@ impl<E: WireEvent> Live<E> {
         debug_assert_eq!(seated, self.viewers.len(), "a viewer sits in one stream");
     }
 }
+
+/// The node itself draws from the streams before it.
+const KEYS_STREAM: u64 = 2;

@@ -84,7 +84,7 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use feed::{Delivery, FeedCounters};
-pub use live::{Live, LiveCounters, LiveOrder};
+pub use live::{EventKeys, Live, LiveCounters, LiveOrder, event_keys};
 pub use settings::{EventSettings, Thresholds};
 pub use stream::{EventStream, Seat, Stirred, StreamCounters};
 pub use viewer::{Pass, Scope, ScopeError, Staleness, ViewerId};

@@ -13,7 +13,8 @@
 //! let source = "lasso@10.0.0.5".parse()?;
 //! let mut decision = RoutingDecision::new(id, 1_769_248_800_000, profile, source, chain, provider);
 //! decision.result = Outcome::Error;
-//! let published = publications(RoutingEvent::Decision(decision), &mut sampler);
+//! let event = RoutingEvent::Decision(decision).sampled(&mut sampler).expect("errors always are");
+//! let published = publications(&event);
 //! assert_eq!(published[0].0, "routing:decisions:premium");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -53,15 +54,11 @@ pub trait WireEvent: StreamEvent + Sized {
     fn state_topics(profile: &Segment, chain: &Segment) -> Vec<String>;
 }
 
-/// What is to be published of an event: topics, and the bytes for each. Nothing where the sampler
-/// leaves the event out.
-pub fn publications<E: WireEvent>(event: E, sampler: &mut Sampler) -> Vec<(String, Bytes)> {
-    let event = event.sampled(sampler);
-    let copies = event.map(|event| event.publishes()).unwrap_or_default();
-    let encoded = copies
-        .into_iter()
-        .map(|(topic, copy)| (topic, copy.encode()));
-    encoded.collect()
+/// What is to be published of an event that the sampler has let through: topics, and the bytes for
+/// each.
+pub fn publications<E: WireEvent>(event: &E) -> Vec<(String, Bytes)> {
+    let copies = event.publishes().into_iter();
+    copies.map(|(topic, copy)| (topic, copy.encode())).collect()
 }
 
 impl WireEvent for RoutingEvent {

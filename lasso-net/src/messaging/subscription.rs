@@ -90,12 +90,7 @@ impl Cluster {
         let shared = Arc::clone(self.shared());
         let id = shared
             .with_plane(|plane, _, effects| plane.subscribe(topic, options.queue_max, effects))?;
-        Ok(RawSubscription {
-            shared,
-            id,
-            waiting: VecDeque::new(),
-            at_once: 0,
-        })
+        Ok(RawSubscription::new(shared, id))
     }
 }
 
@@ -204,6 +199,15 @@ pub struct RawSubscription {
 }
 
 impl RawSubscription {
+    pub(crate) fn new(shared: Arc<Shared>, id: SubscriberId) -> Self {
+        RawSubscription {
+            shared,
+            id,
+            waiting: VecDeque::new(),
+            at_once: 0,
+        }
+    }
+
     /// What comes next; `None` once the node has stopped and all that had come was read. Cancelling
     /// loses nothing.
     pub async fn recv(&mut self) -> Option<Update> {

@@ -1,0 +1,290 @@
+//! Live events over real sockets on loopback.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use lasso_core::config::Settings;
+use lasso_core::name::Label;
+use lasso_net::Cluster;
+use lasso_net::events::{
+    BlockHeight, Delivery, EventSettings, Outcome, Pass, RoutingDecision, RoutingEvent, Row, Scope,
+    ScopeError, Segment, StreamEvent, ViewError, Viewer,
+};
+use lasso_net::messaging::{Audience, Update};
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// So many nodes that know each other, in a `net` of their own. Batches go sooner than by default.
+async fn nodes(net: u8, count: usize) -> Vec<Cluster> {
+    let name = |host: usize| format!("app@127.0.{net}.{host}");
+    let settings = Settings {
+        events: EventSettings {
+            batch_interval: Duration::from_millis(10),
+            heartbeat: Duration::from_millis(50),
+            linger: Duration::from_millis(100),
+            ..EventSettings::default()
+        },
+        ..Settings::default()
+    };
+    let mut nodes = Vec::new();
+    for host in 1..=count {
+        let others = (1..=count).filter(|other| *other != host);
+        let builder = Cluster::builder()
+            .name(&name(host))
+            .cookie("a secret of at least thirty-two bytes")
+            .settings(settings.clone());
+        let builder = others.fold(builder, |builder, other| builder.peer(&name(other)));
+        nodes.push(builder.start().await.expect("it starts"));
+    }
+    for node in &nodes {
+        node.wait_for(count, SOON).await.expect("they link up");
+    }
+    nodes
+}
+
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    let what = tokio::time::timeout(SOON, what).await;
+    what.expect("it happens soon")
+}
+
+/// Waits until `publisher` knows of all that `subscriber` has subscribed to so far.
+async fn heard(publisher: &Cluster, subscriber: &Cluster) {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let topic = format!("the last of all {}", CALLS.fetch_add(1, Ordering::Relaxed));
+    let mut last = subscriber.subscribe_raw(&topic).unwrap();
+    let to = Audience::Node(subscriber.name());
+    let heard = async {
+        let sent = || publisher.publish_raw(&topic, "", to.clone());
+        while sent().expect("they are linked").nodes == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(heard).await;
+    assert!(matches!(soon(last.recv()).await, Some(Update::Message(_))));
+}
+
+/// Waits until this is so.
+async fn until(what: impl Fn() -> bool) {
+    soon(async {
+        while !what() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+fn segment(text: &str) -> Segment {
+    Segment::new(text).unwrap()
+}
+
+fn label(text: &str) -> Label {
+    Label::new("label", text).unwrap()
+}
+
+fn decision(node: &Cluster, id: &str) -> RoutingDecision {
+    let unix_ms = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
+    RoutingDecision::new(
+        label(id),
+        u64::try_from(unix_ms.as_millis()).unwrap(),
+        segment("premium"),
+        node.name(),
+        segment("eth"),
+        label("alchemy"),
+    )
+}
+
+/// Something that is always published.
+fn failure(node: &Cluster, id: &str) -> RoutingEvent {
+    let mut decision = decision(node, id);
+    decision.result = Outcome::Error;
+    RoutingEvent::Decision(decision)
+}
+
+fn operator(node: &Cluster, scope: Scope) -> Viewer {
+    let pass = Pass::operator(segment("premium"));
+    let events = node.events(segment("premium")).chains([segment("eth")]);
+    events.viewer(&pass, scope).expect("it is let in")
+}
+
+/// Reads until so many events have come: their ids, and the newest calls by row.
+async fn seen(viewer: &mut Viewer, events: usize) -> (Vec<String>, BTreeMap<Row, u64>) {
+    let (mut ids, mut calls) = (Vec::new(), BTreeMap::new());
+    while ids.len() < events {
+        let delivery = soon(viewer.recv()).await.expect("the node runs");
+        assert_eq!(delivery.lost, 0);
+        ids.extend(
+            delivery
+                .events
+                .iter()
+                .filter_map(|e| e.id().map(str::to_owned)),
+        );
+        let rows = delivery.figures.changed.into_iter();
+        calls.extend(rows.map(|(row, figures)| (row, figures.calls)));
+    }
+    (ids, calls)
+}
+
+#[tokio::test]
+async fn a_viewer_sees_what_all_nodes_publish_once() {
+    let nodes = nodes(71, 3).await;
+    let [a, b, c] = &nodes[..] else { panic!() };
+    let mut viewer = operator(a, Scope::Profile);
+    let snapshot = soon(viewer.recv()).await.unwrap();
+    assert!(snapshot.events.is_empty() && snapshot.states.changed.is_empty());
+    assert_eq!(snapshot.coverage.unwrap().responding, 3);
+    heard(b, a).await;
+    heard(c, a).await;
+    let twice = failure(b, "twice");
+    for node in [b, c] {
+        let reach = node.publish_event(twice.clone()).unwrap().unwrap();
+        assert_eq!((reach.nodes, reach.shed), (1, 0));
+    }
+    for (node, id) in [(a, "of-a"), (b, "of-b"), (c, "of-c")] {
+        node.publish_event(failure(node, id)).unwrap();
+    }
+    let (ids, calls) = seen(&mut viewer, 4).await;
+    let distinct: BTreeSet<&str> = ids.iter().map(String::as_str).collect();
+    assert_eq!(distinct, BTreeSet::from(["of-a", "of-b", "of-c", "twice"]));
+    assert!(calls[&Row::default()] <= 4);
+    // One that comes later finds them all.
+    let late = operator(a, Scope::Profile).try_recv().unwrap();
+    assert_eq!(late.events.len(), 4);
+}
+
+#[tokio::test]
+async fn no_account_sees_another_and_nobody_what_is_not_theirs() {
+    let nodes = nodes(72, 2).await;
+    let [a, b] = &nodes[..] else { panic!() };
+    let premium = a.events(segment("premium"));
+    let pass = |account| Pass::account(segment("premium"), segment(account));
+    for (pass, scope) in [
+        (pass("acme"), Scope::Profile),
+        (pass("acme"), Scope::Account(segment("other"))),
+        (Pass::operator(segment("free")), Scope::Profile),
+    ] {
+        let refused = premium.viewer(&pass, scope).unwrap_err();
+        assert_eq!(refused, ViewError::Scope(ScopeError::NotYours));
+    }
+    assert_eq!(
+        a.event_counters().live.topics,
+        0,
+        "nothing was subscribed to"
+    );
+    let mut viewers = ["acme", "other"].map(|account| {
+        let scope = Scope::Account(segment(account));
+        premium.viewer(&pass(account), scope).expect("it is theirs")
+    });
+    let mut whole = operator(a, Scope::Profile);
+    heard(b, a).await;
+    for number in 0..20 {
+        let account = ["acme", "other"][number % 2];
+        let RoutingEvent::Decision(mut decision) = failure(b, &format!("{account}-{number}"))
+        else {
+            panic!()
+        };
+        decision.account = Some(segment(account));
+        b.publish_event(RoutingEvent::Decision(decision)).unwrap();
+    }
+    for (viewer, account) in viewers.iter_mut().zip(["acme", "other"]) {
+        let (ids, calls) = seen(viewer, 10).await;
+        assert!(ids.iter().all(|id| id.starts_with(account)), "{ids:?}");
+        assert!(calls[&Row::default()] <= 10);
+    }
+    assert_eq!(seen(&mut whole, 20).await.0.len(), 20);
+    let counters = a.event_counters().live;
+    assert_eq!((counters.feeds.withheld, counters.stream.misplaced), (0, 0));
+}
+
+#[tokio::test]
+async fn with_the_last_viewer_gone_for_a_while_nothing_is_subscribed_to() {
+    let nodes = nodes(73, 2).await;
+    let [a, b] = &nodes[..] else { panic!() };
+    let first = operator(a, Scope::Profile);
+    let second = operator(a, Scope::Account(segment("acme")));
+    assert_eq!(a.event_counters().live.topics, 5);
+    heard(b, a).await;
+    let reach = b.publish_event(failure(b, "seen")).unwrap().unwrap();
+    assert_eq!(reach.nodes, 1);
+    drop((first, second));
+    until(|| a.event_counters().live.streams == 0).await;
+    assert_eq!(a.event_counters().live.topics, 0);
+    let reached = || b.publish_event(failure(b, "late")).unwrap().unwrap().nodes;
+    until(|| reached() == 0).await;
+    // It begins anew, knowing nothing.
+    let mut third = operator(a, Scope::Profile);
+    assert!(third.try_recv().unwrap().events.is_empty());
+    heard(b, a).await;
+    b.publish_event(failure(b, "again")).unwrap();
+    assert_eq!(seen(&mut third, 1).await.0, ["again"]);
+}
+
+#[tokio::test]
+async fn what_sampling_leaves_out_is_in_the_figures() {
+    let nodes = nodes(74, 2).await;
+    let [a, b] = &nodes[..] else { panic!() };
+    let mut viewer = operator(a, Scope::Profile);
+    heard(b, a).await;
+    let mut published = 0;
+    for number in 0..1_000 {
+        let event = RoutingEvent::Decision(decision(b, &number.to_string()));
+        published += u32::from(b.publish_event(event).unwrap().is_some());
+    }
+    assert_eq!(published, 50);
+    let (_, mut calls) = seen(&mut viewer, 50).await;
+    while calls.get(&Row::default()) != Some(&1_000) {
+        let delivery = soon(viewer.recv()).await.unwrap();
+        calls.extend(
+            delivery
+                .figures
+                .changed
+                .into_iter()
+                .map(|(row, f)| (row, f.calls)),
+        );
+    }
+    assert_eq!(b.event_counters().sampler.taken, 50);
+}
+
+#[tokio::test]
+async fn states_and_changes_of_the_coverage_reach_viewers() {
+    let mut nodes = nodes(75, 2).await;
+    let mut viewer = operator(&nodes[0], Scope::Account(segment("acme")));
+    heard(&nodes[1], &nodes[0]).await;
+    let b = nodes.pop().unwrap();
+    let height = BlockHeight {
+        unix_ms: 1_769_248_800_000,
+        profile: segment("premium"),
+        source: b.name(),
+        region: label("iad"),
+        chain: segment("eth"),
+        provider: label("alchemy"),
+        height: 19_000_000,
+        consensus: None,
+        lag: None,
+    };
+    b.publish_event(RoutingEvent::Height(height.clone()))
+        .unwrap();
+    let height = RoutingEvent::Height(height);
+    let mut tell = async |told: &dyn Fn(&Delivery) -> bool| {
+        while !told(&soon(viewer.recv()).await.expect("the node runs")) {}
+    };
+    tell(&|d| d.states.changed.iter().any(|(_, state)| **state == height)).await;
+    b.shutdown().await;
+    tell(&|d| d.coverage.as_ref().is_some_and(|c| c.responding == 1)).await;
+    tell(&|d| d.is_heartbeat()).await;
+}
+
+#[tokio::test]
+async fn a_viewer_is_told_when_its_node_has_stopped() {
+    let nodes = nodes(76, 2).await;
+    let mut viewer = operator(&nodes[0], Scope::Profile);
+    assert!(viewer.recv().await.is_some(), "the snapshot");
+    let waiting = tokio::spawn(async move { while viewer.recv().await.is_some() {} });
+    nodes[0].shutdown().await;
+    soon(waiting).await.unwrap();
+    let mut late = operator(&nodes[0], Scope::Profile);
+    assert!(late.recv().await.is_some(), "the snapshot");
+    assert!(soon(late.recv()).await.is_none());
+}
