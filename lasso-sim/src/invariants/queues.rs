@@ -4,7 +4,6 @@
 //! them, and as shed from them; for the lanes of links against what was sealed and what waits.
 
 use core::fmt;
-use std::collections::BTreeMap;
 
 use lasso_core::link::{LaneCount, LaneId};
 use lasso_core::name::NodeName;
@@ -25,8 +24,9 @@ const HEAD_MAX: u64 = 64 << 10;
 /// Where everything went that the queues of one node took.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Audits {
-    /// Of each subscription that stands, by its number.
-    pub subscribers: BTreeMap<u64, QueueAudit>,
+    /// Of each subscription that stands, with its number, in their order. No map: with thousands of
+    /// subscribers, looking them up after every event would be most of a run.
+    pub subscribers: Vec<(u64, QueueAudit)>,
     /// Messages put into subscribers' queues, as the node counts them.
     pub delivered: u64,
     /// Messages that gave way there, likewise.
@@ -96,20 +96,14 @@ impl Queues {
                 ));
             }
         }
-        for (what, put, of) in [
-            (
-                "taken",
-                audits.delivered - row.last.delivered,
-                taken as fn(&_) -> _,
-            ),
-            ("shed", audits.overflowed - row.last.overflowed, shed),
+        let growth = Growth::between(&row.last.subscribers, &audits.subscribers);
+        let all_there = !row.ended && growth.all_there;
+        let put = audits.delivered - row.last.delivered;
+        let gave_way = audits.overflowed - row.last.overflowed;
+        for (what, put, grown) in [
+            ("taken", put, growth.taken),
+            ("shed", gave_way, growth.shed),
         ] {
-            let grown = growth(&row.last, &audits, of);
-            let ids = row.last.subscribers.keys();
-            let all_there = !row.ended
-                && ids
-                    .into_iter()
-                    .all(|id| audits.subscribers.contains_key(id));
             if grown > put || all_there && grown < put {
                 wrong(format_args!(
                     "{put} messages were {what}, and the queues say {grown}"
@@ -134,20 +128,34 @@ impl Queues {
     }
 }
 
-fn taken(queue: &QueueAudit) -> u64 {
-    queue.taken
+/// By how much the numbers of all queues have grown.
+struct Growth {
+    taken: u64,
+    shed: u64,
+    /// Whoever was there still is.
+    all_there: bool,
 }
 
-fn shed(queue: &QueueAudit) -> u64 {
-    queue.shed
-}
-
-/// By how much a number of all queues has grown.
-fn growth(before: &Audits, now: &Audits, of: fn(&QueueAudit) -> u64) -> u64 {
-    let queues = now.subscribers.iter();
-    let grown = queues.map(|(id, queue)| {
-        let before = before.subscribers.get(id).map_or(0, of);
-        of(queue).saturating_sub(before)
-    });
-    grown.sum()
+impl Growth {
+    /// Both in the order of their numbers.
+    fn between(before: &[(u64, QueueAudit)], now: &[(u64, QueueAudit)]) -> Self {
+        let mut growth = Growth {
+            taken: 0,
+            shed: 0,
+            all_there: true,
+        };
+        let mut before = before.iter().peekable();
+        for (id, queue) in now {
+            while before.next_if(|(gone, _)| gone < id).is_some() {
+                growth.all_there = false;
+            }
+            let (taken, shed) = before
+                .next_if(|(same, _)| same == id)
+                .map_or((0, 0), |(_, queue)| (queue.taken, queue.shed));
+            growth.taken += queue.taken.saturating_sub(taken);
+            growth.shed += queue.shed.saturating_sub(shed);
+        }
+        growth.all_there &= before.peek().is_none();
+        growth
+    }
 }

@@ -203,9 +203,10 @@ impl Hub {
     /// Where the messages for each subscriber went, in the order of their ids.
     pub(crate) fn audits(&self) -> impl Iterator<Item = (SubscriberId, QueueAudit)> {
         let audits = self.subscribers.iter();
-        let audits: BTreeMap<_, _> = audits
+        let mut audits: Vec<_> = audits
             .map(|(_, subscriber)| (subscriber.id, subscriber.queue.audit()))
             .collect();
+        audits.sort_unstable_by_key(|(id, _)| *id);
         audits.into_iter()
     }
 
