@@ -50,6 +50,11 @@ impl Record {
         self.trace.line(now, &self.keys[node.index()], what);
     }
 
+    /// Writes a line about a node that says little, such as of an attempt that comes again and again.
+    pub fn faint_line(&mut self, now: Instant, node: NodeId, what: fmt::Arguments<'_>) {
+        self.trace.faint_line(now, &self.keys[node.index()], what);
+    }
+
     /// A node has told its subscribers something.
     pub fn event(&mut self, now: Instant, node: NodeId, event: TopologyEvent) {
         if !self.keep {

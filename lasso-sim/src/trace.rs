@@ -55,7 +55,11 @@ impl Digest {
 #[derive(Debug)]
 pub struct Trace {
     hasher: Sha256,
-    recent: VecDeque<(Instant, String)>,
+    /// The latest lines, each with its number.
+    recent: VecDeque<(u64, String)>,
+    /// The latest of those that say little and come often. They have a place of their own, so that
+    /// they do not push out the others.
+    faint: VecDeque<(u64, String)>,
     all: Option<String>,
     lines: u64,
     digest: Digest,
@@ -68,6 +72,7 @@ impl Trace {
         Trace {
             hasher: Sha256::new(),
             recent: VecDeque::new(),
+            faint: VecDeque::new(),
             all: keep.then(String::new),
             lines: 0,
             digest: Digest::default(),
@@ -82,11 +87,25 @@ impl Trace {
 
     /// Writes a line. `who` is a node as the file calls it, or the part of the run that speaks.
     pub fn line(&mut self, now: Instant, who: &str, what: core::fmt::Arguments<'_>) {
+        self.write(now, who, what, false);
+    }
+
+    /// Writes a line that a failure's report has room for only where little else happened.
+    pub fn faint_line(&mut self, now: Instant, who: &str, what: core::fmt::Arguments<'_>) {
+        self.write(now, who, what, true);
+    }
+
+    fn write(&mut self, now: Instant, who: &str, what: core::fmt::Arguments<'_>, faint: bool) {
         if self.quiet {
             return;
         }
-        let mut line = if self.recent.len() == RECENT {
-            self.recent.pop_front()
+        let kept = if faint {
+            &mut self.faint
+        } else {
+            &mut self.recent
+        };
+        let mut line = if kept.len() == RECENT {
+            kept.pop_front()
         } else {
             None
         }
@@ -110,7 +129,7 @@ impl Trace {
             all.push_str(&line);
             all.push('\n');
         }
-        self.recent.push_back((now, line));
+        kept.push_back((self.lines, line));
         self.lines += 1;
     }
 
@@ -123,17 +142,19 @@ impl Trace {
     /// Writes the digest so far into a line.
     pub fn checkpoint(&mut self, now: Instant) {
         let value = self.digest.value();
-        self.line(now, "run", format_args!("inputs {value:016x}"));
+        self.faint_line(now, "run", format_args!("inputs {value:016x}"));
     }
 
-    /// The latest lines, at most `count`.
+    /// The latest lines, at most `count`; of the faint ones only as many as there is room for.
     pub fn tail(&self, count: usize) -> Vec<String> {
-        let skip = self.recent.len().saturating_sub(count);
-        self.recent
-            .iter()
-            .skip(skip)
-            .map(|(_, line)| line.clone())
-            .collect()
+        let latest = |lines: &VecDeque<(u64, String)>, count: usize| {
+            let skip = lines.len().saturating_sub(count);
+            lines.iter().skip(skip).cloned().collect::<Vec<_>>()
+        };
+        let mut lines = latest(&self.recent, count);
+        lines.extend(latest(&self.faint, count - lines.len()));
+        lines.sort_unstable_by_key(|(number, _)| *number);
+        lines.into_iter().map(|(_, line)| line).collect()
     }
 
     /// All lines, where they were kept.
@@ -170,6 +191,20 @@ mod tests {
         };
         assert_eq!(hash(4), hash(4));
         assert_ne!(hash(4), hash(5));
+    }
+
+    #[test]
+    fn lines_that_say_little_push_out_none_that_say_more() {
+        let mut trace = Trace::new(false);
+        trace.line(Instant::ZERO, "a", format_args!("publishes"));
+        for attempt in 0..2 * RECENT {
+            trace.faint_line(Instant::ZERO, "a", format_args!("dials {attempt}"));
+        }
+        trace.line(Instant::ZERO, "a", format_args!("calls"));
+        let said = ["0.000000 a publishes", "0.000000 a calls"];
+        assert_eq!(trace.tail(2), said);
+        let last = format!("0.000000 a dials {}", 2 * RECENT - 1);
+        assert_eq!(trace.tail(3), [said[0], &last, said[1]]);
     }
 
     #[test]

@@ -56,6 +56,28 @@ fn a_run_in_which_nothing_ran_is_no_success() {
 }
 
 #[test]
+fn the_command_that_is_printed_can_be_run_by_whoever_ran_the_tool() {
+    let fails = file("again.toml", FAILS);
+    for (cargo, tool) in [
+        (Some("cargo"), "cargo run -p lasso-sim --"),
+        (None, "lasso-sim"),
+    ] {
+        let mut command = command(&fails, &[]);
+        match cargo {
+            Some(cargo) => command.env("CARGO", cargo),
+            None => command.env_remove("CARGO"),
+        };
+        let output = command.output().expect("the tool");
+        let text = String::from_utf8(output.stdout).expect("text");
+        let line = format!(
+            "    replay:   {tool} run {} --seed 1 --world direct\n",
+            fails.display()
+        );
+        assert!(text.contains(&line), "{text}");
+    }
+}
+
+#[test]
 fn only_the_first_failed_seeds_are_told_in_full() {
     let (code, text) = run(&file("my three.toml", FAILS), &["--seeds", "1..5"]);
     assert_eq!(code, Some(1));

@@ -36,6 +36,7 @@ pub use self::payload::{PAYLOAD_MAX, PAYLOAD_MIN};
 pub use self::saw::{Got, Outcome, Saw};
 use self::servers::Servers;
 use self::subscribers::Subscribers;
+use crate::world::Refusal;
 
 /// What a step orders.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -396,9 +397,23 @@ impl App {
         earliest(sooner, self.subscribers.poll_timeout())
     }
 
-    /// Whether it has a subscriber of that topic, and of that name where one is given.
-    pub fn is_subscribed(&self, topic: &str, name: Option<&str>) -> bool {
-        self.subscribers.is_subscribed(topic, name)
+    /// Whether an order makes sense for it, which is of the node `key`.
+    ///
+    /// # Errors
+    /// [`Refusal::Senseless`] while its process is frozen, and where there is nothing to end.
+    pub fn accepts(&self, order: &Order, key: &str, paused: bool) -> Result<(), Refusal> {
+        if paused {
+            return Err(Refusal::Senseless(format!("`{key}` is paused")));
+        }
+        match order {
+            Order::Unsubscribe { topic, name }
+                if !self.subscribers.is_subscribed(topic, name.as_deref()) =>
+            {
+                let none = format!("`{key}` has no such subscriber");
+                Err(Refusal::Senseless(none))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn on_order(&mut self, now: Instant, order: Order) {

@@ -4,6 +4,7 @@
 //! What is not named is not looked at.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
 use lasso_core::name::NodeName;
 use lasso_core::time::Instant;
@@ -110,6 +111,18 @@ fn nodes(key: &str, gather: &GatherLog, end: &GatherEnd) -> Vec<NodeName> {
     }
 }
 
+/// Everybody's outcome, in words: `ok: a; timeout: b, c`.
+fn how_all_ended(end: &GatherEnd, observed: &Observed<'_>) -> String {
+    let mut by_name: BTreeMap<&str, Vec<&NodeName>> = BTreeMap::new();
+    for (node, outcome) in &end.outcomes {
+        by_name.entry(outcome.name()).or_default().push(node);
+    }
+    let words = by_name
+        .into_iter()
+        .map(|(name, nodes)| format!("{name}: {}", observed.keys(nodes)));
+    words.collect::<Vec<_>>().join("; ")
+}
+
 impl Check for Gathered {
     fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch> {
         let ended = self.ended(observed);
@@ -143,7 +156,12 @@ impl Check for Gathered {
                     .holds(key, found, observed)
                     .map_err(|mismatch| Mismatch {
                         expected: format!("{head}: {}", mismatch.expected),
-                        seen: format!("{}, since {}", mismatch.seen, gather.at),
+                        seen: format!(
+                            "{}, since {}; {}",
+                            mismatch.seen,
+                            gather.at,
+                            how_all_ended(end, observed)
+                        ),
                     })?;
             }
         }

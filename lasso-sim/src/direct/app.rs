@@ -46,21 +46,9 @@ impl Desk {
 
 impl DirectWorld {
     pub(super) fn order_app(&mut self, node: NodeId, order: &Order) -> Result<(), Refusal> {
+        let key = self.hosts[node.index()].spec.key.clone();
         let process = self.process(node)?;
-        let (paused, app) = (process.paused, &process.desk.app);
-        let ends_nothing = match order {
-            Order::Unsubscribe { topic, name } => !app.is_subscribed(topic, name.as_deref()),
-            _ => false,
-        };
-        let key = &self.hosts[node.index()].spec.key;
-        if paused {
-            return Err(Refusal::Senseless(format!("`{key}` is paused")));
-        }
-        if ends_nothing {
-            return Err(Refusal::Senseless(format!(
-                "`{key}` has no such subscriber"
-            )));
-        }
+        process.desk.app.accepts(order, &key, process.paused)?;
         self.touch();
         self.tell_app(node, Told::Order(order.clone()));
         self.drive_app(node);

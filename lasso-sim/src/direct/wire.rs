@@ -148,7 +148,7 @@ impl Wire {
 impl DirectWorld {
     pub(super) fn dial(&mut self, node: NodeId, id: ConnId, to: SocketAddr) {
         self.record
-            .line(self.now, node, format_args!("dials {to} as {id}"));
+            .faint_line(self.now, node, format_args!("dials {to} as {id}"));
         // Where nobody is, nobody answers.
         let Some(target) = self.host_at(to) else {
             return;
@@ -321,6 +321,8 @@ impl DirectWorld {
                 return;
             }
         };
+        // Where nothing ever came, an attempt has failed, as it does again and again.
+        let came = socket.last_byte.is_some();
         match what {
             Arrival::Connected => self.feed(node, Input::Connected { conn: id }),
             Arrival::Data(bytes) => {
@@ -333,8 +335,12 @@ impl DirectWorld {
                 if let Some(process) = &mut self.hosts[node.index()].process {
                     process.conns.remove(&id);
                 }
-                self.record
-                    .line(now, node, format_args!("{id} ends: {error:?}"));
+                let line = format_args!("{id} ends: {error:?}");
+                if came {
+                    self.record.line(now, node, line);
+                } else {
+                    self.record.faint_line(now, node, line);
+                }
                 self.feed(node, Input::Closed { conn: id, error });
             }
             Arrival::Accepted => {}

@@ -67,7 +67,7 @@ pub fn run(scenario: &Scenario, kind: WorldKind, seed: u64, keep_trace: bool) ->
 fn blank(scenario: &Scenario, kind: WorldKind, seed: u64) -> Outcome {
     let file = scenario.source.path.display().to_string();
     Outcome {
-        replay: format!("lasso-sim run {file} --seed {seed} --world {kind}"),
+        replay: outcome::replay(&file, kind, seed),
         file,
         title: scenario.title.clone(),
         world: kind.to_string(),

@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
+use crate::world::WorldKind;
+
 /// Whether everything held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -118,18 +120,41 @@ impl Outcome {
                 let _ = last.write_before(&mut text);
             }
         }
-        let (file, seed, world) = (quoted(&self.file), self.seed, &self.world);
-        let _ = writeln!(
-            text,
-            "    replay:   lasso-sim run {file} --seed {seed} --world {world}"
-        );
+        let _ = writeln!(text, "    replay:   {}", self.replay);
         text
     }
+}
+
+/// The command that repeats a run, as a shell takes it: by cargo where this process was started so,
+/// since the tool is then likely not installed.
+pub(super) fn replay(file: &str, world: WorldKind, seed: u64) -> String {
+    let by_cargo = std::env::var_os("CARGO").is_some();
+    replayed_by(by_cargo, file, world, seed)
+}
+
+fn replayed_by(cargo: bool, file: &str, world: WorldKind, seed: u64) -> String {
+    let tool = if cargo {
+        "cargo run -p lasso-sim -- run"
+    } else {
+        "lasso-sim run"
+    };
+    let file = quoted(file);
+    format!("{tool} {file} --seed {seed} --world {world}")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_to_replay_is_for_whoever_runs_the_tool() {
+        let (file, world) = ("my files/a.toml", WorldKind::Direct);
+        let rest = "run 'my files/a.toml' --seed 7 --world direct";
+        for (cargo, tool) in [(false, "lasso-sim"), (true, "cargo run -p lasso-sim --")] {
+            let expected = format!("{tool} {rest}");
+            assert_eq!(replayed_by(cargo, file, world, 7), expected);
+        }
+    }
 
     #[test]
     fn a_shell_reads_a_path_as_one_word() {

@@ -63,21 +63,8 @@ impl TurmoilWorld {
         let process = self.process_mut(node)?;
         let (paused, desk) = (process.paused, Arc::clone(&process.desk));
         let now = Instant::ZERO + (now - process.boot);
-        let ends_nothing = match order {
-            Order::Unsubscribe { topic, name } => {
-                !desk.app.lock().is_subscribed(topic, name.as_deref())
-            }
-            _ => false,
-        };
         let key = &self.hosts[node.index()].spec.key;
-        if paused {
-            return Err(Refusal::Senseless(format!("`{key}` is paused")));
-        }
-        if ends_nothing {
-            return Err(Refusal::Senseless(format!(
-                "`{key}` has no such subscriber"
-            )));
-        }
+        desk.app.lock().accepts(order, key, paused)?;
         desk.tell(now, Told::Order(order.clone()));
         self.kernels().touch(self.fault);
         Ok(())

@@ -183,6 +183,11 @@ impl TurmoilWorld {
         });
         self.address_taken(node);
         self.begin(node);
+        self.has_started(node, spec, wall)
+    }
+
+    /// Lets everybody know who has to.
+    fn has_started(&mut self, node: NodeId, spec: &NodeSpec, wall: u64) -> Result<(), Refusal> {
         self.books.invariants.started(self.now, node, spec, wall);
         self.books.record.new_life(node);
         let line = format_args!("starts as {} incarnation {wall}", spec.name());
