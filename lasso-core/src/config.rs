@@ -340,7 +340,8 @@ pub struct CallSettings {
     /// caller and by the node that answers. Higher: a peer may hold places of handlers for longer.
     /// Lower: long work needs a call that begins it and others that ask for it.
     pub timeout_max: Duration,
-    /// Calls that a node works on at a time, 1,024, at least 1; more are answered as overloaded.
+    /// Calls that a node works on at a time, 1,024, at least 1, at most half of them of the same peer;
+    /// more are answered as overloaded.
     /// Higher: more memory and slower answers under load. Lower: more calls are refused.
     pub handlers_max: usize,
     /// Calls that wait for an answer at a time, 65,536, at least 1; more are refused as overloaded.

@@ -168,6 +168,7 @@ impl Builder {
             }
         }
         if !errors.is_empty() {
+            let errors = errors.into_iter().map(named).collect();
             return Err(ConfigErrors(errors).into());
         }
         let entropy = || -> Result<[u8; 32], StartError> {
@@ -204,5 +205,60 @@ impl Builder {
             problem: error.to_string(),
             accepted: String::new(),
         });
+    }
+}
+
+/// The error as a program sees it that knows methods, and no variables.
+fn named(mut error: ConfigError) -> ConfigError {
+    if error.origin == Origin::Program {
+        error.origin = method(&error.variable).map_or(Origin::Program, Origin::Builder);
+    }
+    error
+}
+
+/// The builder's method that sets a variable.
+fn method(variable: &str) -> Option<&'static str> {
+    let (_, method) = METHODS.iter().find(|(known, _)| *known == variable)?;
+    Some(method)
+}
+
+const METHODS: &[(&str, &str)] = &[
+    ("CLUSTER_NODE_BASENAME", "name"),
+    ("CLUSTER_NODE_IP", "name"),
+    ("CLUSTER_PORT", "name"),
+    ("RELEASE_COOKIE", "cookie"),
+    ("RELEASE_COOKIE_PREVIOUS", "cookie_previous"),
+    ("CLUSTER_NAME", "cluster_name"),
+    ("CLUSTER_DNS_QUERY", "query"),
+    ("CLUSTER_PEERS", "peer"),
+    ("CLUSTER_REGION", "region"),
+    ("APP_ROLE", "role"),
+    ("EXPECTED_NODE_COUNT", "expected_nodes"),
+    ("version", "version"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn start_errors_name_the_method_beside_the_variable() {
+        let builder = Cluster::builder().peer("shop@127.0.0.2").name("shop");
+        let error = builder.start().await.unwrap_err().to_string();
+        let lines = [
+            "CLUSTER_NODE_BASENAME is `shop` (the builder's `.name()`): ",
+            "RELEASE_COOKIE (the builder's `.cookie()`): it is not set, ",
+        ];
+        for line in lines {
+            assert!(error.contains(line), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_method_sets_a_variable_that_there_is() {
+        for (variable, _) in METHODS {
+            let known = crate::config::Variable::named(variable).is_some();
+            assert!(known || *variable == "version", "{variable}");
+        }
     }
 }

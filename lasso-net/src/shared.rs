@@ -1,12 +1,13 @@
 //! What the loop of a node, its links' tasks and its handles have in common.
 //!
 //! Two locks: the node's, for all that decides about the cluster, and the data plane's. Where both
-//! are held, the node's was taken first. Neither is held across an await. Nobody is woken under the
-//! data plane's; the machine wakes tasks under the node's, where calls end with a link or in time.
+//! are held, the node's was taken first. Neither is held across an await. No task of an application is
+//! woken under either.
 
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
+use core::task::Waker;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -117,6 +118,9 @@ impl Shared {
         }
         node.handle(now, input);
         self.handling.store(false, Ordering::Relaxed);
+        let woken = node.take_woken();
+        drop(node);
+        woken.into_iter().for_each(Waker::wake);
     }
 
     /// Whether the machine panicked, maybe in a thread that called a handle.

@@ -598,3 +598,76 @@ async fn nothing_is_served_after_the_node_has_stopped() {
     assert_eq!(served.err(), Some(ServeError::Stopped));
     assert_eq!(Arc::strong_count(&held), 1);
 }
+
+#[tokio::test]
+async fn a_handler_is_dropped_when_the_link_to_whoever_asked_is_lost() {
+    let (a, b) = pair(71).await;
+    let (told, dropped) = oneshot::channel::<()>();
+    let told = std::sync::Mutex::new(Some(told));
+    let (begun, begins) = oneshot::channel();
+    let begun = std::sync::Mutex::new(Some(begun));
+    let _serving = b
+        .serve("for ever", move |(): (), _| {
+            let told = told.lock().unwrap().take();
+            let begun = begun.lock().unwrap().take().expect("one call");
+            async move {
+                begun.send(()).unwrap();
+                let () = std::future::pending().await;
+                drop(told);
+                Ok(())
+            }
+        })
+        .unwrap();
+    // Long past the test's own patience.
+    let options = CallOptions {
+        timeout: Some(Duration::from_secs(500)),
+    };
+    let call = a.call_with::<_, ()>(&b.name(), "for ever", &(), options);
+    soon(begins).await.unwrap();
+    a.shutdown().await;
+    assert!(
+        soon(dropped).await.is_err(),
+        "its handler holds the sender no more"
+    );
+    assert_eq!(b.inspect(|node| node.plane().lock().calls_open()), (0, 0));
+    drop(call);
+}
+
+/// Asks the node for its topology wherever it is woken, as an executor may that polls at once.
+struct Asks(Cluster, std::sync::atomic::AtomicUsize);
+
+impl std::task::Wake for Asks {
+    fn wake(self: Arc<Self>) {
+        let _ = self.0.topology();
+        let _ = self.0.publish_local("woken", &());
+        self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_woken_under_the_locks_of_the_node() {
+    let (a, b) = pair(72).await;
+    let _serving = b.serve_raw("for ever", |_, _| std::future::pending());
+    let asks = Arc::new(Asks(a.clone(), 0.into()));
+    let waker = std::task::Waker::from(Arc::clone(&asks));
+    let mut context = std::task::Context::from_waker(&waker);
+    let woken = || asks.1.load(std::sync::atomic::Ordering::Relaxed);
+    let poll = |timeout, context: &mut std::task::Context<'_>| {
+        let options = CallOptions {
+            timeout: Some(timeout),
+        };
+        let mut call = Box::pin(a.call_raw(&b.name(), "for ever", "", options));
+        assert!(call.as_mut().poll(context).is_pending());
+        call
+    };
+    let _ends_in_time = poll(Duration::from_millis(20), &mut context);
+    let in_time = async {
+        while woken() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(in_time).await;
+    let _ends_with_the_link = poll(Duration::from_secs(500), &mut context);
+    soon(a.shutdown()).await;
+    assert_eq!(woken(), 2);
+}

@@ -1,6 +1,7 @@
 //! How a node and its data plane work together: the node tells it which links stand and who is
 //! there, and, where it is driven by inputs and outputs alone, drives it.
 
+use core::task::Waker;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -21,11 +22,14 @@ use crate::topology::Member;
 
 use super::{ConnId, Node, Output, Phase};
 
-/// Whose calls they are that this node made by command.
+/// What a node keeps of what its data plane is to do, or wants done.
 #[derive(Debug, Default)]
 pub(super) struct Tags {
+    /// Whose calls they are that this node made by command.
     calls: BTreeMap<CallId, u64>,
     gathers: BTreeMap<GatherId, u64>,
+    /// Tasks to be woken once nobody holds the node.
+    woken: Vec<Waker>,
 }
 
 /// A node's data plane.
@@ -45,6 +49,12 @@ impl Node {
     /// The data plane: publish, subscribe, call and answer there, without the node.
     pub fn plane(&self) -> &SharedPlane {
         &self.plane
+    }
+
+    /// Tasks that left a waker with the data plane and have something to do: to be woken by whoever
+    /// drives this node, once it is not locked.
+    pub fn take_woken(&mut self) -> Vec<Waker> {
+        core::mem::take(&mut self.tags.woken)
     }
 
     /// Whether outputs wait to be carried out.
@@ -150,7 +160,8 @@ impl Node {
     pub(super) fn carry(&mut self, fx: Effects) {
         for wake in fx.wakes {
             match wake {
-                Wake::Task(waker) => waker.wake(),
+                // Not here: whoever drives this node holds its lock.
+                Wake::Task(waker) => self.tags.woken.push(waker),
                 Wake::Link(conn) => {
                     self.dirty.insert(conn);
                 }
@@ -159,6 +170,7 @@ impl Node {
                 }
                 Wake::Call(id) => self.on_answered(id),
                 Wake::Gather(id) => self.on_gathered(id),
+                Wake::Request(id) => self.emit(Output::Plane(PlaneOutput::Abandoned { id })),
             }
         }
         for request in fx.requests {

@@ -128,6 +128,11 @@ pub enum PlaneOutput {
     },
     /// A call for one of the methods that are served here; to be answered once.
     Request(Request),
+    /// Nobody waits any more for the answer to this request, as its asker's link is lost.
+    Abandoned {
+        /// Which one.
+        id: ServeId,
+    },
     /// The outcome of a call.
     Answered {
         /// The command's.

@@ -5,7 +5,7 @@
 
 use core::task::Waker;
 
-use super::{CallId, GatherId, Request, SubscriberId};
+use super::{CallId, GatherId, Request, ServeId, SubscriberId};
 use crate::node::ConnId;
 
 /// Somebody has something to do.
@@ -21,6 +21,9 @@ pub enum Wake {
     Call(CallId),
     /// This call to many has its last outcome.
     Gather(GatherId),
+    /// Nobody waits any more for the answer to this request: its asker's link is lost, and its place
+    /// is free.
+    Request(ServeId),
 }
 
 /// See the module's text. Without allocation while nothing is to be done.
@@ -30,7 +33,7 @@ pub struct Effects {
     /// became ready.
     pub wakes: Vec<Wake>,
     /// Calls of peers, to be handed to their handlers. Each holds a place among the handlers until
-    /// it is answered.
+    /// it is answered, or its asker's link is lost.
     pub requests: Vec<Request>,
 }
 

@@ -252,6 +252,12 @@ impl Plane {
         self.calls.give_up(id);
     }
 
+    /// Whether somebody waits for the answer to this request. Then `waker` is exchanged for the one
+    /// that was left before, and woken when nobody does any more, as the asker's link is lost.
+    pub fn watch(&mut self, id: ServeId, waker: &mut Option<Waker>) -> bool {
+        self.calls.watch(id, waker)
+    }
+
     /// A link stands: from now on it carries what goes to that peer.
     pub fn link_up(&mut self, conn: ConnId, peer: &Identity, lanes: SharedLanes, fx: &mut Effects) {
         self.links.insert(conn, lanes);

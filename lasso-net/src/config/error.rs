@@ -12,8 +12,10 @@ pub const EXIT_CONFIG: u8 = 78;
 pub enum Origin {
     /// Nobody gave it.
     Default,
-    /// The program's own code, by the builder.
+    /// The program's own code.
     Program,
+    /// The program's own code, by this method of the builder.
+    Builder(&'static str),
     /// A configuration file.
     File {
         /// Which file.
@@ -32,6 +34,7 @@ impl fmt::Display for Origin {
         match self {
             Origin::Default => f.write_str("default"),
             Origin::Program => f.write_str("program"),
+            Origin::Builder(method) => write!(f, "the builder's `.{method}()`"),
             Origin::File { path, line: 0 } => write!(f, "{}", path.display()),
             Origin::File { path, line } => write!(f, "{}:{line}", path.display()),
             Origin::Environment => f.write_str("environment"),

@@ -26,6 +26,7 @@ pub(super) fn check(
     };
     check.ranges();
     check.clustering();
+    check.peers();
     check.cookies();
     check.ports();
     check.settings();
@@ -89,7 +90,8 @@ impl Check<'_> {
         if !self.clustered() {
             if let Some(basename) = &config.basename {
                 let problem = "the node would run alone, since neither CLUSTER_DNS_QUERY nor \
-                               CLUSTER_PEERS is set; set one of them or drop the basename";
+                               CLUSTER_PEERS is set (a builder's `.query()` and `.peer()`); set one \
+                               of them or drop the basename";
                 self.refuse("CLUSTER_NODE_BASENAME", Some(basename.to_string()), problem);
             }
             return;
@@ -112,6 +114,22 @@ impl Check<'_> {
                     &format!("it is not set, and {by} turns clustering on"),
                 );
             }
+        }
+    }
+
+    /// Two applications may form one cluster; far more often the name is wrong.
+    fn peers(&mut self) {
+        let Some(ours) = &self.config.basename else {
+            return;
+        };
+        let peers = self.config.peers.iter();
+        for peer in peers.filter(|peer| peer.basename() != ours) {
+            let text = format!(
+                "`{peer}` has another basename than this node, `{ours}`: they link up only where \
+                 that node expects `{ours}` as well"
+            );
+            let variable = "CLUSTER_PEERS".into();
+            self.warnings.push(ConfigWarning { variable, text });
         }
     }
 

@@ -277,6 +277,21 @@ fn no_secret_is_ever_shown() {
 }
 
 #[test]
+fn a_peer_of_another_basename_is_warned_about() {
+    let mut config = load(&clustered()).unwrap().config;
+    let ours = config.basename.clone().unwrap();
+    let own = format!("{ours}@10.0.0.8").parse().unwrap();
+    config.peers = vec![own, "other@10.0.0.9".parse().unwrap()];
+    let warnings = config.validate().unwrap();
+    assert_eq!(warnings.len(), 1);
+    let text = warnings[0].to_string();
+    assert!(
+        text.starts_with("CLUSTER_PEERS: `other@10.0.0.9` has another basename"),
+        "{text}"
+    );
+}
+
+#[test]
 fn an_unknown_variable_of_the_cluster_is_warned_about() {
     let loaded = load(&[("CLUSTER_DNS_QUERRY", "x"), ("PATH", "/bin")]).unwrap();
     assert_eq!(loaded.warnings.len(), 1);

@@ -3,7 +3,7 @@
 use core::future::{Future, poll_fn};
 use core::panic::AssertUnwindSafe;
 use core::pin::Pin;
-use core::task::Poll;
+use core::task::{Poll, Waker};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::panic::catch_unwind;
@@ -25,11 +25,11 @@ impl Cluster {
     /// Answers calls of a method from now on, from any node, this one included.
     ///
     /// Calls run concurrently, up to `handlers_max` of the settings' `calls` for all methods
-    /// together; more are answered [`Overloaded`](crate::messaging::CallError::Overloaded). A
+    /// together, at most half of them for the same node; more are answered [`Overloaded`](crate::messaging::CallError::Overloaded). A
     /// handler that panics answers
     /// [`Rejected`](crate::messaging::CallError::Rejected) with the code
     /// [`Reject::CODE_NODE`], and so does one whose answer cannot be sent; the node lives. A handler
-    /// is dropped when its caller has given up. A question that is no `Q` is answered
+    /// is dropped when its caller's time is over, or the link to it is lost. A question that is no `Q` is answered
     /// [`Malformed`](crate::messaging::CallError::Malformed) without the handler.
     ///
     /// A handler that holds a [`Cluster`] keeps the node running: the node then stops by
@@ -234,6 +234,19 @@ impl Place {
         self.free(None);
     }
 
+    /// It is free already.
+    fn leave(mut self) {
+        self.is_free = true;
+    }
+
+    /// Whether somebody still waits for the answer; the task is woken when nobody does.
+    fn is_wanted(&self, waker: &Waker) -> bool {
+        // Cloned and dropped outside of the lock: a waker may do anything.
+        let mut waker = Some(waker.clone());
+        let shared = &self.shared;
+        shared.read_plane(|plane| plane.watch(self.id, &mut waker))
+    }
+
     fn free(&mut self, answer: Option<Answer>) {
         self.is_free = true;
         let id = self.id;
@@ -268,9 +281,10 @@ async fn answer(shared: Arc<Shared>, handler: Option<Handler>, request: Request)
         let gone = format!("`{}` is no longer served", place.method);
         return place.answer(said_by_the_node(gone));
     };
-    match handle(&handler, request, deadline).await {
+    match handle(&handler, request, deadline, &place).await {
         Handled::Answered(answer) => place.answer(answer),
         Handled::Late => place.give_up(),
+        Handled::Unwanted => place.leave(),
         // Its place says so when it is dropped.
         Handled::Panicked => drop(place),
     }
@@ -281,9 +295,11 @@ enum Handled {
     Answered(Answer),
     Panicked,
     Late,
+    /// The link to whoever asked was lost.
+    Unwanted,
 }
 
-async fn handle(handler: &Handler, request: Request, deadline: Instant) -> Handled {
+async fn handle(handler: &Handler, request: Request, deadline: Instant, place: &Place) -> Handled {
     let context = Context {
         from: request.from,
         deadline,
@@ -297,7 +313,8 @@ async fn handle(handler: &Handler, request: Request, deadline: Instant) -> Handl
     let guarded = poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| working.as_mut().poll(cx)));
         match polled {
-            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Pending) if place.is_wanted(cx.waker()) => Poll::Pending,
+            Ok(Poll::Pending) => Poll::Ready(Handled::Unwanted),
             Ok(Poll::Ready(answer)) => Poll::Ready(Handled::Answered(answer)),
             Err(_panic) => Poll::Ready(Handled::Panicked),
         }

@@ -22,6 +22,9 @@ pub(super) struct Desk {
     waiting: BTreeSet<u32>,
     /// Of these, those that have it.
     readable: VecDeque<u32>,
+    /// Requests whose asker's link was lost: what the application still says to them goes nowhere, as
+    /// it does where their handlers are dropped.
+    abandoned: BTreeSet<ServeId>,
     /// When a wake-up is scheduled.
     armed: Option<Instant>,
 }
@@ -34,6 +37,7 @@ impl Desk {
             subs: BTreeMap::new(),
             waiting: BTreeSet::new(),
             readable: VecDeque::new(),
+            abandoned: BTreeSet::new(),
             armed: None,
         }
     }
@@ -168,6 +172,10 @@ impl DirectWorld {
             Ask::CallMany { .. } => return self.call_many_of(node, ask),
             Ask::Reply { id, reply } => {
                 let id = ServeId(id);
+                let desk = &mut self.hosts[node.index()].process.as_mut()?.desk;
+                if desk.abandoned.remove(&id) {
+                    return None;
+                }
                 match answer_of(reply) {
                     Some(answer) => PlaneCommand::Answer { id, answer },
                     None => PlaneCommand::GiveUp { id },
@@ -242,6 +250,10 @@ impl DirectWorld {
                 payload: request.payload,
                 deadline: request.deadline,
             },
+            PlaneOutput::Abandoned { id } => {
+                desk.abandoned.insert(id);
+                return;
+            }
             PlaneOutput::Answered { tag, outcome } => Told::Answered { tag, outcome },
             PlaneOutput::Gathered { tag, gathered } => Told::Gathered { tag, gathered },
         };

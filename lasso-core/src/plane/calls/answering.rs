@@ -1,6 +1,8 @@
 //! The half of the machine that answers: questions come in, are handed to handlers or refused, and
 //! what handlers say goes back.
 
+use core::task::Waker;
+
 use bytes::{Buf, Bytes};
 
 use super::machine::{Calls, Checked, at_most};
@@ -10,6 +12,7 @@ use super::wire::{self, Verdict};
 use super::{Answer, CallId, Effects, Outlet, Reject, Request, ServeId};
 use crate::codec::Malformed;
 use crate::node::ConnId;
+use crate::plane::Wake;
 use crate::time::Instant;
 
 impl Calls {
@@ -49,7 +52,7 @@ impl Calls {
                 self.count_refusal(refusal);
                 let verdict = match refusal {
                     Refusal::NoSuchMethod => Verdict::NoSuchMethod,
-                    Refusal::Overloaded => Verdict::Overloaded,
+                    Refusal::Overloaded | Refusal::OverShare => Verdict::Overloaded,
                 };
                 self.refuse(conn, call, &verdict, out, fx);
             }
@@ -73,10 +76,7 @@ impl Calls {
                 self.counters.answers += 1;
                 self.on_verdict(call, Asked::Here, verdict, fx);
             }
-            Origin::Peer { conn, call } if self.peers.contains_key(&conn) => {
-                self.send_answer(conn, call, verdict, out, fx);
-            }
-            Origin::Peer { .. } => self.counters.answers_nowhere += 1,
+            Origin::Peer { conn, call } => self.send_answer(conn, call, verdict, out, fx),
         }
     }
 
@@ -84,6 +84,20 @@ impl Calls {
     /// said to whoever asked, who gives up by itself. An id that is not known is ignored.
     pub fn give_up(&mut self, id: ServeId) {
         self.counters.given_up += u64::from(self.serving.free(id).is_some());
+    }
+
+    /// Whether somebody waits for this answer. Then `waker` is exchanged for the one that was left
+    /// before, and woken when nobody does any more, as the asker's link is lost.
+    pub fn watch(&mut self, id: ServeId, waker: &mut Option<Waker>) -> bool {
+        self.serving.watch(id, waker)
+    }
+
+    /// Nobody waits any more for the answers to what came over this link.
+    pub(super) fn lose_work(&mut self, conn: ConnId, fx: &mut Effects) {
+        for (id, mut waker) in self.serving.lose(conn) {
+            self.counters.answers_nowhere += 1;
+            fx.wake(&mut waker, Wake::Request(id));
+        }
     }
 
     /// Hands a question of this node to a handler of its own.
@@ -110,6 +124,7 @@ impl Calls {
         match refusal {
             Refusal::NoSuchMethod => self.counters.requests_no_such_method += 1,
             Refusal::Overloaded => self.counters.requests_overloaded += 1,
+            Refusal::OverShare => self.counters.requests_over_share += 1,
         }
     }
 

@@ -46,6 +46,8 @@ pub struct CallCounters {
     pub requests_no_such_method: u64,
     /// Questions refused: as many are worked on as may.
     pub requests_overloaded: u64,
+    /// Questions refused: of all that may be worked on, half came from the same peer already.
+    pub requests_over_share: u64,
     /// Refusals, of whatever kind, that the control lane did not take; whoever asked hears nothing.
     pub refusals_lost: u64,
     /// Answers that were sent, or handed to this node itself.
@@ -54,11 +56,11 @@ pub struct CallCounters {
     pub answers_too_large: u64,
     /// Answers replaced by [`CallError::Overloaded`], since the lane to the asker was full.
     pub answers_shed: u64,
-    /// Answers whose asker's link is gone.
+    /// Questions whose asker's link was lost before they were answered: nobody works on them any more.
     pub answers_nowhere: u64,
     /// Questions whose handler gave up, since it was late; whoever asked has given up too.
     pub given_up: u64,
-    /// Answers to a question that is not worked on: unknown, or answered before.
+    /// Answers to a question that is not worked on: unknown, answered before, or its link was lost.
     pub answers_unknown: u64,
 }
 

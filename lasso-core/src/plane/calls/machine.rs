@@ -119,7 +119,8 @@ impl Calls {
         self.links.insert(peer.clone(), conn);
     }
 
-    /// A link is gone: what waits on it is [`CallError::Disconnected`].
+    /// A link is gone: what waits on it is [`CallError::Disconnected`], and what came over it is worked
+    /// on no longer.
     pub fn link_down(&mut self, conn: ConnId, fx: &mut Effects) {
         let Some(peer) = self.peers.remove(&conn) else {
             return;
@@ -130,6 +131,7 @@ impl Calls {
         for call in self.waiting.on(conn) {
             self.finish(call, Err(CallError::Disconnected), fx);
         }
+        self.lose_work(conn, fx);
     }
 
     /// The membership changed, to this epoch. Calls to many that are under way note who came or left.
@@ -307,8 +309,10 @@ impl Calls {
             count.started,
             count.outcomes() + count.cancelled + self.waiting.pending() as u64
         );
-        let refused =
-            count.requests_unlinked + count.requests_no_such_method + count.requests_overloaded;
+        let refused = count.requests_unlinked
+            + count.requests_no_such_method
+            + count.requests_overloaded
+            + count.requests_over_share;
         let answered = count.answers + count.answers_shed + count.answers_nowhere + count.given_up;
         assert_eq!(
             count.requests,

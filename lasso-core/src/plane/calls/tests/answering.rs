@@ -11,7 +11,11 @@ fn few_handlers() -> CallSettings {
 
 #[test]
 fn a_request_holds_its_place_until_it_is_answered() {
-    let (mut one, mut two) = pair_with(&few_handlers());
+    let settings = CallSettings {
+        handlers_max: 3,
+        ..CallSettings::default()
+    };
+    let (mut one, mut two) = pair_with(&settings);
     let calls: Vec<_> = (0..3)
         .map(|_| one.call(at(0), 2, "echo").unwrap())
         .collect();
@@ -25,7 +29,86 @@ fn a_request_holds_its_place_until_it_is_answered() {
     carry(at(0), &mut one, &mut two);
     carry(at(0), &mut two, &mut one);
     assert_eq!(one.outcome(next), None, "the free place was taken");
-    assert_eq!(two.calls.counters().requests_overloaded, 1);
+    assert_eq!(two.calls.counters().requests_over_share, 1);
+}
+
+#[test]
+fn a_peer_that_fills_its_half_of_the_places_leaves_the_other_half_to_others() {
+    let settings = CallSettings {
+        handlers_max: 8,
+        ..CallSettings::default()
+    };
+    let (mut one, mut two) = pair_with(&settings);
+    let mut three = Side::new(3, &settings);
+    let link = ConnId::In(8);
+    three.calls.link_up(link, &name(2));
+    two.calls.link_up(link, &name(3));
+    let mut calls = (0..100).map(|_| one.call(at(0), 2, "echo"));
+    assert!(calls.all(|call| call.is_ok()));
+    carry(at(0), &mut one, &mut two);
+    assert_eq!(two.calls.serving(), 4);
+    let mut calls = (0..3).map(|_| three.call(at(0), 2, "echo"));
+    assert!(calls.all(|call| call.is_ok()));
+    carry(at(0), &mut three, &mut two);
+    assert_eq!(two.calls.serving(), 7);
+    two.call(at(0), 2, "echo").unwrap();
+    assert_eq!(two.call(at(0), 2, "echo"), Err(CallError::Overloaded));
+    let counters = two.calls.counters();
+    assert_eq!(counters.requests_over_share, 96);
+    assert_eq!(counters.requests_overloaded, 1);
+    // What was refused has its outcome; what is answered makes room again.
+    let first = two.fx.requests.remove(0);
+    two.answer(first.id, done("answer"));
+    one.call(at(0), 2, "echo").unwrap();
+    carry(at(0), &mut one, &mut two);
+    assert_eq!(two.calls.serving(), 8);
+}
+
+#[test]
+fn a_lost_link_frees_the_places_of_its_calls_and_tells_who_works_on_them() {
+    let (mut one, mut two) = pair();
+    let mut three = Side::new(3, &CallSettings::default());
+    let link = ConnId::In(8);
+    three.calls.link_up(link, &name(2));
+    two.calls.link_up(link, &name(3));
+    for side in [&mut one, &mut three] {
+        side.call(at(0), 2, "echo").unwrap();
+        side.call(at(0), 2, "echo").unwrap();
+        carry(at(0), side, &mut two);
+    }
+    let requests = core::mem::take(&mut two.fx.requests);
+    let (bell, waker) = bell();
+    for request in [&requests[0], &requests[2]] {
+        assert!(two.calls.watch(request.id, &mut Some(waker.clone())));
+    }
+    two.link_down(LINK);
+    assert_eq!(two.calls.serving(), 2, "those of the other link go on");
+    let unwatched = requests[1].id;
+    assert!(
+        matches!(two.fx.wakes[..], [Wake::Task(_), Wake::Request(id)] if id == unwatched),
+        "{:?}",
+        two.fx.wakes
+    );
+    assert_eq!(ring(&mut two.fx), 1);
+    assert_eq!(bell.rung(), 1);
+    assert!(!two.calls.watch(requests[0].id, &mut None));
+    assert!(two.calls.watch(requests[2].id, &mut None));
+    assert_eq!(two.calls.counters().answers_nowhere, 2);
+}
+
+#[test]
+fn a_waker_that_another_one_replaces_is_given_back() {
+    let (mut one, mut two) = pair();
+    one.call(at(0), 2, "echo").unwrap();
+    carry(at(0), &mut one, &mut two);
+    let id = two.request().id;
+    let (_, first) = bell();
+    let mut kept = Some(first.clone());
+    assert!(two.calls.watch(id, &mut kept));
+    assert!(kept.is_none());
+    let mut kept = Some(bell().1);
+    assert!(two.calls.watch(id, &mut kept));
+    assert!(kept.is_some_and(|waker| waker.will_wake(&first)));
 }
 
 #[test]
@@ -52,18 +135,18 @@ fn an_answer_that_nobody_waits_for_is_counted_and_ignored() {
 }
 
 #[test]
-fn the_answer_to_a_lost_link_goes_nowhere_and_frees_its_place() {
+fn the_answer_to_a_lost_link_goes_nowhere() {
     let (mut one, mut two) = pair();
     one.call(at(0), 2, "echo").unwrap();
     carry(at(0), &mut one, &mut two);
     let request = two.request();
     two.link_down(LINK);
     two.calls.link_up(ConnId::In(8), &name(1));
-    assert_eq!(two.calls.serving(), 1);
+    assert_eq!(two.calls.serving(), 0);
     two.answer(request.id, done("answer"));
     assert!(two.lanes.calls.is_empty());
     assert_eq!(two.calls.counters().answers_nowhere, 1);
-    assert_eq!(two.calls.serving(), 0);
+    assert_eq!(two.calls.counters().answers_unknown, 1);
 }
 
 #[test]
