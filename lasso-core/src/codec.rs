@@ -27,9 +27,12 @@ pub mod depth;
 mod pubsub;
 #[cfg(test)]
 pub(crate) mod tests;
+mod varint;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use varint::{VARINT_BYTES_MAX, put_varint, varint, varint_bytes};
 
 use crate::event::CloseReason;
 use crate::frame::{Frame, TopologyFrame};

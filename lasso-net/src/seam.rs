@@ -1,5 +1,35 @@
 //! The seams: network, DNS, wall clock and tasks, each a trait that tokio, hickory and the system
 //! fill in a real node, and a simulation fills with its own.
+//!
+//! Streams that exist in memory alone, each half of its own pipe:
+//!
+//! ```
+//! use lasso_net::seam::Stream;
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, SimplexStream, WriteHalf, simplex};
+//!
+//! struct Pipe(ReadHalf<SimplexStream>, WriteHalf<SimplexStream>);
+//!
+//! impl Stream for Pipe {
+//!     type Reader = ReadHalf<SimplexStream>;
+//!     type Writer = WriteHalf<SimplexStream>;
+//!
+//!     fn into_split(self) -> (Self::Reader, Self::Writer) {
+//!         (self.0, self.1)
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! let ((from_b, to_a), (from_a, to_b)) = (simplex(64), simplex(64));
+//! let (mut reader, _) = Pipe(from_b, to_b).into_split();
+//! let (_, mut writer) = Pipe(from_a, to_a).into_split();
+//! writer.write_all(b"hello").await?;
+//! let mut text = [0; 5];
+//! reader.read_exact(&mut text).await?;
+//! assert_eq!(&text, b"hello");
+//! # Ok(())
+//! # }
+//! ```
 
 use std::future::Future;
 use std::io;

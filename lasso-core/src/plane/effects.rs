@@ -2,6 +2,32 @@
 //!
 //! Filled by the plane's methods under whatever lock guards it, and carried out after that lock is
 //! released.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use lasso_core::config::NodeConfig;
+//! use lasso_core::name::{Description, Identity, Incarnation, Label, NodeName};
+//! use lasso_core::plane::{Audience, Effects, Plane, Wake};
+//! use lasso_core::secure::Security;
+//! use lasso_core::time::Instant;
+//!
+//! let name: NodeName = "app@10.0.0.1".parse()?;
+//! let me = Identity {
+//!     cluster: Label::new("cluster name", "docs")?,
+//!     name: name.clone(),
+//!     incarnation: Incarnation(1),
+//! };
+//! let config = NodeConfig::new(name.clone(), Security::InsecureNull);
+//! let mut plane = Plane::new(&config, &me, &Description::of(&name));
+//! let (now, mut fx) = (Instant::ZERO, Effects::default());
+//!
+//! let subscriber = plane.subscribe("prices", None, &mut fx)?;
+//! assert!(fx.is_empty(), "nobody has anything to do");
+//! plane.publish(now, 0, "prices", &Bytes::new(), &Audience::Local, &mut fx)?;
+//! // The subscriber had left no waker, so it is named.
+//! assert!(matches!(fx.wakes[..], [Wake::Subscriber(id)] if id == subscriber));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use core::task::Waker;
 

@@ -12,7 +12,51 @@
 //!
 //! What it does not do: it seals nothing and writes nothing, which is [`crate::link`]'s, and it does
 //! not know who should be there, which is [`crate::topology`]'s.
+//!
+//! A node that publishes to itself, and calls itself; with a link to others it would be no different:
+//!
+//! ```
+//! use std::collections::VecDeque;
+//!
+//! use bytes::Bytes;
+//! use lasso_core::config::NodeConfig;
+//! use lasso_core::name::{Description, Identity, Incarnation, Label, NodeName};
+//! use lasso_core::plane::{Answer, Audience, Effects, Plane, Question, Update};
+//! use lasso_core::secure::Security;
+//! use lasso_core::time::Instant;
+//!
+//! let name: NodeName = "app@10.0.0.1".parse()?;
+//! let me = Identity {
+//!     cluster: Label::new("cluster name", "docs")?,
+//!     name: name.clone(),
+//!     incarnation: Incarnation(1),
+//! };
+//! let config = NodeConfig::new(name.clone(), Security::InsecureNull);
+//! let mut plane = Plane::new(&config, &me, &Description::of(&name));
+//! let (now, mut fx) = (Instant::ZERO, Effects::default());
+//!
+//! let subscriber = plane.subscribe("prices", None, &mut fx)?;
+//! let (price, audience) = (Bytes::from_static(b"9.5"), Audience::All);
+//! let reach = plane.publish(now, 1_700_000_000_000, "prices", &price, &audience, &mut fx)?;
+//! assert_eq!((reach.subscribers, reach.nodes), (1, 0));
+//! let mut updates = VecDeque::new();
+//! assert!(plane.read(subscriber, None, &mut updates));
+//! assert!(matches!(&updates[0], Update::Message(message) if message.payload == price));
+//!
+//! plane.serve("double")?;
+//! let question = Question {
+//!     method: "double",
+//!     payload: &Bytes::from_static(b"21"),
+//!     timeout: None,
+//! };
+//! let call = plane.call(now, &name, &question, &mut fx)?;
+//! let request = fx.requests.pop().expect("it is to be handed to its handler");
+//! plane.answer(request.id, Answer::Done(Bytes::from_static(b"42")), &mut fx);
+//! assert_eq!(plane.poll_call(call, None), Some(Ok(Bytes::from_static(b"42"))));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod calling;
 pub mod calls;
 mod command;
 pub mod effects;
@@ -173,89 +217,6 @@ impl Plane {
             self.take_noisy();
         }
         published
-    }
-
-    /// Serves a method: calls of it come as [`Effects::requests`] from now on.
-    ///
-    /// # Errors
-    /// [`ServeError`]; nothing was changed.
-    pub fn serve(&mut self, method: &str) -> Result<Arc<str>, ServeError> {
-        self.calls.serve(method)
-    }
-
-    /// Serves a method no longer; calls under way may still be answered. False: nobody served it.
-    pub fn unserve(&mut self, method: &str) -> bool {
-        self.calls.unserve(method)
-    }
-
-    /// Calls a method of one node, which may be this one.
-    ///
-    /// # Errors
-    /// [`CallError`], where the outcome is known at once; the call has no other then.
-    pub fn call(
-        &mut self,
-        now: Instant,
-        to: &NodeName,
-        question: &Question<'_>,
-        fx: &mut Effects,
-    ) -> Result<CallId, CallError> {
-        self.calls.call(now, to, question, &mut self.links, fx)
-    }
-
-    /// The outcome of a call, once, and `None` before and after; before, `waker` is kept and woken
-    /// when it is there.
-    pub fn poll_call(
-        &mut self,
-        id: CallId,
-        waker: Option<&Waker>,
-    ) -> Option<Result<Bytes, CallError>> {
-        self.calls.poll_call(id, waker)
-    }
-
-    /// Nobody waits for this call any more.
-    pub fn cancel_call(&mut self, id: CallId) {
-        self.calls.cancel_call(id);
-    }
-
-    /// Calls a method of many nodes.
-    ///
-    /// # Errors
-    /// [`CallError::TooLarge`], [`CallError::Overloaded`] or [`CallError::Stopped`]; nobody was asked.
-    pub fn call_many(
-        &mut self,
-        now: Instant,
-        to: &[NodeName],
-        question: &Question<'_>,
-        fx: &mut Effects,
-    ) -> Result<GatherId, CallError> {
-        self.calls.call_many(now, to, question, &mut self.links, fx)
-    }
-
-    /// What a call to many gathered, as [`Plane::poll_call`].
-    pub fn poll_gather(&mut self, id: GatherId, waker: Option<&Waker>) -> Option<Gathered> {
-        self.calls.poll_gather(id, waker)
-    }
-
-    /// Nobody waits for this call to many any more.
-    pub fn cancel_gather(&mut self, id: GatherId) {
-        self.calls.cancel_gather(id);
-    }
-
-    /// A handler answers; its place is free again.
-    pub fn answer(&mut self, id: ServeId, answer: Answer, fx: &mut Effects) {
-        self.calls.answer(id, answer, &mut self.links, fx);
-    }
-
-    /// A handler gives up, since its call's deadline has passed; its place is free again, and nobody
-    /// is told.
-    pub fn give_up(&mut self, id: ServeId) {
-        self.calls.give_up(id);
-    }
-
-    /// Whether somebody waits for the answer to this request. Then `waker` is exchanged for the one
-    /// that was left before, and woken when nobody does any more, as the asker's link is lost.
-    pub fn watch(&mut self, id: ServeId, waker: &mut Option<Waker>) -> bool {
-        self.calls.watch(id, waker)
     }
 
     /// A link stands: from now on it carries what goes to that peer.

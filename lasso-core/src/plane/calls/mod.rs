@@ -1,6 +1,55 @@
 //! Calls: a question to one node or to many, each with exactly one outcome.
 //!
 //! [`Calls`] is the machine; this file holds the words that it shares with everybody else.
+//!
+//! Two nodes without a network: what one puts into its lane, the other one takes.
+//!
+//! ```
+//! use bytes::Bytes;
+//! use lasso_core::codec;
+//! use lasso_core::config::CallSettings;
+//! use lasso_core::name::NodeName;
+//! use lasso_core::node::ConnId;
+//! use lasso_core::plane::calls::{Answer, Calls, Question};
+//! use lasso_core::plane::{Effects, Outlet};
+//! use lasso_core::time::Instant;
+//!
+//! /// The last frame that went out.
+//! struct Lane(Vec<u8>);
+//!
+//! impl Outlet for Lane {
+//!     fn calls(&mut self, _: ConnId, head: &[u8], payload: &Bytes, _: &mut Effects) -> bool {
+//!         self.0 = [head, &payload[..]].concat();
+//!         true
+//!     }
+//!     fn control(&mut self, _: ConnId, _: &[u8], _: &mut Effects) -> bool {
+//!         false
+//!     }
+//! }
+//!
+//! let (one, two): (NodeName, NodeName) = ("app@10.0.0.1".parse()?, "app@10.0.0.2".parse()?);
+//! let node = |name: &NodeName| Calls::new(&CallSettings::default(), 1 << 20, name.clone());
+//! let (mut asks, mut serves) = (node(&one), node(&two));
+//! let (now, link) = (Instant::ZERO, ConnId::Out(1));
+//! let (mut lane, mut fx) = (Lane(Vec::new()), Effects::default());
+//! asks.link_up(link, &two);
+//! serves.link_up(link, &one);
+//! serves.serve("double")?;
+//!
+//! let question = Question { method: "double", payload: &Bytes::from_static(b"21"), timeout: None };
+//! let call = asks.call(now, &two, &question, &mut lane, &mut fx)?;
+//! let (frame, _) = codec::split(&lane.0).expect("one whole frame");
+//! let body = Bytes::copy_from_slice(frame.body);
+//! serves.on_call(now, link, body, &mut lane, &mut fx).expect("a call");
+//!
+//! let request = fx.requests.pop().expect("a call that came");
+//! assert_eq!((&request.from, &request.payload[..]), (&one, &b"21"[..]));
+//! serves.answer(request.id, Answer::Done(Bytes::from_static(b"42")), &mut lane, &mut fx);
+//! let (frame, _) = codec::split(&lane.0).expect("one whole frame");
+//! asks.on_answer(link, Bytes::copy_from_slice(frame.body), &mut fx).expect("an answer");
+//! assert_eq!(asks.poll_call(call, None), Some(Ok(Bytes::from_static(b"42"))));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod answering;
 mod counters;

@@ -10,7 +10,7 @@ use core::time::Duration;
 use bytes::{Buf, Bytes};
 
 use super::{METHOD_BYTES_MAX, REJECT_BYTES_MAX, Reject};
-use crate::codec::{Malformed, kind, put_header};
+use crate::codec::{self, Malformed, VARINT_BYTES_MAX, kind, put_header, varint, varint_bytes};
 
 /// A call that came, without its payload.
 #[derive(Debug, PartialEq, Eq)]
@@ -158,33 +158,10 @@ fn millis_up(remaining: Duration) -> u64 {
     u64::try_from(nanos.div_ceil(1_000_000)).unwrap_or(u64::MAX)
 }
 
-fn varint_bytes(number: u64) -> usize {
-    let bits = 64 - (number | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
-}
-
-fn put_varint(mut number: u64, out: &mut Vec<u8>) {
-    while number >= 0x80 {
-        out.push(0x80 | (number & 0x7f) as u8);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
-/// Seven bits per byte, least significant first; what does not fit into 64 bits is no number.
-fn varint(bytes: &[u8]) -> Result<(u64, &[u8]), Malformed> {
-    let mut number = 0;
-    for (at, &byte) in bytes.iter().take(VARINT_BYTES_MAX).enumerate() {
-        let part = u64::from(byte & 0x7f);
-        if at == VARINT_BYTES_MAX - 1 && part > 1 {
-            return Err(Malformed);
-        }
-        number |= part << (7 * at);
-        if byte & 0x80 == 0 {
-            return Ok((number, &bytes[at + 1..]));
-        }
-    }
-    Err(Malformed)
+fn put_varint(number: u64, out: &mut Vec<u8>) {
+    let mut bytes = [0; VARINT_BYTES_MAX];
+    let length = codec::put_varint(number, &mut bytes);
+    out.extend_from_slice(&bytes[..length]);
 }
 
 const DONE: u8 = 0;
@@ -193,8 +170,6 @@ const OVERLOADED: u8 = 2;
 const REJECTED: u8 = 3;
 const MALFORMED: u8 = 4;
 
-/// Enough for 64 bits.
-const VARINT_BYTES_MAX: usize = 10;
 const CODE_BYTES: usize = 4;
 /// What stands before the payload of a call, at most: two numbers, and the method with its length.
 const CALL_FIXED_MAX: usize = 2 * VARINT_BYTES_MAX + 1 + METHOD_BYTES_MAX;

@@ -1,4 +1,40 @@
 //! Topics: who wants what, and how it gets there at most once and in order.
+//!
+//! A subscriber that does not read loses the oldest, and is told how many:
+//!
+//! ```
+//! use std::collections::VecDeque;
+//!
+//! use bytes::Bytes;
+//! use lasso_core::config::NodeConfig;
+//! use lasso_core::name::{Description, Identity, Incarnation, Label, NodeName};
+//! use lasso_core::plane::{Audience, Effects, Plane, Row, Update};
+//! use lasso_core::secure::Security;
+//! use lasso_core::time::Instant;
+//!
+//! let name: NodeName = "app@10.0.0.1".parse()?;
+//! let me = Identity {
+//!     cluster: Label::new("cluster name", "docs")?,
+//!     name: name.clone(),
+//!     incarnation: Incarnation(1),
+//! };
+//! let config = NodeConfig::new(name.clone(), Security::InsecureNull);
+//! let mut plane = Plane::new(&config, &me, &Description::of(&name));
+//! let (now, mut fx) = (Instant::ZERO, Effects::default());
+//!
+//! let slow = plane.subscribe("prices", Some(1), &mut fx)?;
+//! for price in ["9.5", "9.6", "9.7"] {
+//!     plane.publish(now, 0, "prices", &Bytes::from(price), &Audience::All, &mut fx)?;
+//! }
+//! let mut updates = VecDeque::new();
+//! plane.read(slow, None, &mut updates);
+//! assert_eq!(updates.pop_front(), Some(Update::Missed(2)));
+//! let Some(Update::Message(last)) = updates.pop_front() else {
+//!     panic!("one was kept")
+//! };
+//! assert_eq!((last.row, last.number, &last.payload[..]), (Row::All, 3, &b"9.7"[..]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod hub;
 mod interest;

@@ -37,25 +37,26 @@ pub(super) fn encode(head: &MessageHead, payload_bytes: usize) -> FrameHead {
         Row::All => 0,
         Row::Directed => DIRECTED,
     };
-    end = put_varint(&mut bytes, end + 1, head.stream.into());
-    end = put_varint(&mut bytes, end, head.number);
+    end += 1;
+    end += codec::put_varint(head.stream.into(), &mut bytes[end..]);
+    end += codec::put_varint(head.number, &mut bytes[end..]);
     bytes[end..end + CLOCK_BYTES].copy_from_slice(&head.unix_ms.to_be_bytes()[8 - CLOCK_BYTES..]);
     end += CLOCK_BYTES;
     // The frame's own head is as long as the length needs, and ends where the message's begins.
     let length = end - codec::HEAD_BYTES_MAX + payload_bytes;
-    let length_bytes = (usize::BITS - (length | 1).leading_zeros()).div_ceil(7) as usize;
+    let length_bytes = codec::varint_bytes(length as u64);
     let start = codec::HEAD_BYTES_MAX - 1 - length_bytes;
     bytes[start] = kind::MESSAGE;
-    put_varint(&mut bytes, start + 1, length as u64);
+    codec::put_varint(length as u64, &mut bytes[start + 1..]);
     FrameHead { bytes, start, end }
 }
 
 /// Reads the head off the body of a frame, and says how long it is.
 pub(super) fn decode(body: &[u8]) -> Result<(MessageHead, usize), Malformed> {
-    let &flags = body.first().ok_or(Malformed)?;
-    let (stream, at) = varint(body, 1)?;
-    let (number, at) = varint(body, at)?;
-    let clock = body.get(at..at + CLOCK_BYTES).ok_or(Malformed)?;
+    let (&flags, rest) = body.split_first().ok_or(Malformed)?;
+    let (stream, rest) = codec::varint(rest)?;
+    let (number, rest) = codec::varint(rest)?;
+    let (clock, rest) = rest.split_at_checked(CLOCK_BYTES).ok_or(Malformed)?;
     let unix_ms = clock.iter().fold(0, |ms, &byte| ms << 8 | u64::from(byte));
     let row = if flags & DIRECTED == 0 {
         Row::All
@@ -68,35 +69,7 @@ pub(super) fn decode(body: &[u8]) -> Result<(MessageHead, usize), Malformed> {
         number,
         unix_ms,
     };
-    Ok((head, at + CLOCK_BYTES))
-}
-
-fn put_varint(bytes: &mut [u8], mut at: usize, mut value: u64) -> usize {
-    while value >= 0x80 {
-        bytes[at] = 0x80 | (value & 0x7f) as u8;
-        value >>= 7;
-        at += 1;
-    }
-    bytes[at] = value as u8;
-    at + 1
-}
-
-/// The number that begins at `at`, and where it ends.
-fn varint(bytes: &[u8], mut at: usize) -> Result<(u64, usize), Malformed> {
-    let (mut value, mut shift) = (0, 0);
-    loop {
-        let &byte = bytes.get(at).ok_or(Malformed)?;
-        at += 1;
-        let part = u64::from(byte & 0x7f);
-        if shift > 63 || part << shift >> shift != part {
-            return Err(Malformed);
-        }
-        value |= part << shift;
-        if byte & 0x80 == 0 {
-            return Ok((value, at));
-        }
-        shift += 7;
-    }
+    Ok((head, body.len() - rest.len()))
 }
 
 /// The flag of a number of the receiver's own row.
