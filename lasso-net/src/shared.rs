@@ -2,7 +2,7 @@
 //!
 //! Two locks: the node's, for all that decides about the cluster, and the data plane's. Where both
 //! are held, the node's was taken first. Neither is held across an await. No task of an application is
-//! woken under either.
+//! woken under either, and no waker dropped: it may use a handle of the node.
 
 use core::fmt;
 use core::future::Future;
@@ -184,11 +184,12 @@ impl Shared {
         act: impl FnOnce(&mut Plane, Instant, &mut Effects) -> R,
     ) -> R {
         let mut effects = Effects::default();
-        let (result, deadline) = {
+        let (result, deadline, spent) = {
             let mut plane = self.plane.lock();
             let result = act(&mut plane, self.now(), &mut effects);
-            (result, plane.deadline())
+            (result, plane.deadline(), plane.take_spent())
         };
+        drop(spent);
         self.wake_loop_for(deadline);
         self.carry_out(effects);
         result
@@ -196,7 +197,12 @@ impl Shared {
 
     /// Reads the data plane, or what nobody is woken by.
     pub(crate) fn read_plane<R>(&self, read: impl FnOnce(&mut Plane) -> R) -> R {
-        read(&mut self.plane.lock())
+        let (result, spent) = {
+            let mut plane = self.plane.lock();
+            (read(&mut plane), plane.take_spent())
+        };
+        drop(spent);
+        result
     }
 
     /// Wakes whoever is to be woken, and hands calls to their handlers.

@@ -644,6 +644,46 @@ impl std::task::Wake for Asks {
     }
 }
 
+/// Publishes when it is dropped.
+struct Last(Cluster);
+
+impl std::task::Wake for Last {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        let _ = self.0.publish_local("dropped", &());
+    }
+}
+
+#[tokio::test]
+async fn no_waker_is_dropped_under_the_locks_of_the_node() {
+    let a = Cluster::builder().start().await.unwrap();
+    let mut dropped = a.subscribe::<()>("dropped").unwrap();
+    let _serving = a.serve_raw("for ever", |_, _| std::future::pending());
+    let last = || std::task::Waker::from(Arc::new(Last(a.clone())));
+    let options = CallOptions::default();
+    let mut call = Box::pin(a.call_raw(&a.name(), "for ever", "", options));
+    let mut many = Box::pin(a.call_many_raw(Targets::All, "for ever", "", options));
+    let mut quiet = a.subscribe_raw("quiet").unwrap();
+    for _ in 0..2 {
+        let waker = last();
+        let mut context = std::task::Context::from_waker(&waker);
+        assert!(call.as_mut().poll(&mut context).is_pending());
+        assert!(many.as_mut().poll(&mut context).is_pending());
+        let mut reads = Box::pin(quiet.recv());
+        assert!(reads.as_mut().poll(&mut context).is_pending());
+    }
+    drop((call, many, quiet));
+    for _ in 0..2 {
+        assert!(matches!(
+            soon(dropped.recv()).await,
+            Some(Received::Message { .. })
+        ));
+    }
+}
+
 #[tokio::test]
 async fn nobody_is_woken_under_the_locks_of_the_node() {
     let (a, b) = pair(72).await;

@@ -52,6 +52,15 @@ pub enum Wake {
     Request(ServeId),
 }
 
+/// Keeps a waker in place of an earlier one, which goes to `spent`: what a waker holds may do
+/// anything when it is dropped, and so is dropped under no lock.
+pub(super) fn keep(kept: &mut Option<Waker>, waker: &Waker, spent: &mut Vec<Waker>) {
+    if kept.as_ref().is_some_and(|kept| kept.will_wake(waker)) {
+        return;
+    }
+    spent.extend(kept.replace(waker.clone()));
+}
+
 /// See the module's text. Without allocation while nothing is to be done.
 #[derive(Debug, Default)]
 pub struct Effects {

@@ -344,6 +344,14 @@ impl Plane {
         self.calls.end(fx);
     }
 
+    /// Wakers that were left here and that nobody needs any more: to be dropped by whoever drives the
+    /// plane, once it is not locked.
+    pub fn take_spent(&mut self) -> Vec<Waker> {
+        let mut spent = self.calls.take_spent();
+        spent.append(&mut self.hub.spent);
+        spent
+    }
+
     /// When [`Plane::tick`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         earliest(self.calls.deadline(), self.tell_at)

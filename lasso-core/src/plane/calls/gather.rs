@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::{CallError, CallId, GatherId, Gathered};
 use crate::name::NodeName;
+use crate::plane::effects::keep;
 
 struct Gather {
     /// The number of its first call.
@@ -30,6 +31,8 @@ struct Gather {
 pub(super) struct Gathers {
     open: BTreeMap<GatherId, Gather>,
     next: u64,
+    /// Wakers that nobody needs any more.
+    pub(super) spent: Vec<Waker>,
 }
 
 impl Gathers {
@@ -80,7 +83,7 @@ impl Gathers {
         let gather = self.open.get_mut(&id)?;
         if gather.missing > 0 {
             if let Some(waker) = waker {
-                gather.waker = Some(waker.clone());
+                keep(&mut gather.waker, waker, &mut self.spent);
             }
             return None;
         }
@@ -100,6 +103,7 @@ impl Gathers {
     /// Forgets a gather; the number of its first call, and how many there are.
     pub(super) fn forget(&mut self, id: GatherId) -> Option<(CallId, usize)> {
         let gather = self.open.remove(&id)?;
+        self.spent.extend(gather.waker);
         Some((gather.first, gather.outcomes.len()))
     }
 

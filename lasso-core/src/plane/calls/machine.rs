@@ -275,6 +275,13 @@ impl Calls {
         self.waiting.deadline()
     }
 
+    /// Wakers that nobody needs any more, for whoever holds no lock.
+    pub(in crate::plane) fn take_spent(&mut self) -> Vec<Waker> {
+        let mut spent = core::mem::take(&mut self.waiting.spent);
+        spent.append(&mut self.gathers.spent);
+        spent
+    }
+
     /// What happened so far.
     pub fn counters(&self) -> &CallCounters {
         &self.counters

@@ -20,6 +20,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::{CallError, CallId, GatherId};
 use crate::node::ConnId;
+use crate::plane::effects::keep;
 use crate::time::Instant;
 
 /// Where a question went: out on a connection, or to this node itself.
@@ -74,6 +75,8 @@ pub(super) struct Waiting {
     /// Calls without an outcome.
     pending: usize,
     next: u64,
+    /// Wakers that nobody needs any more.
+    pub(super) spent: Vec<Waker>,
 }
 
 impl Waiting {
@@ -166,20 +169,20 @@ impl Waiting {
             return entry.remove().outcome;
         }
         if let (Asker::One(kept), Some(waker)) = (&mut own.asker, waker) {
-            match kept {
-                Some(kept) => kept.clone_from(waker),
-                None => *kept = Some(waker.clone()),
-            }
+            keep(kept, waker, &mut self.spent);
         }
         None
     }
 
     /// Forgets a call; true when it had no outcome.
     pub(super) fn forget(&mut self, id: CallId) -> bool {
-        let pending = self
-            .calls
-            .remove(&id.0)
-            .is_some_and(|own| own.outcome.is_none());
+        let Some(own) = self.calls.remove(&id.0) else {
+            return false;
+        };
+        if let Asker::One(waker) = own.asker {
+            self.spent.extend(waker);
+        }
+        let pending = own.outcome.is_none();
         if pending {
             self.settle(id);
         }

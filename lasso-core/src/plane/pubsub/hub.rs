@@ -26,6 +26,7 @@ use crate::codec::Malformed;
 use crate::config::PubSubSettings;
 use crate::name::{Description, Identity, Label, NodeName};
 use crate::node::ConnId;
+use crate::plane::effects::keep;
 use crate::plane::seeded::Seeded;
 use crate::plane::{Effects, Wake};
 
@@ -49,6 +50,8 @@ pub(crate) struct Hub {
     pub(super) conns: FxHashMap<ConnId, Place>,
     /// Links that have news of which whoever drives the hub was not yet told.
     pub(super) noisy: Vec<ConnId>,
+    /// Wakers that nobody needs any more.
+    pub(in crate::plane) spent: Vec<Waker>,
     pub(super) counters: PubSubCounters,
 }
 
@@ -85,6 +88,7 @@ impl Hub {
             names: BTreeMap::new(),
             conns: FxHashMap::default(),
             noisy: Vec::new(),
+            spent: Vec::new(),
             counters: PubSubCounters::default(),
         }
     }
@@ -110,10 +114,8 @@ impl Hub {
             subscriber.queue.read(out);
             return true;
         }
-        match (&mut subscriber.waker, waker) {
-            (Some(kept), Some(waker)) => kept.clone_from(waker),
-            (kept @ None, Some(waker)) => *kept = Some(waker.clone()),
-            (_, None) => {}
+        if let Some(waker) = waker {
+            keep(&mut subscriber.waker, waker, &mut self.spent);
         }
         false
     }
