@@ -207,6 +207,12 @@ impl World {
                 let key = match wake {
                     Wake::Call(id) => (node, false, id.0),
                     Wake::Gather(id) => (node, true, id.0),
+                    Wake::Request(id) => {
+                        let open = side.fx.requests.len();
+                        side.fx.requests.retain(|request| request.id != id);
+                        assert_eq!(side.fx.requests.len() + 1, open, "told of one, once");
+                        continue;
+                    }
                     other => panic!("{other:?}"),
                 };
                 *self.wakes.entry(key).or_default() += 1;
