@@ -23,7 +23,7 @@
 //!
 //! let subscriber = plane.subscribe("prices", None, &mut fx)?;
 //! assert!(fx.is_empty(), "nobody has anything to do");
-//! plane.publish(now, 0, "prices", &Bytes::new(), &Audience::Local, &mut fx)?;
+//! plane.publish(|| now, 0, "prices", &Bytes::new(), &Audience::Local, &mut fx)?;
 //! // The subscriber had left no waker, so it is named.
 //! assert!(matches!(fx.wakes[..], [Wake::Subscriber(id)] if id == subscriber));
 //! # Ok::<(), Box<dyn std::error::Error>>(())

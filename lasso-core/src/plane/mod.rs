@@ -37,7 +37,7 @@
 //!
 //! let subscriber = plane.subscribe("prices", None, &mut fx)?;
 //! let (price, audience) = (Bytes::from_static(b"9.5"), Audience::All);
-//! let reach = plane.publish(now, 1_700_000_000_000, "prices", &price, &audience, &mut fx)?;
+//! let reach = plane.publish(|| now, 1_700_000_000_000, "prices", &price, &audience, &mut fx)?;
 //! assert_eq!((reach.subscribers, reach.nodes), (1, 0));
 //! let mut updates = VecDeque::new();
 //! assert!(plane.read(subscriber, None, &mut updates));

@@ -24,7 +24,7 @@
 //!
 //! let slow = plane.subscribe("prices", Some(1), &mut fx)?;
 //! for price in ["9.5", "9.6", "9.7"] {
-//!     plane.publish(now, 0, "prices", &Bytes::from(price), &Audience::All, &mut fx)?;
+//!     plane.publish(|| now, 0, "prices", &Bytes::from(price), &Audience::All, &mut fx)?;
 //! }
 //! let mut updates = VecDeque::new();
 //! plane.read(slow, None, &mut updates);
