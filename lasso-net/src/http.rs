@@ -13,7 +13,7 @@
 //! The endpoints ask for no secret, and the report holds none. It does hold names and addresses:
 //! bind to loopback, which is the default of `HTTP_BIND`, or to a network of your own.
 //!
-//! What clients can make the process hold is bounded: see [`serve`].
+//! What clients can make the process hold is bounded: see [`serve_with`].
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
@@ -28,22 +28,31 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::convert::Infallible;
 use std::future::Future;
-use std::pin::pin;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use lasso_core::health::{HealthReport, HealthStatus};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::Sleep;
 
 /// Where the endpoints take their answers from.
 ///
@@ -93,16 +102,68 @@ fn uncached(status: StatusCode, body: impl IntoResponse) -> Response {
     response
 }
 
+/// [`serve_with`] the default [`Limits`]: enough for probes and dashboards.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
+    serve_with(listener, router, Limits::default(), shutdown).await;
+}
+
+/// What clients can make [`serve_with`] hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at a time, 64; at least 1. Others wait in the system's backlog. Higher: more memory
+    /// for idle clients, some 20 KiB each. Lower: clients wait for each other.
+    pub connections: usize,
+    /// After this a connection is closed as soon as it has been answered, and 5 s later in any case,
+    /// 60 s. Higher: fewer connects, and a client that does not read holds its place for longer.
+    pub connection_time: Duration,
+    /// A client that takes nothing of what is sent to it is closed after this, 30 s. Higher: clients on
+    /// bad networks stay. Lower: a client that is gone without a word is noticed sooner.
+    pub stall_time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections: MAX_CONNECTIONS,
+            connection_time: CONNECTION_TIME,
+            stall_time: STALL_TIME,
+        }
+    }
+}
+
+/// In a response's extensions: its body may take as long as it likes, such as a stream of events.
+///
+/// [`Limits::connection_time`] no longer holds for its connection, and [`Limits::stall_time`] still
+/// does: the system is told to give up on a client that acknowledges nothing for so long, and a write
+/// for which there is no room for so long is the end. So whoever sends such a body should send
+/// something now and then, must bound what waits for a client that reads slowly, and must bound the
+/// number of such responses below that of the connections, or nobody else gets in.
+///
+/// ```
+/// use axum::response::IntoResponse;
+/// use lasso_net::http::Endless;
+///
+/// let mut response = "an endless body".into_response();
+/// response.extensions_mut().insert(Endless);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Endless;
+
 /// Serves `router` over HTTP/1 until `shutdown` completes; requests that have arrived by then are
 /// still answered, for 5 s at most. Dropping the future ends everything at once.
 ///
-/// At most 64 connections are open at a time, others wait in the system's backlog. One may have
-/// 16 KiB of request line and headers, in which they must fit, and 10 s to send them, or to send
-/// nothing. After 60 s it is closed as soon as it has been answered, and 5 s later in any case.
+/// Connections are bounded by `limits`. One may have 16 KiB of request line and headers, in which they
+/// must fit, and 10 s to send them, or to send nothing. How long a body may take, and how large it may
+/// be, is for `router` to say. A response that bears [`Endless`] lives longer than others.
 ///
 /// Runs inside a tokio runtime with IO and time. A listener that fails is tried again after
 /// 100 ms: the usual cause is a process out of file descriptors.
-pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<Output = ()>) {
+pub async fn serve_with(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    shutdown: impl Future<Output = ()>,
+) {
     let mut shutdown = pin!(shutdown);
     let (closing, closed) = watch::channel(());
     let mut connections = JoinSet::new();
@@ -111,9 +172,10 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
             biased;
             () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+            accepted = listener.accept(), if connections.len() < limits.connections.max(1) => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(connection(stream, router.clone(), closed.clone()));
+                    let router = router.clone();
+                    connections.spawn(connection(stream, router, limits.clone(), closed.clone()));
                 }
                 Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
             }
@@ -125,23 +187,139 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
 }
 
 /// Answers one client, until it is through, its time is over, or `closed` has no sender left.
-async fn connection(stream: TcpStream, router: Router, mut closed: watch::Receiver<()>) {
-    let service = TowerToHyperService::new(router);
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    limits: Limits,
+    mut closed: watch::Receiver<()>,
+) {
+    // Where the system cannot, a client that is gone without a word stays until the system finds out.
+    #[cfg(target_os = "linux")]
+    let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(limits.stall_time));
+    let endless = Arc::new(AtomicBool::new(false));
+    let service = Noticing {
+        router: TowerToHyperService::new(router),
+        endless: endless.clone(),
+    };
+    let stream = Patient {
+        stream,
+        patience: limits.stall_time,
+        stalled: None,
+    };
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
         .max_buf_size(MAX_HEADER);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let over = async {
+        tokio::time::sleep(limits.connection_time).await;
+        if endless.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    };
     tokio::select! {
         biased;
         // An error here is the client's affair.
         _ = connection.as_mut() => return,
         _ = closed.changed() => {}
-        () = tokio::time::sleep(CONNECTION_TIME) => {}
+        () = over => {}
     }
     connection.as_mut().graceful_shutdown();
     let _ = tokio::time::timeout(GRACE, connection).await;
+}
+
+/// Notices responses that bear [`Endless`].
+struct Noticing {
+    router: TowerToHyperService<Router>,
+    endless: Arc<AtomicBool>,
+}
+
+impl Service<Request<Incoming>> for Noticing {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let (answer, endless) = (self.router.call(request), self.endless.clone());
+        Box::pin(async move {
+            let response = answer.await?;
+            if response.extensions().get::<Endless>().is_some() {
+                endless.store(true, Ordering::Relaxed);
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// A stream whose writes fail when there was no room for any of it for too long.
+struct Patient {
+    stream: TcpStream,
+    patience: Duration,
+    /// Since a write found no room: when patience ends.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patient {
+    fn wait<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.stalled = None;
+            return polled;
+        }
+        let patience = self.patience;
+        let end = || Box::pin(tokio::time::sleep(patience));
+        let stalled = self.stalled.get_or_insert_with(end);
+        stalled
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.wait(cx, polled)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.wait(cx, polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
 }
 
 /// Connections at a time: probes and dashboards are few.
@@ -153,6 +331,8 @@ const MAX_HEADER: usize = 16 * 1024;
 const HEADER_TIME: Duration = Duration::from_secs(10);
 /// For one connection altogether, so that a client that does not read gives way.
 const CONNECTION_TIME: Duration = Duration::from_secs(60);
+/// Without room for a byte of an answer: what is behind a connection that slow is no reader.
+const STALL_TIME: Duration = Duration::from_secs(30);
 /// For an answer that is under way when its connection is to close.
 const GRACE: Duration = Duration::from_secs(5);
 /// After an error of the listener.
@@ -360,5 +540,53 @@ mod tests {
         assert!(began.elapsed() <= GRACE + Duration::from_millis(10));
         assert_eq!(idle.read(&mut [0]).await.unwrap_or(0), 0);
         assert!(TcpStream::connect(address).await.is_err());
+    }
+
+    /// An application with a body that never ends, of one line a second, and one that is all there.
+    async fn start_endless(chunk: usize) -> SocketAddr {
+        use axum::body::{Body, Bytes};
+        let endless = get(move || async move {
+            let lines = futures_util::stream::unfold((), move |()| async move {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Some((Ok::<_, Infallible>(Bytes::from(vec![b'.'; chunk])), ()))
+            });
+            let mut response = Body::from_stream(lines).into_response();
+            response.extensions_mut().insert(Endless);
+            response
+        });
+        let router = Router::new()
+            .route("/endless", endless)
+            .route("/livez", get(async || "alive"));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, router, std::future::pending()));
+        address
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_is_endless_outlives_a_connection_that_is_not() {
+        let address = start_endless(1).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let began = tokio::time::Instant::now();
+        let request = b"GET /endless HTTP/1.1\r\nHost: node\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        while began.elapsed() < 5 * CONNECTION_TIME {
+            let mut buffer = [0; 1024];
+            assert!(stream.read(&mut buffer).await.unwrap() > 0);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_has_stopped_reading_an_endless_stream_is_closed() {
+        // As much as fits into no socket's buffers: it is full within a minute.
+        let address = start_endless(1 << 20).await;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = b"GET /endless HTTP/1.1\r\nHost: node\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        tokio::time::sleep(3 * CONNECTION_TIME).await;
+        let mut all = Vec::new();
+        // What was in the buffers, then the end.
+        let _ = stream.read_to_end(&mut all).await;
+        assert!(all.len() < 60 << 20, "{}", all.len());
     }
 }
