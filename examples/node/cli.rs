@@ -36,6 +36,8 @@ pub(crate) struct NodeOptions {
     pub(crate) flags: Vec<(&'static str, String)>,
     /// The configuration file.
     pub(crate) file: Option<PathBuf>,
+    /// The proxy's configuration file; over `PROXY_CONFIG`.
+    pub(crate) proxy: Option<PathBuf>,
     /// A short secret is accepted.
     pub(crate) dev: bool,
     /// Logs as JSON, one object per line.
@@ -69,6 +71,8 @@ pub(crate) struct LocalOptions {
     pub(crate) base: Ipv4Addr,
     /// Variables for every node.
     pub(crate) variables: Vec<(&'static str, String)>,
+    /// The proxy's configuration file, for every node.
+    pub(crate) proxy: Option<PathBuf>,
     /// Change a table in place instead of printing lines.
     pub(crate) table: bool,
 }
@@ -134,6 +138,13 @@ fn command() -> Command {
                 .long("config")
                 .value_name("FILE")
                 .help("TOML file with the variables' names in lower case as keys")
+                .value_parser(value_parser!(PathBuf)),
+        )
+        .arg(
+            Arg::new("proxy-config")
+                .long("proxy-config")
+                .value_name("FILE")
+                .help("TOML file of the proxy; without one, its providers are simulated [env: PROXY_CONFIG]")
                 .value_parser(value_parser!(PathBuf)),
         )
         .arg(switch(
@@ -249,12 +260,14 @@ fn job(matches: &ArgMatches) -> Job {
                 .get_one("local-base")
                 .expect("an argument with a default"),
             variables: flags,
+            proxy: matches.get_one("proxy-config").cloned(),
             table: io::stdout().is_terminal(),
         });
     }
     let node = NodeOptions {
         flags,
         file: matches.get_one("config").cloned(),
+        proxy: matches.get_one("proxy-config").cloned(),
         dev: matches.get_flag("dev"),
         json: matches.get_one::<String>("log-format").map(String::as_str) == Some("json"),
         child: matches.get_flag("child"),

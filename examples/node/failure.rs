@@ -23,8 +23,13 @@ impl Failure {
 
     /// The configuration was refused.
     pub(crate) fn config(errors: ConfigErrors) -> Self {
+        Failure::refused(errors.to_string())
+    }
+
+    /// A configuration was refused for a reason of the program's own.
+    pub(crate) fn refused(text: impl Into<String>) -> Self {
         Failure {
-            text: errors.to_string(),
+            text: text.into(),
             code: EXIT_CONFIG,
         }
     }

@@ -6,14 +6,17 @@
 //! cargo run --example node -- --local 3 --script demo
 //! ```
 //!
-//! `cli` says what may be asked for, `run` is one node, `logs` is what it tells its operator, `dns`
-//! names nodes that are started by hand, and `local` starts many nodes as processes of their own and shows what they say of each other.
+//! `cli` says what may be asked for, `run` is one node, `proxy` is what it serves, `logs` is what it
+//! tells its operator, `dns` names nodes that are started by hand, and `local` starts many nodes as
+//! processes of their own and shows what they say of each other.
 
 mod cli;
 mod dns;
 mod failure;
 mod local;
 mod logs;
+mod proxied;
+mod proxy;
 mod report;
 mod run;
 mod signals;

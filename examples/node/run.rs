@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use crate::cli::NodeOptions;
 use crate::failure::{self, Failure};
 use crate::logs;
+use crate::proxied::{self, Proxied};
 use crate::report::Report;
 use crate::signals::Signals;
 
@@ -39,12 +40,15 @@ pub(crate) fn keygen() -> ExitCode {
 
 /// Prints the configuration as it would be used, or everything that is wrong with it.
 pub(crate) fn check_config(options: &NodeOptions) -> ExitCode {
-    failure::exit(match options.loader().load() {
-        Ok(loaded) => {
+    failure::exit(match (options.loader().load(), proxied::load(options)) {
+        (Ok(loaded), Ok(proxied)) => {
             print_config(&loaded);
+            print!("{proxied}");
             Ok(())
         }
-        Err(errors) => Err(Failure::config(errors)),
+        (Err(errors), Ok(_)) => Err(Failure::config(errors)),
+        (Ok(_), Err(failure)) => Err(failure),
+        (Err(errors), Err(failure)) => Err(Failure::refused(format!("{errors}\n{failure}"))),
     })
 }
 
@@ -71,18 +75,22 @@ pub(crate) fn node(options: NodeOptions) -> ExitCode {
         Ok(loaded) => loaded,
         Err(errors) => return failure::exit(Err(Failure::config(errors))),
     };
+    let proxied = match proxied::load(&options) {
+        Ok(proxied) => proxied,
+        Err(failure) => return failure::exit(Err(failure)),
+    };
     logs::start(options.json);
-    // One thread is enough for a node that does nothing but know its cluster.
+    // One thread is enough for some thousand requests a second, and many nodes run on one machine.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     failure::exit(match runtime {
-        Ok(runtime) => runtime.block_on(serve(loaded, options.child)),
+        Ok(runtime) => runtime.block_on(serve(loaded, proxied, options.child)),
         Err(error) => Err(Failure::new(format!("no runtime: {error}"))),
     })
 }
 
-async fn serve(loaded: Loaded, child: bool) -> Result<(), Failure> {
+async fn serve(loaded: Loaded, proxied: Proxied, child: bool) -> Result<(), Failure> {
     let Loaded {
         mut config,
         warnings,
@@ -95,6 +103,7 @@ async fn serve(loaded: Loaded, child: bool) -> Result<(), Failure> {
     }
     config.version = Label::new("version", env!("CARGO_PKG_VERSION"))
         .map_err(|error| Failure::new(error.to_string()))?;
+    config.settings.sampling = proxied.sampling();
     let enabled = config.is_clustered();
     let mut signals =
         Signals::listen().map_err(|error| Failure::new(format!("signals: {error}")))?;
@@ -105,8 +114,10 @@ async fn serve(loaded: Loaded, child: bool) -> Result<(), Failure> {
         .await
         .map_err(refused)?;
     let mut events = cluster.topology_events();
-    let router = lasso::http::router(cluster.clone());
-    tokio::spawn(lasso::http::serve(http, router, std::future::pending()));
+    let router = lasso::http::router(cluster.clone()).merge(proxied.start(&cluster));
+    let limits = proxied.http_limits();
+    let forever = std::future::pending();
+    tokio::spawn(lasso::http::serve_with(http, router, limits, forever));
     cluster.ready();
     info!(node = %cluster.name(), http = %address, clustered = enabled, "up");
     let mut parent = child.then(Parent::new);

@@ -9,6 +9,7 @@ mod plan;
 mod table;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -71,6 +72,8 @@ pub(crate) struct Local {
     /// Given to each child.
     happen: mpsc::Sender<Happening>,
     signals: Signals,
+    /// The file that the operator named for every node's proxy.
+    proxy: Option<PathBuf>,
     drawn: Instant,
     dirty: bool,
     /// Answers for as long as it is held.
@@ -113,6 +116,7 @@ impl Local {
             happenings,
             happen,
             signals,
+            proxy: options.proxy.clone(),
             drawn: start,
             dirty: true,
             _dns: dns,
@@ -150,6 +154,9 @@ impl Local {
             command.env_remove(name);
         }
         command.envs(plan.variables.iter().map(|(name, value)| (name, value)));
+        if let Some(path) = &self.proxy {
+            command.arg("--proxy-config").arg(path);
+        }
         if std::env::var_os("RUST_LOG").is_none() {
             // What changes in the topology is shown by this process.
             command.env("RUST_LOG", "warn,topology=error");

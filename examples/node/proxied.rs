@@ -1,0 +1,119 @@
+//! The proxy of one node: from its file to its routes.
+
+use std::env;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use axum::Router;
+use lasso::Cluster;
+use lasso::events::SampleRates;
+use lasso::http::Limits;
+
+use crate::cli::NodeOptions;
+use crate::failure::Failure;
+use crate::proxy::Proxy;
+use crate::proxy::settings::{Secret, Settings};
+use crate::proxy::sink::{self, ClusterSink};
+
+/// What the proxy is told, and by whom.
+pub(crate) struct Proxied {
+    settings: Settings,
+    /// `None`: it is built in.
+    file: Option<PathBuf>,
+}
+
+/// Reads the proxy's configuration: the file that the flag or `PROXY_CONFIG` names, or what is built
+/// in; the operator's key is that of the file, or `PROXY_OPERATOR_KEY`.
+///
+/// # Errors
+/// The file cannot be read, or everything that is wrong with it.
+pub(crate) fn load(options: &NodeOptions) -> Result<Proxied, Failure> {
+    let named = env::var_os("PROXY_CONFIG").filter(|path| !path.is_empty());
+    let file = options.proxy.clone().or(named.map(PathBuf::from));
+    let mut settings = match &file {
+        None => Settings::built_in(),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Failure::refused(format!("{}: {error}", path.display())))?;
+            Settings::read(&text).map_err(|wrong| {
+                let wrong: Vec<String> = wrong.iter().map(|one| format!("\n  {one}")).collect();
+                let path = path.display();
+                Failure::refused(format!("{path} is refused{}", wrong.concat()))
+            })?
+        }
+    };
+    if settings.operator_key.is_none()
+        && let Some(key) = env::var("PROXY_OPERATOR_KEY")
+            .ok()
+            .filter(|key| !key.is_empty())
+    {
+        let key = Secret::chosen(key)
+            .map_err(|problem| Failure::refused(format!("PROXY_OPERATOR_KEY {problem}")))?;
+        settings.operator_key = Some(key);
+    }
+    Ok(Proxied { settings, file })
+}
+
+impl Proxied {
+    /// Starts it; its routes come back.
+    pub(crate) fn start(&self, cluster: &Cluster) -> Router {
+        let (node, region) = (cluster.name().to_string(), cluster.health().node.region);
+        let sink = ClusterSink::new(cluster);
+        let proxy = Proxy::start(self.settings.clone(), &node, region.as_str(), sink);
+        proxy.serving().merge(proxy.showing(cluster))
+    }
+
+    /// How many successes the node publishes of those of each profile.
+    pub(crate) fn sampling(&self) -> SampleRates {
+        sink::rates(&self.settings)
+    }
+
+    /// What clients may make the process hold.
+    pub(crate) fn http_limits(&self) -> Limits {
+        Limits {
+            connections: self.settings.limits.connections,
+            connection_time: CONNECTION_TIME,
+            ..Limits::default()
+        }
+    }
+}
+
+/// As `--check-config` shows it.
+impl fmt::Display for Proxied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Settings {
+            operator_key,
+            keys,
+            profiles,
+            ..
+        } = &self.settings;
+        match &self.file {
+            Some(path) => writeln!(f, "proxy: {}", path.display())?,
+            None => writeln!(f, "proxy: built in, with simulated providers")?,
+        }
+        let operator = operator_key
+            .as_ref()
+            .map_or("none".into(), |key| format!("{key:?}"));
+        writeln!(
+            f,
+            "  operator's key: {operator}; keys of accounts: {}",
+            keys.len()
+        )?;
+        for (name, profile) in profiles {
+            for (chain, settings) in &profile.chains {
+                let names: Vec<&str> = settings
+                    .providers
+                    .iter()
+                    .map(|one| one.name.as_str())
+                    .collect();
+                let (strategy, names) = (profile.strategy, names.join(", "));
+                writeln!(f, "  /rpc/{name}/{chain}: {strategy} of {names}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Clients of a proxy keep their connections.
+const CONNECTION_TIME: Duration = Duration::from_secs(600);

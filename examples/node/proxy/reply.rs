@@ -1,0 +1,150 @@
+//! What came of asking one provider, and whose fault it is.
+
+use std::time::Duration;
+
+use super::jsonrpc::{
+    INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, LIMIT_EXCEEDED, METHOD_NOT_FOUND, PARSE_ERROR,
+    REFUSED, Said,
+};
+
+/// What came of asking one provider.
+pub(crate) type Reply = Result<Said, Failure>;
+
+/// Why there is no JSON-RPC answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// No connection, or it was lost.
+    Unreachable,
+    /// Nothing came in time.
+    Timeout,
+    /// It refuses requests as too many, and may have said for how long.
+    RateLimited(Option<Duration>),
+    /// Another status of HTTP than success.
+    Status(u16),
+    /// It is no answer of JSON-RPC.
+    Malformed,
+    /// The answer is larger than the proxy takes.
+    TooLarge,
+}
+
+/// Whose fault it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It was done.
+    Done,
+    /// The provider works, and the client asked for what cannot be done.
+    Client,
+    /// The provider works, and has had enough for so long.
+    RateLimited(Duration),
+    /// The provider failed; another may do better.
+    Provider(&'static str),
+}
+
+impl Verdict {
+    /// Judges a reply.
+    pub(crate) fn of(reply: &Reply) -> Verdict {
+        match reply {
+            Ok(Said::Result(_)) => Verdict::Done,
+            Ok(Said::Error(error)) => match error.code {
+                // 3 is a reverted execution; nodes say -32000 for nonces, funds and the like.
+                3 | REFUSED | PARSE_ERROR | INVALID_REQUEST | METHOD_NOT_FOUND | INVALID_PARAMS => {
+                    Verdict::Client
+                }
+                LIMIT_EXCEEDED | 429 => Verdict::RateLimited(PAUSE),
+                INTERNAL_ERROR => Verdict::Provider("internal error"),
+                -32099..=-32001 => Verdict::Provider("server error"),
+                // What else there is, an application has chosen; another provider would say it too.
+                _ => Verdict::Client,
+            },
+            Err(Failure::RateLimited(pause)) => {
+                Verdict::RateLimited(pause.unwrap_or(PAUSE).clamp(PAUSE_MIN, PAUSE_MAX))
+            }
+            Err(failure) => Verdict::Provider(failure.category()),
+        }
+    }
+
+    /// True when another provider may do better.
+    pub(crate) fn may_fail_over(self) -> bool {
+        matches!(self, Verdict::RateLimited(_) | Verdict::Provider(_))
+    }
+
+    /// What kind of error it is, as events name it; `None` where it was done.
+    pub(crate) fn category(self) -> Option<&'static str> {
+        match self {
+            Verdict::Done => None,
+            Verdict::Client => Some("client error"),
+            Verdict::RateLimited(_) => Some("rate limited"),
+            Verdict::Provider(category) => Some(category),
+        }
+    }
+}
+
+impl Failure {
+    /// What kind of error it is, as events name it.
+    pub(crate) fn category(&self) -> &'static str {
+        match self {
+            Failure::Unreachable => "unreachable",
+            Failure::Timeout => "timeout",
+            Failure::RateLimited(_) => "rate limited",
+            Failure::Status(_) => "http error",
+            Failure::Malformed => "malformed answer",
+            Failure::TooLarge => "answer too large",
+        }
+    }
+
+    /// Its number, where it has one.
+    pub(crate) fn code(&self) -> Option<i64> {
+        match self {
+            Failure::Status(status) => Some(i64::from(*status)),
+            Failure::RateLimited(_) => Some(429),
+            _ => None,
+        }
+    }
+}
+
+/// A provider that says no more than "too many" is left alone for so long.
+const PAUSE: Duration = Duration::from_secs(1);
+/// However short a pause it asks for.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+/// However long a pause it asks for: a typing error over there is not to shut it out for a day.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::super::jsonrpc::RpcError;
+    use super::*;
+
+    #[test]
+    fn the_fault_is_found_by_code_and_status() {
+        let second = Duration::from_secs(1);
+        let error = |code| Ok(Said::Error(RpcError::new(code, "")));
+        for (reply, verdict) in [
+            (error(3), Verdict::Client),
+            (error(-32000), Verdict::Client),
+            (error(-32601), Verdict::Client),
+            (error(4_001), Verdict::Client),
+            (error(-32603), Verdict::Provider("internal error")),
+            (error(-32002), Verdict::Provider("server error")),
+            (error(-32099), Verdict::Provider("server error")),
+            (error(-32005), Verdict::RateLimited(second)),
+            (
+                Err(Failure::RateLimited(None)),
+                Verdict::RateLimited(second),
+            ),
+            (
+                Err(Failure::RateLimited(Some(Duration::MAX))),
+                Verdict::RateLimited(60 * second),
+            ),
+            (Err(Failure::Timeout), Verdict::Provider("timeout")),
+            (Err(Failure::Status(503)), Verdict::Provider("http error")),
+            (
+                Err(Failure::TooLarge),
+                Verdict::Provider("answer too large"),
+            ),
+        ] {
+            assert_eq!(Verdict::of(&reply), verdict, "{reply:?}");
+            let ends_there = matches!(verdict, Verdict::Client);
+            assert_eq!(verdict.may_fail_over(), !ends_there, "{reply:?}");
+        }
+    }
+}

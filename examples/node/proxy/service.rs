@@ -1,0 +1,407 @@
+//! One request from its words to its answer: which providers it is tried at, and what is told of it.
+//!
+//! 1. Nothing here waits for the cluster.
+//! 2. Every try that began ends in the pool, also when the client is gone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use lasso::Label;
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use super::admission::{Admission, Caller, Full};
+use super::jsonrpc::{Call, RpcError, Said, UNAVAILABLE};
+use super::pool::{CircuitNews, Pool, Route, Try};
+use super::reply::{Failure, Reply, Verdict};
+use super::report::{Finished, Place, Report, Reporter, Tried};
+use super::settings::{ChainSettings, Limits, Profile, ProviderSettings, Settings, Source};
+use super::simulated::Simulated;
+use super::strategy::Chooser;
+use super::upstream::Client;
+
+/// Serves requests. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Service {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    rooms: BTreeMap<Place, Arc<Room>>,
+    admission: Mutex<Admission>,
+    limits: Limits,
+    client: Client,
+    reporter: Reporter,
+    /// Requests whose clients were gone before they were answered.
+    abandoned: AtomicU64,
+}
+
+/// What the service has done, and is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub(crate) struct Counts {
+    /// Requests under way now.
+    under_way: usize,
+    /// Requests whose clients were gone before they were answered.
+    abandoned: u64,
+    /// What the cluster was not told, as it takes too long.
+    reports_shed: u64,
+}
+
+/// One chain of one profile.
+pub(crate) struct Room {
+    /// Which.
+    pub(crate) place: Place,
+    /// Its providers' state.
+    pub(crate) pool: Mutex<Pool>,
+    strategy: Label,
+    /// In the order of the pool.
+    backends: Vec<Backend>,
+}
+
+/// Where a provider is.
+enum Backend {
+    Simulated(Box<Mutex<Simulated>>),
+    Upstream(axum::http::Uri),
+}
+
+/// Places of requests under way, given back when it is dropped.
+pub(crate) struct Permit {
+    service: Service,
+    caller: Caller,
+    requests: usize,
+}
+
+impl Service {
+    /// A service for a node of this name and region, which tells `reporter` what happens.
+    pub(crate) fn new(settings: &Settings, node: &str, region: &str, reporter: Reporter) -> Self {
+        let now = clock();
+        let mut rooms = BTreeMap::new();
+        for (profile, routing) in &settings.profiles {
+            for (chain, providers) in &routing.chains {
+                let place = Place {
+                    profile: profile.clone(),
+                    chain: chain.clone(),
+                };
+                let seed = settings.seed ^ hash(&[node, profile.as_str(), chain.as_str()]);
+                let room = Room::new(
+                    now,
+                    place.clone(),
+                    settings,
+                    routing,
+                    providers,
+                    seed,
+                    region,
+                );
+                rooms.insert(place, Arc::new(room));
+            }
+        }
+        let limits = settings.limits.clone();
+        let admission = Admission::new(limits.in_flight, limits.in_flight_per_account);
+        Service {
+            shared: Arc::new(Shared {
+                rooms,
+                admission: Mutex::new(admission),
+                client: Client::new(limits.answer_bytes),
+                limits,
+                reporter,
+                abandoned: AtomicU64::new(0),
+            }),
+        }
+    }
+
+    /// The chain of a profile.
+    pub(crate) fn room(&self, place: &Place) -> Option<&Arc<Room>> {
+        self.shared.rooms.get(place)
+    }
+
+    /// All chains of all profiles.
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = &Arc<Room>> {
+        self.shared.rooms.values()
+    }
+
+    /// The bounds.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// What it has done, and is doing.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            under_way: self.shared.admission.lock().under_way(),
+            abandoned: self.shared.abandoned.load(Ordering::Relaxed),
+            reports_shed: self.shared.reporter.shed(),
+        }
+    }
+
+    /// Tells the cluster, without waiting for it.
+    pub(crate) fn tell(&self, report: Report) {
+        self.shared.reporter.tell(unix_ms(), report);
+    }
+
+    /// Room for that many requests.
+    pub(crate) fn enter(&self, caller: &Caller, requests: usize) -> Result<Permit, Full> {
+        self.shared.admission.lock().enter(caller, requests)?;
+        Ok(Permit {
+            service: self.clone(),
+            caller: caller.clone(),
+            requests,
+        })
+    }
+
+    /// What a provider says to a question that is the proxy's own: no figure counts it.
+    pub(crate) async fn ask_for_height(&self, room: &Room, place: usize) -> Option<u64> {
+        match &room.backends[place] {
+            Backend::Simulated(provider) => Some(provider.lock().height(unix_ms())),
+            Backend::Upstream(url) => {
+                let asked = self.shared.client.ask(url, "eth_blockNumber", None);
+                let answered = tokio::time::timeout(self.shared.limits.try_timeout, asked).await;
+                let Ok(Ok(Said::Result(result))) = answered else {
+                    return None;
+                };
+                let text: String = serde_json::from_str(result.get()).ok()?;
+                u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+            }
+        }
+    }
+
+    /// Serves one request.
+    pub(crate) async fn ask(&self, room: &Arc<Room>, caller: &Caller, call: &Call) -> Said {
+        let (mut route, deadline) = {
+            let now = clock();
+            (
+                room.pool.lock().route(now),
+                now + self.shared.limits.timeout,
+            )
+        };
+        let mut tries = Vec::new();
+        let mut last = None;
+        while let Some(under_way) = self.next(room, &mut route) {
+            let left = deadline.saturating_duration_since(clock());
+            let time = left.min(self.shared.limits.try_timeout);
+            let place = under_way.place();
+            let (latency, reply) = self.try_at(room, place, call, time).await;
+            let verdict = Verdict::of(&reply);
+            under_way.end(verdict, latency);
+            tries.push(Tried {
+                provider: room.pool.lock().name(place).clone(),
+                success: !verdict.may_fail_over(),
+                latency,
+            });
+            last = Some((verdict, reply));
+            if !verdict.may_fail_over() || clock() >= deadline {
+                break;
+            }
+        }
+        let (finished, said) = self.finish(room, caller, call, tries, last);
+        self.tell(Report::Finished(Box::new(finished)));
+        said
+    }
+
+    /// The next provider along the way.
+    fn next<'a>(&'a self, room: &'a Arc<Room>, route: &mut Route) -> Option<UnderWay<'a>> {
+        let (began, news) = room.pool.lock().next(clock(), route)?;
+        let under_way = UnderWay {
+            service: self,
+            room,
+            began: Some(began),
+        };
+        under_way.tell(news);
+        Some(under_way)
+    }
+
+    /// Asks one provider; what it took is what a simulated one says it did.
+    async fn try_at(
+        &self,
+        room: &Room,
+        place: usize,
+        call: &Call,
+        time: Duration,
+    ) -> (Duration, Reply) {
+        match &room.backends[place] {
+            Backend::Simulated(provider) => {
+                let (latency, reply) = provider.lock().ask(clock(), unix_ms(), &call.method);
+                tokio::time::sleep(latency.min(time)).await;
+                if latency > time {
+                    (time, Err(Failure::Timeout))
+                } else {
+                    (latency, reply)
+                }
+            }
+            Backend::Upstream(url) => {
+                let began = clock();
+                let params = call.params.as_deref();
+                let asked = self.shared.client.ask(url, call.method.as_str(), params);
+                let answered = tokio::time::timeout(time, asked).await;
+                (clock() - began, answered.unwrap_or(Err(Failure::Timeout)))
+            }
+        }
+    }
+
+    /// What is told of a request, and what its client is told.
+    fn finish(
+        &self,
+        room: &Room,
+        caller: &Caller,
+        call: &Call,
+        tries: Vec<Tried>,
+        last: Option<(Verdict, Reply)>,
+    ) -> (Finished, Said) {
+        let label = |text: &str| Label::new("error category", text).ok();
+        let mut finished = Finished {
+            place: room.place.clone(),
+            account: caller.account.clone(),
+            method: call.method.clone(),
+            strategy: room.strategy.clone(),
+            success: last
+                .as_ref()
+                .is_some_and(|(verdict, _)| !verdict.may_fail_over()),
+            tries,
+            error_category: None,
+            error_code: None,
+        };
+        let Some((verdict, reply)) = last else {
+            finished.error_category = label("no provider");
+            finished.error_code = Some(UNAVAILABLE);
+            let soonest = room.pool.lock().retry_after(clock());
+            return (finished, Said::Error(nobody(&room.place, soonest)));
+        };
+        finished.error_category = verdict.category().and_then(label);
+        finished.error_code = match &reply {
+            Ok(Said::Result(_)) => None,
+            Ok(Said::Error(error)) => Some(error.code),
+            Err(failure) => failure.code(),
+        };
+        let said = reply.unwrap_or_else(|failure| {
+            let Place { profile, chain } = &room.place;
+            let message = format!(
+                "no provider of `{chain}` in `{profile}` has answered, {} tried; the last: {}",
+                finished.tries.len(),
+                failure.category()
+            );
+            Said::Error(RpcError::new(UNAVAILABLE, message))
+        });
+        (finished, said)
+    }
+}
+
+fn nobody(place: &Place, soonest: Option<Duration>) -> RpcError {
+    let Place { profile, chain } = place;
+    let when = soonest.map_or(String::new(), |time| {
+        format!("; try again in {} ms", time.as_millis())
+    });
+    let message = format!("no provider of `{chain}` in `{profile}` may be asked now{when}");
+    RpcError::new(UNAVAILABLE, message)
+}
+
+impl Room {
+    fn new(
+        now: Instant,
+        place: Place,
+        settings: &Settings,
+        routing: &Profile,
+        chain: &ChainSettings,
+        seed: u64,
+        region: &str,
+    ) -> Self {
+        let names = chain.providers.iter().map(|provider| provider.name.clone());
+        let pool = Pool::new(
+            now,
+            names,
+            Chooser::new(routing.strategy, seed),
+            &settings.breaker,
+            settings.limits.tries,
+            chain.lag_max,
+        );
+        let backend = |provider: &ProviderSettings| match &provider.source {
+            Source::Upstream(url) => Backend::Upstream(url.clone()),
+            Source::Simulated { traits, regions } => {
+                let traits = regions.get(region).unwrap_or(traits).clone();
+                let seed = seed ^ hash(&[provider.name.as_str()]);
+                let chain = chain.chain.clone();
+                let provider = Simulated::new(now, traits, chain, seed);
+                Backend::Simulated(Box::new(Mutex::new(provider)))
+            }
+        };
+        Room {
+            place,
+            strategy: Label::new("strategy", routing.strategy.name()).expect("a strategy's name"),
+            pool: Mutex::new(pool),
+            backends: chain.providers.iter().map(backend).collect(),
+        }
+    }
+
+    /// How many providers it has.
+    pub(crate) fn len(&self) -> usize {
+        self.backends.len()
+    }
+}
+
+/// A request at a provider; when it is dropped before its end, it has none.
+struct UnderWay<'a> {
+    service: &'a Service,
+    room: &'a Room,
+    began: Option<Try>,
+}
+
+impl UnderWay<'_> {
+    fn place(&self) -> usize {
+        self.began.as_ref().expect("it has not ended").place
+    }
+
+    fn end(mut self, verdict: Verdict, latency: Duration) {
+        if let Some(began) = self.began.take() {
+            let news = self.room.pool.lock().end(clock(), began, verdict, latency);
+            self.tell(news);
+        }
+    }
+
+    fn tell(&self, news: Option<CircuitNews>) {
+        if let Some(news) = news {
+            self.service
+                .tell(Report::Circuit(self.room.place.clone(), news));
+        }
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if let Some(began) = self.began.take() {
+            self.room.pool.lock().withdraw(began);
+            self.service
+                .shared
+                .abandoned
+                .fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.service
+            .shared
+            .admission
+            .lock()
+            .leave(&self.caller, self.requests);
+    }
+}
+
+/// The runtime's clock, which tests may stop.
+pub(crate) fn clock() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// The wall clock, in milliseconds since 1970.
+pub(crate) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |time| time.as_millis() as u64)
+}
+
+/// A seed from names: FNV-1a, which is the same everywhere.
+fn hash(names: &[&str]) -> u64 {
+    let bytes = names.iter().flat_map(|name| name.bytes().chain([0]));
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}

@@ -1,0 +1,376 @@
+//! What the proxy is told: profiles, chains, providers, keys and bounds.
+//!
+//! From a TOML file, `PROXY_CONFIG` or `--proxy-config`, and built in where there is none: two profiles
+//! of simulated providers. `PROXY_OPERATOR_KEY` is the operator's key wherever the file has none.
+//! Everything that is wrong with a file that could be read is told at once, each with its place.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::time::Duration;
+
+use axum::http::Uri;
+use lasso::Label;
+use lasso::Segment;
+
+use super::breaker::BreakerSettings;
+use super::file;
+use super::simulated::{Chain, Traits};
+use super::strategy::Strategy;
+
+/// Everything that the proxy is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// What simulated providers and strategies draw from, together with the node's name.
+    pub(crate) seed: u64,
+    /// Who bears it may see every profile.
+    pub(crate) operator_key: Option<Secret>,
+    /// Whose requests bear which key.
+    pub(crate) keys: HashMap<Secret, Account>,
+    /// The profiles, by name.
+    pub(crate) profiles: BTreeMap<Segment, Profile>,
+    /// How much of everything there may be.
+    pub(crate) limits: Limits,
+    /// When circuits open and close.
+    pub(crate) breaker: BreakerSettings,
+    /// Between two looks at every provider's newest block.
+    pub(crate) height_interval: Duration,
+}
+
+/// A customer within a profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Account {
+    /// The profile.
+    pub(crate) profile: Segment,
+    /// The account.
+    pub(crate) account: Segment,
+}
+
+/// How requests of one tenant are routed.
+#[derive(Debug, Clone)]
+pub(crate) struct Profile {
+    /// How providers are chosen.
+    pub(crate) strategy: Strategy,
+    /// The share of plain successes that is published, in millionths; `None`: as lasso has it.
+    pub(crate) sampling_ppm: Option<u32>,
+    /// The chains, by name.
+    pub(crate) chains: BTreeMap<Segment, ChainSettings>,
+}
+
+/// One chain of a profile.
+#[derive(Debug, Clone)]
+pub(crate) struct ChainSettings {
+    /// Its number and its pace.
+    pub(crate) chain: Chain,
+    /// Providers that are further behind come last.
+    pub(crate) lag_max: u64,
+    /// Its providers, by priority; at least one.
+    pub(crate) providers: Vec<ProviderSettings>,
+}
+
+/// One provider of a chain.
+#[derive(Debug, Clone)]
+pub(crate) struct ProviderSettings {
+    /// Its name.
+    pub(crate) name: Label,
+    /// Where it is.
+    pub(crate) source: Source,
+}
+
+/// Where a provider is.
+#[derive(Debug, Clone)]
+pub(crate) enum Source {
+    /// At a URL.
+    Upstream(Uri),
+    /// In this process.
+    Simulated {
+        /// What it is like,
+        traits: Traits,
+        /// and what it is like from some regions.
+        regions: BTreeMap<String, Traits>,
+    },
+}
+
+/// How much of everything there may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// Largest body of a request, 256 KiB. Higher: more memory, this times `in_flight`.
+    pub(crate) body_bytes: usize,
+    /// Largest answer of a provider, 2 MiB. Higher: more memory, this times `in_flight`.
+    pub(crate) answer_bytes: usize,
+    /// Longest batch, 100. Higher: one client takes more of its places at once.
+    pub(crate) batch: usize,
+    /// Requests under way, 1,024, each of a batch counted. Higher: more memory under load.
+    pub(crate) in_flight: usize,
+    /// Of these, requests of one account, or of all without one, of one profile: 512. Higher: one
+    /// account can take more from the others.
+    pub(crate) in_flight_per_account: usize,
+    /// HTTP connections, 1,024. Higher: more memory for idle clients.
+    pub(crate) connections: usize,
+    /// Viewers of `/events`, 64. Higher: more connections that stay.
+    pub(crate) viewers: usize,
+    /// Providers that one request is tried at, 3. Higher: more load where everything fails.
+    pub(crate) tries: usize,
+    /// For one try, 3 s. Higher: a provider that hangs holds requests for longer.
+    pub(crate) try_timeout: Duration,
+    /// For one request with all its tries, 8 s.
+    pub(crate) timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            body_bytes: 256 << 10,
+            answer_bytes: 2 << 20,
+            batch: 100,
+            in_flight: 1_024,
+            in_flight_per_account: 512,
+            connections: 1_024,
+            viewers: 64,
+            tries: 3,
+            try_timeout: Duration::from_secs(3),
+            timeout: Duration::from_secs(8),
+        }
+    }
+}
+
+/// A key, which is never shown.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// Takes a key.
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Secret(text.into())
+    }
+
+    /// Takes a key that somebody has chosen.
+    ///
+    /// # Errors
+    /// What is wrong with it, without the key.
+    pub(crate) fn chosen(text: impl Into<String>) -> Result<Self, String> {
+        let secret = Secret::new(text);
+        if (KEY_MIN..=KEY_MAX).contains(&secret.0.len()) {
+            return Ok(secret);
+        }
+        Err(format!(
+            "{secret:?} is out of range; accepted: {KEY_MIN} to {KEY_MAX} bytes"
+        ))
+    }
+
+    /// True when `text` is this key, found out in a time that tells nothing of where they differ.
+    pub(crate) fn is(&self, text: &str) -> bool {
+        let (own, other) = (self.0.as_bytes(), text.as_bytes());
+        own.len() == other.len()
+            && own.iter().zip(other).fold(0, |seen, (a, b)| seen | (a ^ b)) == 0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({} bytes)", self.0.len())
+    }
+}
+
+/// One thing that is wrong with the proxy's configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wrong {
+    /// The key, as `profiles.default.chains.eth`.
+    pub(crate) place: String,
+    /// What is wrong, and what would be accepted.
+    pub(crate) problem: String,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.problem)
+    }
+}
+
+impl Settings {
+    /// What a node does that is told nothing: two profiles, each with two chains, of simulated
+    /// providers.
+    pub(crate) fn built_in() -> Self {
+        Settings::read(BUILT_IN).expect("the built-in configuration is accepted by a test")
+    }
+
+    /// Reads a TOML text.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub(crate) fn read(text: &str) -> Result<Self, Vec<Wrong>> {
+        file::read(text)
+    }
+}
+
+/// Shortest key: one that is shorter can be guessed.
+const KEY_MIN: usize = 8;
+/// Longest key, so that a header has room for it.
+const KEY_MAX: usize = 256;
+
+/// The configuration of a node that is told nothing.
+pub(crate) const BUILT_IN: &str = include_str!("built_in.toml");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(text: &str) -> Vec<String> {
+        let wrong = Settings::read(text).expect_err("it is wrong");
+        wrong.into_iter().map(|one| one.place).collect()
+    }
+
+    #[test]
+    fn the_built_in_configuration_is_accepted() {
+        let settings = Settings::built_in();
+        assert_eq!(settings.profiles.len(), 2);
+        assert_eq!(settings.limits, Limits::default());
+        assert!(settings.keys.is_empty() && settings.operator_key.is_none());
+        for profile in settings.profiles.values() {
+            assert!(
+                profile
+                    .chains
+                    .values()
+                    .all(|chain| chain.providers.len() >= 3)
+            );
+        }
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let settings = Settings::read(
+            r#"
+            seed = 9
+            operator_key = "operator-operator"
+            height_interval = "1s"
+            [limits]
+            batch = 5
+            timeout = "2s"
+            try_timeout = "1s"
+            [breaker]
+            failures = 2
+            [[keys]]
+            key = "acme-acme-acme-acme"
+            profile = "premium"
+            account = "acme"
+            [profiles.premium]
+            strategy = "priority"
+            sampling = 0.2
+            [profiles.premium.chains.eth]
+            chain_id = 5
+            block_time = "2s"
+            [[profiles.premium.chains.eth.providers]]
+            name = "own"
+            url = "http://10.0.0.9:8545/v1"
+            [[profiles.premium.chains.eth.providers]]
+            name = "other"
+            simulated = { latency = "20ms", jitter = 0.0, regions = { sjc = { error_rate = 1.0 } } }
+            "#,
+        )
+        .unwrap();
+        assert_eq!(
+            (
+                settings.seed,
+                settings.limits.batch,
+                settings.breaker.failures
+            ),
+            (9, 5, 2)
+        );
+        assert!(settings.operator_key.unwrap().is("operator-operator"));
+        let account = &settings.keys[&Secret::new("acme-acme-acme-acme")];
+        assert_eq!(account.account.as_str(), "acme");
+        let (_, profile) = settings.profiles.first_key_value().unwrap();
+        assert_eq!(
+            (profile.strategy, profile.sampling_ppm),
+            (Strategy::Priority, Some(200_000))
+        );
+        let (_, chain) = profile.chains.first_key_value().unwrap();
+        assert_eq!((chain.chain.id, chain.chain.block_time.as_secs()), (5, 2));
+        assert!(
+            matches!(&chain.providers[0].source, Source::Upstream(url) if url.port_u16() == Some(8545))
+        );
+        let Source::Simulated { traits, regions } = &chain.providers[1].source else {
+            panic!("it is simulated");
+        };
+        assert_eq!((traits.error_rate, traits.latency.as_millis()), (0.0, 20));
+        assert_eq!(
+            (
+                regions["sjc"].error_rate,
+                regions["sjc"].latency.as_millis()
+            ),
+            (1.0, 20)
+        );
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once_and_no_key_is_shown() {
+        let text = r#"
+            operator_key = "short"
+            height_interval = "5"
+            [limits]
+            batch = 20
+            in_flight = 10
+            tries = 0
+            try_timeout = "9s"
+            [[keys]]
+            key = "a-key-that-is-secret"
+            profile = "nobody"
+            account = "a:b"
+            [profiles."a:b"]
+            [profiles.p]
+            sampling = 0.0
+            [profiles.p.chains.none]
+            [profiles.p.chains.eth]
+            [[profiles.p.chains.eth.providers]]
+            name = "https"
+            url = "https://example.org"
+            [[profiles.p.chains.eth.providers]]
+            name = "both"
+            url = "http://example.org"
+            simulated = {}
+            [[profiles.p.chains.eth.providers]]
+            name = "both"
+            simulated = { error_rate = 2.0 }
+            "#;
+        let all = Settings::read(text).unwrap_err();
+        let places: Vec<&str> = all.iter().map(|one| one.place.as_str()).collect();
+        assert_eq!(
+            places,
+            [
+                "operator_key",
+                "height_interval",
+                "limits.tries",
+                "limits.in_flight",
+                "limits.try_timeout",
+                "profiles.a:b",
+                "profiles.p.sampling",
+                "profiles.p.chains.eth.providers.0.url",
+                "profiles.p.chains.eth.providers.1",
+                "profiles.p.chains.eth.providers.2.simulated.error_rate",
+                "profiles.p.chains.eth.providers.2.name",
+                "profiles.p.chains.none.providers",
+                "keys.0.account",
+                "keys.0.profile",
+            ]
+        );
+        let shown = format!("{all:?}");
+        assert!(
+            !shown.contains("a-key-that-is-secret") && !shown.contains("short"),
+            "{shown}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_toml_and_what_no_key_is_named_by_its_line() {
+        assert_eq!(wrong("seed = 1\nprofils = 2"), ["line 2"]);
+        assert_eq!(wrong("seed = ["), ["line 1"]);
+        assert_eq!(wrong("[[keys]]\nkey = 5"), ["line 2"]);
+        assert_eq!(wrong(""), ["profiles"]);
+    }
+
+    #[test]
+    fn a_secret_shows_its_length_and_is_itself_only() {
+        let secret = Secret::new("four");
+        assert_eq!(format!("{secret:?}"), "(4 bytes)");
+        assert!(secret.is("four") && !secret.is("fouR") && !secret.is("fou"));
+    }
+}

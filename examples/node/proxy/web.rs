@@ -1,0 +1,222 @@
+//! The proxy over HTTP: what clients send, and what they get.
+//!
+//! `POST /rpc/{profile}/{chain}` takes JSON-RPC. What is said there is always an answer of JSON-RPC,
+//! also where the status of HTTP says that nothing was asked: 401, 404, 408, 413, 429, 503.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use futures_util::future::join_all;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use lasso::Segment;
+
+use super::admission::{Caller, Full};
+use super::jsonrpc::{self, Answer, Entry, INVALID_REQUEST, LIMIT_EXCEEDED, NOT_FOUND, REFUSED};
+use super::keys::Keys;
+use super::report::Place;
+use super::service::{Permit, Room, Service};
+
+/// What every request needs.
+#[derive(Clone)]
+struct Web {
+    service: Service,
+    keys: Arc<Keys>,
+}
+
+/// The routes.
+pub(crate) fn router(service: Service, keys: Arc<Keys>) -> Router {
+    Router::new()
+        .route("/rpc/{profile}/{chain}", post(rpc))
+        .route("/api/node", get(node))
+        .with_state(Web { service, keys })
+}
+
+/// A refusal before anything was asked.
+struct Refused {
+    status: StatusCode,
+    answer: Box<Answer>,
+}
+
+impl Refused {
+    fn new(status: StatusCode, code: i64, message: impl Into<String>) -> Self {
+        Refused {
+            status,
+            answer: Box::new(Answer::error(None, code, message)),
+        }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let mut response = json(self.status, self.answer.to_json());
+        if [
+            StatusCode::TOO_MANY_REQUESTS,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ]
+        .contains(&self.status)
+        {
+            let second = HeaderValue::from_static("1");
+            response.headers_mut().insert(header::RETRY_AFTER, second);
+        }
+        response
+    }
+}
+
+impl From<Full> for Refused {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Caller => Refused::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                LIMIT_EXCEEDED,
+                "too many requests of yours are under way; try again in a second",
+            ),
+            Full::Node => Refused::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                LIMIT_EXCEEDED,
+                "too many requests are under way; try again in a second",
+            ),
+        }
+    }
+}
+
+/// What this node is doing.
+async fn node(State(web): State<Web>) -> Response {
+    let counts = serde_json::to_string(&web.service.counts());
+    json(StatusCode::OK, counts.expect("numbers are JSON"))
+}
+
+async fn rpc(
+    State(web): State<Web>,
+    path: Result<Path<(String, String)>, PathRejection>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refused> {
+    // A path that is no text is that of nothing.
+    let (profile, chain) = path.map(|Path(path)| path).unwrap_or_default();
+    let (room, caller) = web.admit(&profile, &chain, &headers)?;
+    // Before the body is read, so that there are never more bodies than places.
+    let permit = web.service.enter(&caller, 1)?;
+    let limits = web.service.limits();
+    let body = read(body, limits.body_bytes).await?;
+    match jsonrpc::parse(&body, limits.batch) {
+        Err(answer) => Err(Refused {
+            status: StatusCode::OK,
+            answer,
+        }),
+        Ok(jsonrpc::Body::Single(entry)) => {
+            let answer = web.answer(&room, &caller, entry).await;
+            Ok(match answer {
+                Some(answer) => json(StatusCode::OK, answer.to_json()),
+                None => StatusCode::NO_CONTENT.into_response(),
+            })
+        }
+        Ok(jsonrpc::Body::Batch(entries)) => {
+            let more = web.service.enter(&caller, entries.len() - 1)?;
+            let answers = entries
+                .into_iter()
+                .map(|entry| web.answer(&room, &caller, entry));
+            let answers: Vec<String> = join_all(answers)
+                .await
+                .iter()
+                .flatten()
+                .map(Answer::to_json)
+                .collect();
+            drop::<[Permit; 2]>([permit, more]);
+            Ok(if answers.is_empty() {
+                StatusCode::NO_CONTENT.into_response()
+            } else {
+                json(StatusCode::OK, format!("[{}]", answers.join(",")))
+            })
+        }
+    }
+}
+
+impl Web {
+    /// Where the request goes, and who asks.
+    fn admit(
+        &self,
+        profile: &str,
+        chain: &str,
+        headers: &HeaderMap,
+    ) -> Result<(Arc<Room>, Caller), Refused> {
+        let not_found = || {
+            let message = "there is no such profile and chain";
+            Refused::new(StatusCode::NOT_FOUND, NOT_FOUND, message)
+        };
+        let (Ok(profile), Ok(chain)) = (Segment::new(profile), Segment::new(chain)) else {
+            return Err(not_found());
+        };
+        let unknown = |_| {
+            let message = "this key is not known in this profile";
+            Refused::new(StatusCode::UNAUTHORIZED, REFUSED, message)
+        };
+        let bearer = self.keys.bearer(&profile, headers).map_err(unknown)?;
+        let caller = Caller {
+            profile: profile.clone(),
+            account: bearer.account().cloned(),
+        };
+        let room = self.service.room(&Place { profile, chain });
+        Ok((room.ok_or_else(not_found)?.clone(), caller))
+    }
+
+    /// The answer to one request; `None` to a notification.
+    async fn answer(&self, room: &Arc<Room>, caller: &Caller, entry: Entry) -> Option<Answer> {
+        match entry {
+            Entry::Wrong(answer) => Some(answer),
+            Entry::Call(call) => {
+                let said = self.service.ask(room, caller, &call).await;
+                call.id.map(|id| Answer::new(Some(id), said))
+            }
+        }
+    }
+}
+
+/// Reads a body of at most so many bytes.
+async fn read(body: Body, max: usize) -> Result<Bytes, Refused> {
+    let whole = Limited::new(body, max).collect();
+    match tokio::time::timeout(BODY_TIME, whole).await {
+        Ok(Ok(whole)) => Ok(whole.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let message = format!("the body is larger than {max} bytes, which is the most");
+            Err(Refused::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                LIMIT_EXCEEDED,
+                message,
+            ))
+        }
+        Ok(Err(_)) => {
+            let message = "the body broke off";
+            Err(Refused::new(
+                StatusCode::BAD_REQUEST,
+                INVALID_REQUEST,
+                message,
+            ))
+        }
+        Err(_) => {
+            let message = format!("the body did not come within {} s", BODY_TIME.as_secs());
+            Err(Refused::new(
+                StatusCode::REQUEST_TIMEOUT,
+                INVALID_REQUEST,
+                message,
+            ))
+        }
+    }
+}
+
+fn json(status: StatusCode, text: String) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (status, headers, text).into_response()
+}
+
+/// For a body to come: a place is held meanwhile.
+const BODY_TIME: Duration = Duration::from_secs(5);

@@ -1,0 +1,10 @@
+//! The proxy of `examples/node`: its parts with their own tests, and the whole of it.
+
+#[path = "../../examples/node/proxy/mod.rs"]
+mod proxy;
+
+mod client;
+mod limits;
+mod routing;
+mod upstreams;
+mod viewers;

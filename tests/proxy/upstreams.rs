@@ -1,0 +1,121 @@
+//! Providers at URLs, over loopback.
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::client::Client;
+use crate::proxy::report::Report;
+
+/// A provider that answers like this.
+async fn provider<F: Fn(Value) -> Response + Clone + Send + Sync + 'static>(
+    answer: F,
+) -> SocketAddr {
+    let answer = move |body: Bytes| {
+        let answer = answer.clone();
+        async move { answer(serde_json::from_slice(&body).expect("a request")) }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().route("/v1/key", post(answer));
+    tokio::spawn(lasso::http::serve(listener, router, std::future::pending()));
+    address
+}
+
+fn result(result: &Value) -> Response {
+    axum::Json(json!({ "jsonrpc": "2.0", "id": 1, "result": result })).into_response()
+}
+
+fn settings(providers: &[SocketAddr]) -> String {
+    let mut text = "[profiles.p]\nstrategy = \"priority\"\n[profiles.p.chains.eth]\n".to_owned();
+    for address in providers {
+        text += &format!(
+            "[[profiles.p.chains.eth.providers]]\nname = \"{address}\"\nurl = \"http://{address}/v1/key\"\n"
+        );
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_reaches_a_provider_with_its_words_and_comes_back_with_the_answers() {
+    let echo = provider(|request| {
+        assert_eq!(request["jsonrpc"], "2.0");
+        match request["method"].as_str() {
+            Some("eth_blockNumber") => result(&json!("0x10")),
+            _ => result(&request["params"]),
+        }
+    });
+    let (client, heard) = Client::start(&settings(&[echo.await]), "iad");
+    let body = r#"{"jsonrpc":"2.0","id":9,"method":"eth_call","params":[1.5,{"a":null}]}"#;
+    let answered = client.post("p/eth", body).await;
+    assert_eq!(
+        answered.body,
+        json!({ "jsonrpc": "2.0", "id": 9, "result": [1.5, { "a": null }] })
+    );
+    let height = heard.next(|report| match report {
+        Report::Height(_, height) => Some((height.height, height.consensus, height.lag)),
+        _ => None,
+    });
+    assert_eq!(height, (16, Some(16), Some(0)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_way_to_fail_leads_to_the_next_provider_and_is_told_by_its_name() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let closed = listener.local_addr().unwrap();
+    drop(listener);
+    let good = provider(|_| result(&json!("good"))).await;
+    let limited = || {
+        (
+            StatusCode::TOO_MANY_REQUESTS,
+            [(header::RETRY_AFTER, "30")],
+            "",
+        )
+            .into_response()
+    };
+    let status = provider(|_| StatusCode::BAD_GATEWAY.into_response()).await;
+    let limited = provider(move |_| limited()).await;
+    let garbage = provider(|_| "<html>".into_response()).await;
+    let large = provider(|_| result(&json!("x".repeat(3 << 20)))).await;
+    let internal = provider(|_| {
+        axum::Json(json!({ "id": 1, "error": { "code": -32603, "message": "no" } })).into_response()
+    });
+    let internal = internal.await;
+    for (bad, category) in [
+        (closed, "unreachable"),
+        (status, "http error"),
+        (limited, "rate limited"),
+        (garbage, "malformed answer"),
+        (large, "answer too large"),
+        (internal, "internal error"),
+    ] {
+        let (client, _heard) = Client::start(&settings(&[bad, good]), "iad");
+        assert_eq!(
+            client.ask("p/eth", "eth_call").await["result"],
+            "good",
+            "{category}"
+        );
+        let (client, heard) = Client::start(&settings(&[bad]), "iad");
+        let body = client.ask("p/eth", "eth_call").await;
+        assert!(body["error"]["code"].is_i64(), "{category}: {body}");
+        let told = heard.finished().error_category;
+        assert_eq!(told.unwrap().as_str(), category);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_providers_own_error_is_handed_on_as_it_is() {
+    let error = json!({ "code": 3, "message": "execution reverted", "data": "0x08c379a0" });
+    let reverting = {
+        let error = error.clone();
+        provider(move |_| axum::Json(json!({ "id": 1, "error": error })).into_response())
+    };
+    let (client, _heard) = Client::start(&settings(&[reverting.await]), "iad");
+    assert_eq!(client.ask("p/eth", "eth_call").await["error"], error);
+}

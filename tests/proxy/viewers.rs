@@ -1,0 +1,228 @@
+//! What viewers see, on any node of a cluster.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use http_body_util::BodyExt;
+use lasso::{Audience, Cluster};
+use serde_json::Value;
+
+use crate::client::{Client, call};
+
+const SOON: Duration = Duration::from_secs(30);
+
+const SETTINGS: &str = r#"
+operator_key = "the-operators"
+[limits]
+viewers = 2
+[[keys]]
+key = "the-key-of-acme"
+profile = "p"
+account = "acme"
+[[keys]]
+key = "the-key-of-other"
+profile = "p"
+account = "other"
+[profiles.p]
+sampling = 1.0
+[profiles.p.chains.eth]
+[[profiles.p.chains.eth.providers]]
+name = "a"
+simulated = { latency = "1ms" }
+[profiles.q.chains.eth]
+[[profiles.q.chains.eth.providers]]
+name = "a"
+simulated = {}
+"#;
+
+/// So many nodes that know each other, in a `net` of their own.
+pub(crate) async fn nodes(net: u8, settings: &str, regions: &[&str]) -> Vec<(Cluster, Client)> {
+    let name = |host: usize| format!("app@127.0.{net}.{}", host + 1);
+    let mut nodes = Vec::new();
+    for (host, region) in regions.iter().enumerate() {
+        let others = (0..regions.len()).filter(|other| *other != host);
+        let mut builder = Cluster::builder()
+            .settings(Client::cluster_settings(settings))
+            .region(region);
+        if regions.len() > 1 {
+            let cookie = "a secret of at least thirty-two bytes";
+            builder = builder.name(&name(host)).cookie(cookie);
+        }
+        let builder = others.fold(builder, |builder, other| builder.peer(&name(other)));
+        nodes.push(builder.start().await.expect("it starts"));
+    }
+    for node in &nodes {
+        node.wait_for(regions.len(), SOON)
+            .await
+            .expect("they link up");
+    }
+    let client = |node: Cluster| (node.clone(), Client::on(&node, settings));
+    nodes.into_iter().map(client).collect()
+}
+
+/// Waits until `publisher` knows of all that `subscriber` has subscribed to so far.
+async fn heard(publisher: &Cluster, subscriber: &Cluster) {
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let topic = format!("the last of all {}", CALLS.fetch_add(1, Ordering::Relaxed));
+    let _last = subscriber.subscribe_raw(&topic).expect("there is room");
+    let to = Audience::Node(subscriber.name());
+    let sent = || publisher.publish_raw(&topic, "", to.clone());
+    while sent().expect("they are linked").nodes == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A stream of server-sent events.
+struct Events {
+    body: Body,
+    text: String,
+}
+
+impl Events {
+    async fn open(client: &Client, key: &str, query: &str) -> Self {
+        let (status, body) = client.watch(Some(key), query).await;
+        assert_eq!(status, StatusCode::OK);
+        Events {
+            body,
+            text: String::new(),
+        }
+    }
+
+    /// The next one's name and data.
+    async fn next(&mut self) -> (String, Value) {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let line = |start: &str| event.lines().find_map(|line| line.strip_prefix(start));
+                let (name, data) = (line("event: ").unwrap(), line("data: ").unwrap());
+                let next = (name.to_owned(), serde_json::from_str(data).unwrap());
+                self.text = rest.to_owned();
+                return next;
+            }
+            let frame = tokio::time::timeout(SOON, self.body.frame()).await;
+            let frame = frame.expect("soon").expect("it goes on").expect("no error");
+            let data = frame.into_data().expect("there are no trailers");
+            self.text += std::str::from_utf8(&data).expect("text");
+        }
+    }
+
+    /// The next events of requests, `number` of them.
+    async fn decisions(&mut self, number: usize) -> Vec<Value> {
+        let mut all = Vec::new();
+        while all.len() < number {
+            let (_, data) = self.next().await;
+            all.extend(data["events"].as_array().unwrap().iter().cloned());
+        }
+        assert_eq!(all.len(), number);
+        all
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_sees_its_own_requests_of_every_node_and_the_operator_all_without_accounts() {
+    let nodes = nodes(73, SETTINGS, &["iad", "sjc"]).await;
+    let [(here, one), (there, other)] = &nodes[..] else {
+        unreachable!("there are two");
+    };
+    let mut acme = Events::open(other, "the-key-of-acme", "profile=p").await;
+    let mut operator = Events::open(other, "the-operators", "profile=p").await;
+    for viewer in [&mut acme, &mut operator] {
+        let (name, data) = viewer.next().await;
+        assert_eq!(name, "snapshot");
+        assert_eq!(data["coverage"]["connected"], 2);
+    }
+    heard(here, there).await;
+    for key in ["the-key-of-other", "the-key-of-acme", "the-operators"] {
+        let answered = one.post_as(key, "p/eth", call(1, "eth_call")).await;
+        assert_eq!(answered.status, StatusCode::OK);
+    }
+    let own = acme.decisions(1).await;
+    assert_eq!(
+        (&own[0]["account"], &own[0]["region"]),
+        (&"acme".into(), &"iad".into())
+    );
+    assert_eq!(
+        (&own[0]["kind"], &own[0]["provider"]),
+        (&"routing_decision".into(), &"a".into())
+    );
+    let all = operator.decisions(3).await;
+    assert!(all.iter().all(|event| event["account"].is_null()));
+    assert!(
+        all.iter()
+            .any(|event| event["request_id"] == own[0]["request_id"])
+    );
+    // Nothing else is on its way to the account.
+    other
+        .post_as("the-key-of-acme", "p/eth", call(2, "eth_chainId"))
+        .await;
+    let own = acme.decisions(1).await;
+    assert_eq!(
+        (&own[0]["method"], &own[0]["region"]),
+        (&"eth_chainId".into(), &"sjc".into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn viewers_see_circuits_health_and_heights() {
+    let broken = SETTINGS.replace("latency = \"1ms\"", "latency = \"1ms\", error_rate = 1.0");
+    let busy = broken.replace(
+        "[profiles.p.chains.eth]",
+        "[profiles.p.chains.eth]\nblock_time = \"50ms\"",
+    );
+    let nodes = nodes(74, &format!("height_interval = \"20ms\"\n{busy}"), &["iad"]).await;
+    let client = &nodes[0].1;
+    let mut operator = Events::open(client, "the-operators", "profile=p").await;
+    for id in 0..5 {
+        client.post("p/eth", call(id, "eth_call")).await;
+    }
+    let mut groups = BTreeSet::new();
+    while groups.len() < 3 {
+        let (_, data) = operator.next().await;
+        for state in data["states"]["changed"].as_array().unwrap() {
+            assert_eq!(state["key"]["subject"], "a");
+            groups.insert(state["key"]["group"].to_string());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_not_look_is_told_why_and_there_are_so_many_places() {
+    let nodes = nodes(75, SETTINGS, &["iad"]).await;
+    let client = &nodes[0].1;
+    for (key, query, status) in [
+        (None, "profile=p", StatusCode::UNAUTHORIZED),
+        (
+            Some("any-key-at-all"),
+            "profile=p",
+            StatusCode::UNAUTHORIZED,
+        ),
+        (
+            Some("the-key-of-acme"),
+            "profile=q",
+            StatusCode::UNAUTHORIZED,
+        ),
+        (
+            Some("the-key-of-acme"),
+            "profile=p&account=other",
+            StatusCode::FORBIDDEN,
+        ),
+        (Some("the-operators"), "profile=none", StatusCode::NOT_FOUND),
+        (
+            Some("the-operators"),
+            "profile=p&account=a%3Ab",
+            StatusCode::BAD_REQUEST,
+        ),
+        (Some("the-operators"), "", StatusCode::BAD_REQUEST),
+    ] {
+        assert_eq!(client.watch(key, query).await.0, status, "{key:?} {query}");
+    }
+    let key = "the-operators";
+    let first = Events::open(client, key, "profile=p&account=acme").await;
+    let _second = Events::open(client, key, "profile=q").await;
+    let (status, _) = client.watch(Some(key), "profile=p").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    drop(first);
+    let _third = Events::open(client, key, "profile=p").await;
+}
