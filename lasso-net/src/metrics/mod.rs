@@ -8,7 +8,7 @@
 //!
 //! let (now, mut changes) = (Instant::ZERO, Vec::new());
 //! let mut store = Store::<String, u64>::new(StoreSettings::default());
-//! let cache = Cache::new(*store.ages());
+//! let cache = Cache::<String, u64>::new(*store.ages());
 //! // What nobody has asked for yet is wanted from now on, and loading.
 //! let reading = cache.read(now, "board", || store.want(now, &"board".to_owned(), &mut changes));
 //! assert_eq!(reading.freshness, Freshness::Loading);
