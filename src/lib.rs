@@ -68,7 +68,7 @@ pub use lasso_net::messaging::{
 pub use lasso_net::{
     Builder, Cluster, StartError, TopologyEvents, TopologySnapshot, TopologyUpdate,
 };
-pub use lasso_net::{config, events, messaging, responder};
+pub use lasso_net::{config, events, messaging, metrics, responder};
 
 #[cfg(feature = "sim")]
 pub use lasso_sim as sim;

@@ -1,7 +1,9 @@
 //! The handle of a running node, and how one is started.
 
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::time::Duration;
+use std::hash::DefaultHasher;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use crate::builder::Builder;
 use crate::config::ConfigErrors;
 use crate::driver;
 use crate::events::Desk;
+use crate::metrics;
 use crate::seam::Platform;
 use crate::shared::Shared;
 
@@ -174,6 +177,8 @@ impl Cluster {
         observer: Option<Arc<dyn Observer>>,
     ) -> Result<Cluster, StartError> {
         let settings = config.settings.clone();
+        let mut table_seed = DefaultHasher::new();
+        seed.hash(&mut table_seed);
         let node = Node::new(config, seed, platform.unix_ms())?;
         let listener = match listen {
             Some(address) => Some(platform.bind(address).await.map_err(|error| {
@@ -186,17 +191,20 @@ impl Cluster {
             })?),
             None => None,
         };
-        let shared = Arc::new(Shared::new(
-            &platform,
-            node,
-            Desk::new(&settings, seed),
-            observer,
-        ));
+        let (metrics, wished) = metrics::State::new(
+            settings.metrics.clone(),
+            table_seed.finish(),
+            platform.ticks(),
+        );
+        let desk = Desk::new(&settings, seed);
+        let shared = Arc::new(Shared::new(&platform, node, desk, observer, metrics));
         platform
             .clone()
             .spawn(driver::run(platform, Arc::clone(&shared), listener));
         let handle = Arc::new(Handle { shared });
-        Ok(Cluster { handle })
+        let cluster = Cluster { handle };
+        metrics::start(&cluster, wished);
+        Ok(cluster)
     }
 
     /// This node's name.

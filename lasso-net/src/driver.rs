@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use lasso_core::discovery::Family;
+use lasso_core::metrics::service::Membership;
 use lasso_core::node::{ConnId, Input, NetError, Output};
 use lasso_core::plane::PlaneOutput;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -29,6 +30,8 @@ pub(crate) struct Driver<P: Platform> {
     next_in: u64,
     /// Places for connections that wait for their peers to close as well.
     lingering: Arc<Semaphore>,
+    /// Tells which events make the cluster's answers old.
+    membership: Membership,
     /// The machine has said its last word.
     stopped: bool,
     happenings: mpsc::Sender<Happening<P::Stream>>,
@@ -56,6 +59,7 @@ pub(crate) async fn run<P: Platform>(
         dials,
         next_in: 0,
         lingering: Arc::new(Semaphore::new(conn::LINGERING_MAX)),
+        membership: Membership::default(),
         stopped: false,
         happenings,
         stop,
@@ -205,6 +209,9 @@ impl<P: Platform> Driver<P> {
                 // Handles ask the data plane itself.
                 Output::Plane(_) => {}
                 Output::Event(event) => {
+                    if self.membership.changes_with(&event) {
+                        self.shared.metrics.membership_changed();
+                    }
                     // Nobody may be subscribed.
                     let _ = self.shared.events.send(Arc::new(event));
                 }

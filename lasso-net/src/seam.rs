@@ -37,6 +37,7 @@ use std::net::SocketAddr;
 
 use lasso_core::discovery::Family;
 use lasso_core::node::DnsAnswer;
+use lasso_core::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// What a node needs from where it runs.
@@ -65,6 +66,13 @@ pub trait Platform: Clone + Send + Sync + 'static {
 
     /// Milliseconds since 1970, UTC; at most 10 ms late. Asked for each message: to be cheap.
     fn unix_ms(&self) -> u64;
+
+    /// A clock that counts from now on, at most 10 ms late. Asked for each read of metrics: to be
+    /// cheap.
+    fn ticks(&self) -> Box<dyn Fn() -> Instant + Send + Sync> {
+        let started = tokio::time::Instant::now();
+        Box::new(move || Instant::ZERO + started.elapsed())
+    }
 
     /// Starts a task that ends with its host.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use crate::events::Desk;
 use crate::messaging::{Handlers, PublishClock};
+use crate::metrics;
 use crate::seam::Platform;
 use crate::{Observer, TopologyEvent};
 
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     pub(crate) publish_clock: PublishClock,
     /// Live events and who looks at them.
     pub(crate) desk: Desk,
+    pub(crate) metrics: Arc<metrics::State>,
     /// When the node's time began.
     started: tokio::time::Instant,
     /// Tells the loop that a handle has given the node an input.
@@ -58,6 +60,7 @@ impl Shared {
         node: Node,
         desk: Desk,
         observer: Option<Arc<dyn Observer>>,
+        metrics: Arc<metrics::State>,
     ) -> Self {
         let (spawner, wall) = (platform.clone(), platform.clone());
         Shared {
@@ -66,6 +69,7 @@ impl Shared {
             handlers: Handlers::default(),
             publish_clock: PublishClock::default(),
             desk,
+            metrics,
             started: tokio::time::Instant::now(),
             woken: Notify::new(),
             alarm: AtomicU64::new(NEVER),

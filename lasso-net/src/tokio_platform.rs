@@ -10,6 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use lasso_core::discovery::Family;
 use lasso_core::node::DnsAnswer;
 #[cfg(target_os = "linux")]
+use lasso_core::time::Instant;
+#[cfg(target_os = "linux")]
 use rustix::time::{ClockId, clock_gettime};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -53,6 +55,14 @@ impl Platform for TokioPlatform {
     fn unix_ms(&self) -> u64 {
         let since = wall();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn ticks(&self) -> Box<dyn Fn() -> Instant + Send + Sync> {
+        let tick = || Duration::try_from(clock_gettime(ClockId::MonotonicCoarse));
+        let tick = move || tick().unwrap_or_default();
+        let started = tick();
+        Box::new(move || Instant::ZERO + tick().saturating_sub(started))
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

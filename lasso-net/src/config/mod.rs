@@ -200,6 +200,7 @@ impl Config {
         config.peers = self.peers.clone();
         config.expected_nodes = self.expected_nodes;
         config.settings = self.settings.clone();
+        config.settings.metrics.enabled &= self.metrics_enabled;
         config
     }
 }

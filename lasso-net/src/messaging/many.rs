@@ -211,14 +211,8 @@ impl Cluster {
         question: impl Into<Bytes>,
         options: CallOptions,
     ) -> RawCallMany {
-        let shared = Arc::clone(self.shared());
         let to = targets.resolve(self);
-        let question = question.into();
-        let called = shared.with_plane(|plane, now, effects| {
-            plane.call_many(now, &to, &options.question(method, &question), effects)
-        });
-        let stage = called.map_or_else(Stage::Failed, Stage::Waiting);
-        RawCallMany { shared, stage }
+        RawCallMany::begin(self.shared(), &to, method, question.into(), options)
     }
 }
 
@@ -237,6 +231,25 @@ enum Stage {
 pub struct RawCallMany {
     shared: Arc<Shared>,
     stage: Stage,
+}
+
+impl RawCallMany {
+    /// Calls these nodes, in this order.
+    pub(crate) fn begin(
+        shared: &Arc<Shared>,
+        to: &[NodeName],
+        method: &str,
+        question: Bytes,
+        options: CallOptions,
+    ) -> Self {
+        let called = shared.with_plane(|plane, now, effects| {
+            plane.call_many(now, to, &options.question(method, &question), effects)
+        });
+        RawCallMany {
+            shared: Arc::clone(shared),
+            stage: called.map_or_else(Stage::Failed, Stage::Waiting),
+        }
+    }
 }
 
 impl Future for RawCallMany {

@@ -107,7 +107,8 @@ impl Cluster {
         })
     }
 
-    fn serve_as(
+    /// As [`Cluster::serve_raw`], where the handler says all that there is to say.
+    pub(crate) fn serve_as(
         &self,
         method: &str,
         handler: impl Fn(Bytes, Context) -> Working + Send + Sync + 'static,
@@ -178,7 +179,7 @@ impl fmt::Debug for Serving {
 }
 
 /// A handler at work.
-type Working = Pin<Box<dyn Future<Output = Answer> + Send>>;
+pub(crate) type Working = Pin<Box<dyn Future<Output = Answer> + Send>>;
 type Handler = Arc<dyn Fn(Bytes, Context) -> Working + Send + Sync>;
 
 /// The handlers of a node. Their lock comes before the plane's.

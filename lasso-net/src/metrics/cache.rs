@@ -83,7 +83,7 @@ struct Shard {
 /// See the module. It is to be shared behind an [`Arc`]; it holds as many keys as the store does.
 pub struct Cache<K, V> {
     ages: Ages,
-    generation: AtomicU64,
+    generation: Arc<AtomicU64>,
     map: ArcSwap<Map<K, V>>,
     /// Held by whoever applies changes, never by a reader.
     writing: Mutex<()>,
@@ -93,9 +93,14 @@ pub struct Cache<K, V> {
 impl<K: Hash + Eq + Clone, V> Cache<K, V> {
     /// A cache of nothing, whose entries age as the store's.
     pub fn new(ages: Ages) -> Self {
+        Cache::following(ages, &Arc::new(AtomicU64::new(0)))
+    }
+
+    /// A cache that shares its generation with others.
+    pub fn following(ages: Ages, generation: &Arc<AtomicU64>) -> Self {
         Cache {
             ages,
-            generation: AtomicU64::new(0),
+            generation: Arc::clone(generation),
             map: ArcSwap::from_pointee(Map::default()),
             writing: Mutex::new(()),
             shards: Default::default(),
@@ -122,6 +127,19 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
             want();
         }
         reading
+    }
+
+    /// Whether there is anything to be read. Counts as no read.
+    pub fn peek<Q>(&self, now: Instant, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let generation = self.generation.load(Ordering::Acquire);
+        let map = self.map.load();
+        let entry = map.get(key).map(|place| Arc::clone(&place.load().entry));
+        let reading = Reading::of(entry.as_ref(), now, generation, &self.ages);
+        reading.freshness != Freshness::Loading
     }
 
     /// Follows the store. Changes of one store are to be applied in the order it told them: by

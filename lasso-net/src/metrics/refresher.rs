@@ -1,0 +1,103 @@
+//! The task that keeps a node's answers: it alone drives the store, and whoever reads waits for
+//! nothing that it does.
+
+use core::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
+use std::sync::Arc;
+
+use lasso_core::metrics::service::{Errand, METHOD, Responders, Service, Subject, Value};
+use lasso_core::metrics::store::{Brought, RefreshId};
+use lasso_core::time::Instant;
+use tokio::sync::mpsc;
+use tokio::time::sleep_until;
+
+use crate::Cluster;
+use crate::messaging::{CallOptions, RawCallMany};
+use crate::shared::Shared;
+
+/// Answers the others' refreshes, and begins refreshing.
+pub(crate) fn start(cluster: &Cluster, wished: mpsc::Receiver<Subject>) {
+    let shared = cluster.shared();
+    let state = Arc::clone(&shared.metrics);
+    let serving = cluster.serve_as(METHOD, move |question, _| {
+        let answer = state.registry().answer(state.now(), &question);
+        Box::pin(core::future::ready(answer))
+    });
+    serving
+        .expect("the first method of a node that has not stopped")
+        .forever();
+    shared.spawn(run(Arc::clone(shared), wished));
+}
+
+type Finished = (RefreshId, Brought<Value>);
+
+async fn run(shared: Arc<Shared>, mut wished: mpsc::Receiver<Subject>) {
+    let state = Arc::clone(&shared.metrics);
+    let mut stopped = shared.stopped.subscribe();
+    let mut service = Service::new(state.settings.clone());
+    let refreshes_max = state.settings.store.refreshes_max;
+    let (finish, mut finished) = mpsc::channel::<Finished>(refreshes_max);
+    let mut changes = Vec::new();
+    loop {
+        let now = shared.now();
+        while service.generation() < state.generation() {
+            service.membership_changed(now);
+        }
+        service.tick(now, &mut changes);
+        state.show(&mut changes);
+        while let Some(errand) = service.poll_refresh(now, || Responders::of(&shared.node.lock())) {
+            shared.spawn(gather(Arc::clone(&shared), errand, finish.clone()));
+        }
+        *state.counters.lock() = *service.counters();
+        let due = shared.at(service.deadline().unwrap_or(Instant::FAR_FUTURE));
+        tokio::select! {
+            biased;
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            () = state.grown.notified() => {}
+            Some((id, brought)) = finished.recv() => {
+                service.finish(shared.now(), id, brought, &mut changes);
+            }
+            Some(subject) = wished.recv() => {
+                let now = shared.now();
+                service.want(now, &subject, &mut changes);
+                // Many wish for the same at once.
+                for _ in 0..WISHES_AT_ONCE {
+                    let Ok(subject) = wished.try_recv() else { break };
+                    service.want(now, &subject, &mut changes);
+                }
+            }
+            () = sleep_until(due) => {}
+        }
+    }
+}
+
+/// Carries out one errand.
+async fn gather(shared: Arc<Shared>, errand: Errand, finish: mpsc::Sender<Finished>) {
+    let outcomes = if errand.to().is_empty() {
+        Vec::new()
+    } else {
+        let timeout = Some(errand.timeout());
+        let options = CallOptions { timeout };
+        let (to, question) = (errand.to().to_vec(), errand.question());
+        let calls = RawCallMany::begin(&shared, &to, METHOD, question, options);
+        match calls.await {
+            Ok(answers) => answers.outcomes,
+            Err(error) => to
+                .into_iter()
+                .map(|node| (node, Err(error.clone())))
+                .collect(),
+        }
+    };
+    // An application's query is code of its own: it costs its answer, not the others'.
+    let merged = catch_unwind(AssertUnwindSafe(|| errand.merge(shared.now(), outcomes)));
+    let brought = merged.unwrap_or_else(|_panic| {
+        let query = errand.subject().query();
+        tracing::error!(query, "merging the nodes' parts of a query panicked");
+        errand.nothing()
+    });
+    // The refresher is there until the node has stopped.
+    let _ = finish.send((errand.id(), brought)).await;
+}
+
+/// Wishes taken before what they lead to is begun.
+const WISHES_AT_ONCE: usize = 256;
