@@ -9,6 +9,7 @@ use lasso_core::plane::PlaneCounters;
 use lasso_core::plane::calls::CallCounters;
 use lasso_core::plane::pubsub::PubSubCounters;
 use lasso_core::time::Instant;
+use lasso_net::events::EventCounters;
 
 use crate::world::{MemberView, NodeView, PartitionView};
 
@@ -182,10 +183,45 @@ const PLANE_COUNTS: &[(&str, PlaneCount)] = &[
     ("plane_unknown", |_, _, plane| plane.unknown),
 ];
 
+/// Every counter of a node's live events, by name.
+type EventCount = fn(&EventCounters) -> u64;
+
+const EVENT_COUNTS: &[(&str, EventCount)] = &[
+    ("event_streams", |of| of.live.streams as u64),
+    ("event_viewers", |of| of.live.viewers as u64),
+    ("event_topics", |of| of.live.topics as u64),
+    ("event_timers", |of| u64::from(of.live.has_deadline)),
+    ("events_received", |of| of.live.stream.received),
+    ("events_missed", |of| of.live.stream.missed),
+    ("events_misplaced", |of| of.live.stream.misplaced),
+    ("events_foreign", |of| of.live.stream.foreign),
+    ("events_unwanted", |of| of.live.stream.unwanted),
+    ("events_malformed", |of| of.live.malformed),
+    ("events_duplicate", |of| of.live.feeds.dedup.duplicates),
+    ("events_withheld", |of| of.live.feeds.withheld),
+    ("event_batches", |of| of.live.feeds.batches),
+    ("event_heartbeats", |of| of.live.feeds.heartbeats),
+    ("event_ids_cut_short", |of| of.live.feeds.dedup.cut_short),
+    ("viewers_admitted", |of| of.live.stream.admitted),
+    ("viewers_refused", |of| of.live.stream.refused),
+    ("successes_sampled", |of| of.sampler.taken),
+];
+
 /// The names of all counters.
 pub fn counter_names() -> impl Iterator<Item = &'static str> {
     let plane = PLANE_COUNTS.iter().map(|(name, _)| *name);
-    COUNTS.iter().map(|(name, _)| *name).chain(plane)
+    let events = EVENT_COUNTS.iter().map(|(name, _)| *name);
+    let node = COUNTS.iter().map(|(name, _)| *name);
+    node.chain(plane).chain(events)
+}
+
+/// The counters of a node's live events, by name.
+pub fn event_counters(
+    counters: &EventCounters,
+) -> impl Iterator<Item = (&'static str, u64)> + use<'_> {
+    EVENT_COUNTS
+        .iter()
+        .map(|(name, count)| (*name, count(counters)))
 }
 
 fn counters(node: &Node) -> BTreeMap<&'static str, u64> {

@@ -239,6 +239,7 @@ fn is_rare(saw: &Saw) -> bool {
         Saw::Got { got, .. } => got.tag.is_none(),
         Saw::Answered { outcome, .. } => *outcome != Outcome::Ok,
         Saw::Called { .. } => false,
+        Saw::Events(saw) => saw.is_rare(),
         Saw::Published { result, .. } => !matches!(result, Ok(reach) if reach.shed == 0),
         _ => true,
     }
@@ -263,6 +264,7 @@ impl fmt::Display for Seen<'_> {
                 }
             }
             Saw::Missed { sub, count } => write!(f, "subscriber {sub} missed {count}"),
+            Saw::Events(saw) => saw.fmt(f),
             Saw::Published {
                 topic, tag, result, ..
             } => match result {

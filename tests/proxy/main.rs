@@ -4,7 +4,6 @@
 mod proxy;
 
 mod client;
-mod figures;
 mod limits;
 mod routing;
 mod upstreams;

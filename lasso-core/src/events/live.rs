@@ -81,6 +81,8 @@ pub struct LiveCounters {
     pub viewers: usize,
     /// Topics that are subscribed to, now.
     pub topics: usize,
+    /// Something will be due, now.
+    pub has_deadline: bool,
     /// What the streams took in and refused.
     pub stream: StreamCounters,
     /// What the feeds of the streams did.
@@ -335,6 +337,7 @@ impl<E: WireEvent> Live<E> {
             streams: self.streams.len(),
             viewers: self.viewers.len(),
             topics: self.topics.len(),
+            has_deadline: self.deadline().is_some(),
             stream,
             feeds,
             ..self.counters

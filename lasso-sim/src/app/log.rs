@@ -9,6 +9,7 @@ use lasso_core::plane::Reach;
 use lasso_core::plane::pubsub::Row;
 use lasso_core::time::Instant;
 
+use super::events::EventLog;
 use super::{Outcome, Saw};
 
 /// See the module's text.
@@ -25,6 +26,8 @@ pub struct AppLog {
     pub calls: Vec<CallLog>,
     /// In the order in which they began.
     pub gathers: Vec<GatherLog>,
+    /// Live events.
+    pub events: EventLog,
     /// Where the calls of this life begin that have no outcome, by tag.
     waiting: BTreeMap<u64, usize>,
     waiting_many: BTreeMap<u64, usize>,
@@ -116,6 +119,7 @@ impl AppLog {
     /// A process starts: its application knows nothing of what was before.
     pub fn new_life(&mut self) {
         self.subscribers.clear();
+        self.events.new_life();
         self.waiting.clear();
         self.waiting_many.clear();
     }
@@ -152,6 +156,7 @@ impl AppLog {
                     Err(_) => log.refused.push(now),
                 }
             }
+            Saw::Events(saw) => self.events.note(now, saw),
             Saw::Called { .. } | Saw::Answered { .. } => self.note_call(now, saw),
             Saw::CalledMany { .. } | Saw::Gathered { .. } => self.note_gather(now, saw),
         }

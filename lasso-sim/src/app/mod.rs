@@ -9,6 +9,7 @@
 //! was frozen does not make up for what it would have published or asked meanwhile.
 
 mod callers;
+pub mod events;
 mod load;
 mod log;
 mod payload;
@@ -30,6 +31,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng;
 
 use self::callers::Callers;
+use self::events::{Emit, Emitters, EventAsk, EventSaw, EventTold, View, Viewers};
 pub use self::load::{Load, Pace, Rate};
 pub use self::log::{AppLog, CallLog, GatherEnd, GatherLog, GotLog, PublishLog, SubscriberLog};
 pub use self::payload::{PAYLOAD_MAX, PAYLOAD_MIN};
@@ -58,6 +60,15 @@ pub enum Order {
     Call(Call),
     /// Calls many nodes at once.
     CallMany(CallMany),
+    /// Opens viewers of live events.
+    View(View),
+    /// Closes the viewers of one name.
+    LookAway {
+        /// Their name.
+        name: String,
+    },
+    /// Publishes live events.
+    Emit(Emit),
 }
 
 /// Subscribers of one topic, all alike.
@@ -208,6 +219,8 @@ pub enum Ask {
         /// The deadline.
         timeout: Option<Duration>,
     },
+    /// Something about live events.
+    Events(EventAsk),
     /// Answer a request.
     Reply {
         /// Its number.
@@ -231,7 +244,7 @@ pub enum Reply {
 }
 
 /// What the cluster tells the application.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Told {
     /// A moment that [`App::poll_timeout`] named has come.
     Tick,
@@ -283,6 +296,8 @@ pub enum Told {
         /// In the order asked.
         nodes: Vec<NodeName>,
     },
+    /// Something about live events.
+    Events(EventTold),
     /// A call to many has all its outcomes.
     Gathered {
         /// Its tag.
@@ -319,12 +334,16 @@ pub struct App {
     published: Option<(Arc<str>, Audience)>,
     servers: Servers,
     callers: Callers,
+    viewers: Viewers,
+    emitters: Emitters,
     outputs: VecDeque<Output>,
 }
 
 impl App {
     /// The application of a process that starts now.
     pub fn new(seed: [u8; 32]) -> Self {
+        let mut ids = ChaCha8Rng::from_seed(seed);
+        ids.set_stream(1);
         App {
             subscribers: Subscribers::default(),
             publishing: Vec::new(),
@@ -332,6 +351,8 @@ impl App {
             published: None,
             servers: Servers::new(ChaCha8Rng::from_seed(seed)),
             callers: Callers::default(),
+            viewers: Viewers::default(),
+            emitters: Emitters::new(ids),
             outputs: VecDeque::new(),
         }
     }
@@ -367,6 +388,7 @@ impl App {
                 };
                 self.servers.on_request(now, &method, &question, out);
             }
+            Told::Events(told) => self.on_events(now, told),
             Told::Answered { tag, outcome } => self.callers.on_answered(tag, outcome, out),
             Told::Targets { tag, nodes } => self.callers.on_targets(tag, nodes, out),
             Told::Gathered { tag, gathered } => self.callers.on_gathered(tag, gathered, out),
@@ -378,10 +400,17 @@ impl App {
         if self.outputs.is_empty() {
             self.subscribers.due(now, &mut self.outputs);
             self.servers.due(now, &mut self.outputs);
+            self.viewers.due(now, &mut self.outputs);
         }
         // One at a time: what a load sends is made when it is sent.
         if self.outputs.is_empty() {
             self.publish_next(now);
+        }
+        if self.outputs.is_empty()
+            && let Some(emission) = self.emitters.next(now)
+        {
+            let ask = Ask::Events(EventAsk::Emit(emission));
+            self.outputs.push_back(Output::Ask(ask));
         }
         if self.outputs.is_empty() {
             self.callers.due(now, &mut self.outputs);
@@ -394,6 +423,8 @@ impl App {
         let publishing = self.publishing.iter().filter_map(|p| p.load.due(0)).min();
         let sooner = earliest(publishing, self.callers.poll_timeout());
         let sooner = earliest(sooner, self.servers.poll_timeout());
+        let sooner = earliest(sooner, self.viewers.poll_timeout());
+        let sooner = earliest(sooner, self.emitters.poll_timeout());
         earliest(sooner, self.subscribers.poll_timeout())
     }
 
@@ -405,14 +436,27 @@ impl App {
         if paused {
             return Err(Refusal::Senseless(format!("`{key}` is paused")));
         }
+        let none = |what| Err(Refusal::Senseless(format!("`{key}` has no such {what}")));
         match order {
             Order::Unsubscribe { topic, name }
                 if !self.subscribers.is_subscribed(topic, name.as_deref()) =>
             {
-                let none = format!("`{key}` has no such subscriber");
-                Err(Refusal::Senseless(none))
+                none("subscriber")
             }
+            Order::LookAway { name } if !self.viewers.is_open(name) => none("viewer"),
             _ => Ok(()),
+        }
+    }
+
+    fn on_events(&mut self, now: Instant, told: EventTold) {
+        let out = &mut self.outputs;
+        match told {
+            EventTold::Viewing { viewer, error } => self.viewers.on_viewing(viewer, error, out),
+            EventTold::Seen { viewer, sight } => self.viewers.on_seen(now, viewer, sight, out),
+            EventTold::Emitted(result) => {
+                let saw = self.emitters.on_emitted(result);
+                out.extend(saw.map(|saw: EventSaw| Output::Saw(Saw::Events(saw))));
+            }
         }
     }
 
@@ -430,6 +474,9 @@ impl App {
             Order::Serve(serve) => self.servers.serve(serve, out),
             Order::Call(call) => self.callers.call(now, call),
             Order::CallMany(call) => self.callers.call_many(now, call),
+            Order::View(view) => self.viewers.view(&view, out),
+            Order::LookAway { name } => self.viewers.leave(&name, out),
+            Order::Emit(emit) => self.emitters.emit(now, &emit),
         }
     }
 

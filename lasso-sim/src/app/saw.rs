@@ -7,6 +7,8 @@ use lasso_core::name::{Incarnation, NodeName};
 use lasso_core::plane::pubsub::Row;
 use lasso_core::plane::{Audience, CallError, Message, PublishError, Reach};
 
+use super::events::EventSaw;
+
 /// Something that an application has seen or done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Saw {
@@ -78,6 +80,8 @@ pub enum Saw {
         /// The outcome.
         outcome: Outcome,
     },
+    /// Something about live events.
+    Events(EventSaw),
     /// A call to many begins.
     CalledMany {
         /// Names it within this life.

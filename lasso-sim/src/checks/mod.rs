@@ -8,6 +8,7 @@ mod coverage;
 mod deliveries;
 mod described;
 mod discovery;
+mod emitted;
 mod events;
 mod gaps;
 mod gathered;
@@ -21,6 +22,8 @@ mod published;
 mod reason;
 mod refused;
 mod state;
+mod viewed;
+mod viewers;
 
 use core::fmt;
 
@@ -64,6 +67,11 @@ pub const ALL: &[Entry] = &[
     outcomes::SLOWEST,
     gathered::ENTRY,
     counters::ENTRY,
+    viewed::ENTRY,
+    viewers::FIGURES,
+    viewers::STATES,
+    viewers::COVERED,
+    emitted::ENTRY,
 ];
 
 /// One line of the registry.

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lasso_core::node::{Command, Input};
 use lasso_core::plane::{Answer, PlaneCommand, PlaneOutput, Reject, ServeId, SubscriberId};
-use lasso_core::time::Instant;
+use lasso_core::time::{Instant, earliest};
 
-use super::{DirectWorld, EPOCH_MS, Event};
+use super::live::LiveDesk;
+use super::{DirectWorld, Event};
 use crate::app::{App, Ask, Order, Output, Reply, Saw, Told};
 use crate::scenario::NodeId;
 use crate::world::Refusal;
@@ -27,10 +28,13 @@ pub(super) struct Desk {
     abandoned: BTreeSet<ServeId>,
     /// When a wake-up is scheduled.
     armed: Option<Instant>,
+    /// Live events of the node.
+    pub(super) live: LiveDesk,
 }
 
 impl Desk {
-    pub(super) fn new(seed: [u8; 32]) -> Self {
+    /// `seed` is the application's; `live` is the node's part of live events.
+    pub(super) fn new(seed: [u8; 32], live: LiveDesk) -> Self {
         Desk {
             app: App::new(seed),
             ids: BTreeMap::new(),
@@ -39,6 +43,7 @@ impl Desk {
             readable: VecDeque::new(),
             abandoned: BTreeSet::new(),
             armed: None,
+            live,
         }
     }
 
@@ -59,7 +64,7 @@ impl DirectWorld {
         Ok(())
     }
 
-    fn tell_app(&mut self, node: NodeId, told: Told) {
+    pub(super) fn tell_app(&mut self, node: NodeId, told: Told) {
         if let Some(process) = &mut self.hosts[node.index()].process {
             process.desk.app.handle(self.now, told);
         }
@@ -73,6 +78,7 @@ impl DirectWorld {
         {
             process.desk.armed = None;
         }
+        self.tick_live(node);
         self.tell_app(node, Told::Tick);
         self.drive_app(node);
     }
@@ -90,6 +96,13 @@ impl DirectWorld {
                 self.ask(node, Ask::Read { sub });
                 continue;
             }
+            if self.drive_live(node) {
+                continue;
+            }
+            let Some(process) = &mut self.hosts[node.index()].process else {
+                return;
+            };
+            let desk = &mut process.desk;
             match desk.app.poll_output(now) {
                 Some(Output::Ask(ask)) => self.ask(node, ask),
                 Some(Output::Saw(saw)) => self.saw(node, &saw),
@@ -99,7 +112,8 @@ impl DirectWorld {
         let Some(process) = &mut self.hosts[node.index()].process else {
             return;
         };
-        let Some(due) = process.desk.app.poll_timeout() else {
+        let desk = &process.desk;
+        let Some(due) = earliest(desk.app.poll_timeout(), desk.live.deadline()) else {
             return;
         };
         let at = due.max(self.now);
@@ -116,15 +130,21 @@ impl DirectWorld {
     }
 
     fn ask(&mut self, node: NodeId, ask: Ask) {
-        if let Some(command) = self.command_of(node, ask) {
-            self.give(node, Input::Command(Command::Plane(command)));
+        if let Ask::Events(ask) = ask {
+            return self.ask_live(node, ask);
         }
+        if let Some(command) = self.command_of(node, ask) {
+            self.order_plane(node, command);
+        }
+    }
+
+    pub(super) fn order_plane(&mut self, node: NodeId, command: PlaneCommand) {
+        self.give(node, Input::Command(Command::Plane(command)));
     }
 
     fn command_of(&mut self, node: NodeId, ask: Ask) -> Option<PlaneCommand> {
         let host = &mut self.hosts[node.index()];
-        let clock = EPOCH_MS + self.now.as_nanos() / 1_000_000;
-        let unix_ms = clock.saturating_add_signed(host.clock_offset_ms);
+        let unix_ms = host.unix_ms(self.now);
         let desk = &mut host.process.as_mut()?.desk;
         Some(match ask {
             Ask::Subscribe { sub, topic, queue } => PlaneCommand::Subscribe {
@@ -170,6 +190,7 @@ impl DirectWorld {
                 timeout,
             },
             Ask::CallMany { .. } => return self.call_many_of(node, ask),
+            Ask::Events(_) => return None,
             Ask::Reply { id, reply } => {
                 let id = ServeId(id);
                 let desk = &mut self.hosts[node.index()].process.as_mut()?.desk;
@@ -211,10 +232,15 @@ impl DirectWorld {
 
     /// A node tells its application something.
     pub(super) fn plane_said(&mut self, node: NodeId, output: PlaneOutput) {
-        let Some(process) = &mut self.hosts[node.index()].process else {
+        let host = &mut self.hosts[node.index()];
+        let unix_ms = host.unix_ms(self.now);
+        let Some(process) = &mut host.process else {
             return;
         };
         let desk = &mut process.desk;
+        let Some(output) = desk.live.take(self.now, unix_ms, output) else {
+            return;
+        };
         let told = match output {
             PlaneOutput::Subscribed { tag, result } => {
                 let sub = tag as u32;

@@ -7,6 +7,7 @@ use lasso_core::node::{Command, Input, Node};
 use lasso_core::time::Instant;
 
 use super::app::Desk;
+use super::live::LiveDesk;
 use super::wire::Arrival;
 use super::{DirectWorld, EPOCH_MS, Event, Host, Process};
 use crate::fabric;
@@ -35,6 +36,12 @@ impl Host {
             off: false,
         }
     }
+
+    /// Its wall clock, in milliseconds since 1970.
+    pub(super) fn unix_ms(&self, now: Instant) -> u64 {
+        let clock = EPOCH_MS + now.as_nanos() / 1_000_000;
+        clock.saturating_add_signed(self.clock_offset_ms)
+    }
 }
 
 impl DirectWorld {
@@ -46,19 +53,14 @@ impl DirectWorld {
         host.spec = spec.clone();
         host.starts += 1;
         let starts = u64::from(host.starts);
-        let wall = (EPOCH_MS + self.now.as_nanos() / 1_000_000)
-            .saturating_add_signed(host.clock_offset_ms);
+        let wall = host.unix_ms(self.now);
         let seed = seed::derived(self.seed, Purpose::Process, u64::from(node.0), starts);
         let machine = Node::new(spec.config(self.null_cipher), seed, wall)
             .map_err(|error| Refusal::Senseless(format!("`{}`: {error}", spec.key)))?;
+        let app = seed::derived(self.seed, Purpose::App, u64::from(node.0), starts);
         host.process = Some(Box::new(Process {
             node: machine,
-            desk: Desk::new(seed::derived(
-                self.seed,
-                Purpose::App,
-                u64::from(node.0),
-                starts,
-            )),
+            desk: Desk::new(app, LiveDesk::new(&spec.settings, seed)),
             boot: self.now,
             conns: BTreeMap::new(),
             armed: None,
@@ -221,14 +223,6 @@ impl DirectWorld {
             .find(runs)
             .or_else(|| candidates.next())
             .copied()
-    }
-
-    /// When the process of a node started.
-    pub(super) fn boot(&self, node: NodeId) -> Option<Instant> {
-        self.hosts[node.index()]
-            .process
-            .as_ref()
-            .map(|process| process.boot)
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod app;
 mod host;
+mod live;
 mod orders;
 mod queue;
 mod strangers;
@@ -452,7 +453,10 @@ impl DirectWorld {
                     .line(self.now, node, format_args!("closes {conn}: {reason}"));
                 self.close(node, conn);
             }
-            Output::Event(event) => self.record.event(self.now, node, event),
+            Output::Event(event) => {
+                self.covered(node, &event.coverage);
+                self.record.event(self.now, node, event);
+            }
             Output::Notice(notice) => self.record.notice(self.now, node, notice),
             Output::Linked { .. } => {}
             Output::Plane(output) => self.plane_said(node, output),

@@ -159,8 +159,12 @@ impl World for DirectWorld {
     }
 
     fn observe(&self, node: NodeId) -> Option<NodeView> {
-        let machine = self.node(node)?;
-        Some(crate::inspect::view(machine, self.boot(node)?, self.now))
+        let process = self.hosts[node.index()].process.as_ref()?;
+        let mut view = crate::inspect::view(&process.node, process.boot, self.now);
+        let counters = process.desk.live.counters();
+        view.counters
+            .extend(crate::inspect::event_counters(&counters));
+        Some(view)
     }
 
     fn events(&self, node: NodeId) -> &[Timed<TopologyEvent>] {

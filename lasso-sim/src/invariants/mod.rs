@@ -1,5 +1,5 @@
 //! What always holds, in every scenario and every world, without asking: `scenarios.md`, numbers
-//! 1 to 7, 10, 12 and 13, each in a file of its own.
+//! 1 to 8, 10, 12 and 13, each in a file of its own.
 //!
 //! They look only at what an input touched. A world tells [`Invariants`] what happens, in this
 //! order: for each input the events that the node told its subscribers, then
@@ -19,6 +19,7 @@ mod queues;
 mod silence;
 #[cfg(test)]
 mod tests;
+mod viewers;
 
 use core::fmt;
 use core::time::Duration;
@@ -169,6 +170,7 @@ pub struct Invariants {
     deliveries: deliveries::Deliveries,
     outcomes: outcomes::Outcomes,
     queues: queues::Queues,
+    viewers: viewers::Viewers,
     /// Of the last input: peers whose link may have changed.
     touched: Vec<Who>,
     /// Of the last input: the coverage that the last event carried.
@@ -189,6 +191,7 @@ impl Invariants {
             deliveries: deliveries::Deliveries::default(),
             outcomes: outcomes::Outcomes::new(nodes.len(), slack),
             queues: queues::Queues::new(nodes.len()),
+            viewers: viewers::Viewers::default(),
             touched: Vec::new(),
             told: None,
             violations: Vec::new(),
@@ -205,6 +208,9 @@ impl Invariants {
         self.deliveries.forget(node);
         self.outcomes.forget(node);
         self.queues.forget(node);
+        let events = &spec.settings.events;
+        self.viewers
+            .started(node, events.dedup_window, events.dedup_max);
     }
 
     /// The process of a node is gone. `silently`: its peers are not told by its kernel.
@@ -214,6 +220,7 @@ impl Invariants {
         self.silence.forget(node);
         self.deliveries.forget(node);
         self.outcomes.forget(node);
+        self.viewers.forget(node);
         if silently {
             self.cast.disturb_node(now, node);
         }
@@ -274,6 +281,9 @@ impl Invariants {
         self.deliveries.saw(now, &self.cast, node, saw, &mut found);
         self.outcomes.saw(now, &self.cast, node, saw, &mut found);
         self.queues.saw(node, saw);
+        if let Saw::Events(saw) = saw {
+            self.viewers.saw(now, &self.cast, node, saw, &mut found);
+        }
         self.report(now, node, found);
     }
 

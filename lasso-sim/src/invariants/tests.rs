@@ -10,6 +10,8 @@ use crate::scenario::Scenario;
 
 #[path = "app_tests.rs"]
 mod of_applications;
+#[path = "viewer_tests.rs"]
+mod of_viewers;
 
 const A: NodeId = NodeId(0);
 const B: NodeId = NodeId(1);

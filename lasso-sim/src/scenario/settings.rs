@@ -43,6 +43,10 @@ const DURATIONS: &[(&str, Place<Duration>)] = &[
     ("flap_window", |s| &mut s.topology.flap_window),
     ("call_timeout", |s| &mut s.calls.timeout),
     ("call_timeout_max", |s| &mut s.calls.timeout_max),
+    ("events_dedup_window", |s| &mut s.events.dedup_window),
+    ("events_batch_interval", |s| &mut s.events.batch_interval),
+    ("events_heartbeat", |s| &mut s.events.heartbeat),
+    ("events_linger", |s| &mut s.events.linger),
 ];
 
 /// Settings that are counts.
@@ -61,6 +65,10 @@ const COUNTS: &[(&str, Place<usize>)] = &[
     ("handlers_max", |s| &mut s.calls.handlers_max),
     ("waiting_max", |s| &mut s.calls.waiting_max),
     ("methods_max", |s| &mut s.calls.methods_max),
+    ("events_dedup_max", |s| &mut s.events.dedup_max),
+    ("events_batch_max", |s| &mut s.events.batch_max),
+    ("events_viewer_queue", |s| &mut s.events.viewer_queue),
+    ("events_viewers_max", |s| &mut s.events.viewers_max),
 ];
 
 /// Settings that are sizes.

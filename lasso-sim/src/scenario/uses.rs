@@ -24,6 +24,10 @@ pub enum Deed {
     Call,
     /// Call a method of many nodes.
     CallMany,
+    /// Open viewers of live events, by their name.
+    View,
+    /// Publish live events of a profile.
+    Emit,
 }
 
 impl Deed {
@@ -35,6 +39,8 @@ impl Deed {
             Deed::Serve => ["serves", "serve"],
             Deed::Call => ["calls", "call it"],
             Deed::CallMany => ["calls many nodes for", "call many nodes for it"],
+            Deed::View => ["opens a viewer called", "open one"],
+            Deed::Emit => ["emits events of", "emit some"],
         }
     }
 }
@@ -209,7 +215,7 @@ impl Reader<'_> {
                     "nobody calls",
                     "take it away, or let somebody call it",
                 ),
-                Deed::Subscribe => continue,
+                Deed::Subscribe | Deed::View | Deed::Emit => continue,
             };
             let is_named = |word: &Arc<str>| self.uses.named.contains(word.as_ref());
             let taken = self.uses.words(takers);

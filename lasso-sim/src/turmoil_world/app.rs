@@ -51,7 +51,7 @@ impl Desk {
         }
     }
 
-    fn tell(&self, now: Instant, told: Told) {
+    pub(super) fn tell(&self, now: Instant, told: Told) {
         self.app.lock().handle(now, told);
         self.woken.notify_one();
     }
@@ -80,6 +80,7 @@ pub(super) async fn run(cluster: Cluster, platform: SimPlatform, desk: Arc<Desk>
         desk: Arc::clone(&desk),
         clock,
         readers: BTreeMap::new(),
+        viewers: BTreeMap::new(),
     };
     loop {
         loop {
@@ -102,10 +103,10 @@ pub(super) async fn run(cluster: Cluster, platform: SimPlatform, desk: Arc<Desk>
 
 /// The node's time.
 #[derive(Clone, Copy)]
-struct Clock(tokio::time::Instant);
+pub(super) struct Clock(tokio::time::Instant);
 
 impl Clock {
-    fn now(self) -> Instant {
+    pub(super) fn now(self) -> Instant {
         Instant::ZERO + self.0.elapsed()
     }
 
@@ -115,13 +116,15 @@ impl Clock {
     }
 }
 
-struct Runner {
-    cluster: Cluster,
-    platform: SimPlatform,
-    desk: Arc<Desk>,
-    clock: Clock,
+pub(super) struct Runner {
+    pub(super) cluster: Cluster,
+    pub(super) platform: SimPlatform,
+    pub(super) desk: Arc<Desk>,
+    pub(super) clock: Clock,
     /// Where each subscriber's task is told to read on; it ends when this is dropped.
     readers: BTreeMap<u32, mpsc::UnboundedSender<()>>,
+    /// The same for viewers.
+    pub(super) viewers: BTreeMap<u32, mpsc::UnboundedSender<()>>,
 }
 
 impl Runner {
@@ -164,6 +167,7 @@ impl Runner {
                 payload,
                 timeout,
             } => self.call_many(tag, to, &method, payload, CallOptions { timeout }),
+            Ask::Events(ask) => self.ask_events(ask),
             Ask::Reply { id, reply } => {
                 let question = self.desk.questions.lock().open.remove(&id);
                 if let Some(question) = question {
@@ -255,7 +259,7 @@ impl Runner {
         });
     }
 
-    fn tell(&self, told: Told) {
+    pub(super) fn tell(&self, told: Told) {
         self.desk.tell(self.clock.now(), told);
     }
 }

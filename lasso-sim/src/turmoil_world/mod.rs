@@ -16,6 +16,7 @@ mod platform;
 mod process;
 #[cfg(test)]
 mod tests;
+mod viewers;
 mod watch;
 
 use core::time::Duration;

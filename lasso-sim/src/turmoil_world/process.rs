@@ -354,10 +354,14 @@ impl TurmoilWorld {
         let (process, boot) = (self.hosts[node.index()].process.as_ref()?, self.boot(node)?);
         let state = process.state.lock();
         let look = |machine: &Node| crate::inspect::view(machine, boot, self.now);
-        Some(match &state.cluster {
-            Some(cluster) => cluster.inspect(look),
-            None => look(&process.newborn),
-        })
+        let Some(cluster) = &state.cluster else {
+            return Some(look(&process.newborn));
+        };
+        let mut view = cluster.inspect(look);
+        let counters = cluster.event_counters();
+        view.counters
+            .extend(crate::inspect::event_counters(&counters));
+        Some(view)
     }
 }
 

@@ -10,9 +10,11 @@ mod crash;
 mod cut;
 mod describe;
 mod dns;
+mod emit;
 mod heal;
 mod hold;
 mod loads;
+mod look_away;
 mod partition;
 mod pause;
 mod publish;
@@ -28,6 +30,7 @@ mod stranger;
 mod subscribe;
 mod unsubscribe;
 mod vanish;
+mod view;
 
 use core::fmt;
 
@@ -60,6 +63,9 @@ pub const ALL: &[Entry] = &[
     serve::ENTRY,
     call::ENTRY,
     call_many::ENTRY,
+    view::ENTRY,
+    look_away::ENTRY,
+    emit::ENTRY,
 ];
 
 /// One line of the registry.

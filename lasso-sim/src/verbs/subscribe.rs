@@ -61,7 +61,7 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
     }))
 }
 
-fn read_reads(value: &Value, reader: &mut Reader<'_>) -> Option<Reads> {
+pub(super) fn read_reads(value: &Value, reader: &mut Reader<'_>) -> Option<Reads> {
     if matches!(&value.kind, Kind::Text(text) if text.contains('/')) {
         return reader.rate(value).map(Reads::Paced);
     }

@@ -1,0 +1,395 @@
+//! Live events in a scenario: applications that publish events, and viewers with a reading pace.
+//!
+//! What is asked of the cluster, told by it and seen has types of its own here; the application as a
+//! whole hands them through.
+
+mod emitters;
+mod log;
+mod viewers;
+
+use core::fmt;
+use core::time::Duration;
+use std::sync::Arc;
+
+use lasso_core::events::figures::{Figures, Row};
+use lasso_core::events::routing::{
+    BlockHeight, CircuitChange, CircuitState, Outcome, RoutingDecision, RoutingEvent, Transport,
+};
+use lasso_core::events::topics::Segment;
+use lasso_core::events::{Delivery, Pass, Scope, StateKey, StreamEvent};
+use lasso_core::name::{Label, NodeName};
+use lasso_core::plane::{PublishError, Reach};
+
+use super::{Load, Reads};
+pub(super) use emitters::Emitters;
+pub use log::{EmitLog, EventLog, SightLog, ViewerLog};
+pub(super) use viewers::Viewers;
+
+/// Viewers of one scope, all alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// What they are called in checks.
+    pub name: String,
+    /// What they look at.
+    pub what: Looked,
+    /// How many.
+    pub count: u32,
+    /// How they read.
+    pub reads: Reads,
+}
+
+/// What a viewer looks at, and who it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// The profile.
+    pub profile: Segment,
+    /// The scope within it.
+    pub scope: Scope,
+    /// The chains whose states it wants.
+    pub chains: Vec<Segment>,
+    /// What the server knows of it.
+    pub pass: Pass,
+}
+
+/// Events to be published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Emit {
+    /// The node that they are of.
+    pub source: NodeName,
+    /// Its region.
+    pub region: Label,
+    /// Their profile.
+    pub profile: Segment,
+    /// Their chain.
+    pub chain: Segment,
+    /// Their providers, one after another.
+    pub providers: Vec<Label>,
+    /// What happens.
+    pub what: What,
+    /// How many, and how fast.
+    pub load: Load,
+}
+
+/// What happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// Requests are routed.
+    Decisions(Decisions),
+    /// A circuit changes its state to this.
+    Circuit(CircuitState),
+    /// Blocks come, the first of this height.
+    Height(u64),
+}
+
+/// How requests go. What is a share of them is spread evenly, without chance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decisions {
+    /// Their accounts, one after another; none: they have none.
+    pub accounts: Vec<Segment>,
+    /// So many of a million fail.
+    pub errors_ppm: u32,
+    /// So many of a million succeed after another provider had failed.
+    pub failovers_ppm: u32,
+    /// How long they take: evenly between the two.
+    pub takes: (Duration, Duration),
+    /// How long ago they happened: anything between the two, in no order.
+    pub ago: (Duration, Duration),
+    /// What their ids begin with; `None`: something that no other load has.
+    pub ids: Option<String>,
+}
+
+/// One event of a load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Emission {
+    /// The load.
+    pub emit: Arc<Emit>,
+    /// Its number in the load, from 0.
+    pub number: u64,
+    /// Its id, where it has one.
+    pub id: Option<Label>,
+}
+
+impl Emission {
+    /// Its account.
+    pub fn account(&self) -> Option<&Segment> {
+        let What::Decisions(decisions) = &self.emit.what else {
+            return None;
+        };
+        let accounts = &decisions.accounts;
+        accounts.get(usize::try_from(self.number).ok()? % accounts.len().max(1))
+    }
+
+    /// The event, at a moment of its node's wall clock.
+    pub fn event(&self, unix_ms: u64) -> RoutingEvent {
+        let (emit, number) = (&*self.emit, self.number);
+        let provider = emit.providers[number as usize % emit.providers.len()].clone();
+        let (profile, chain) = (emit.profile.clone(), emit.chain.clone());
+        let (source, region) = (emit.source.clone(), emit.region.clone());
+        match &emit.what {
+            What::Decisions(decisions) => {
+                let id = self.id.clone().unwrap_or_else(Label::unknown);
+                let ago = between(decisions.ago, number * SHUFFLE).as_millis() as u64;
+                let at = unix_ms.saturating_sub(ago);
+                let mut decision = RoutingDecision::new(id, at, profile, source, chain, provider);
+                decision.region = region;
+                decision.account = self.account().cloned();
+                decision.duration_us = between(decisions.takes, number).as_micros() as u64;
+                if is_one_of(decisions.errors_ppm, number) {
+                    decision.result = Outcome::Error;
+                } else if is_one_of(decisions.failovers_ppm, number + STEPS / 4) {
+                    decision.failovers = 1;
+                }
+                RoutingEvent::Decision(decision)
+            }
+            What::Circuit(state) => RoutingEvent::Circuit(CircuitChange {
+                unix_ms,
+                profile,
+                source,
+                region,
+                chain,
+                provider,
+                transport: Transport::Http,
+                previous: CircuitState::Closed,
+                state: *state,
+                failures: 5,
+                reason: None,
+            }),
+            What::Height(first) => RoutingEvent::Height(BlockHeight {
+                unix_ms,
+                profile,
+                source,
+                region,
+                chain,
+                provider,
+                height: first + number,
+                consensus: None,
+                lag: None,
+            }),
+        }
+    }
+}
+
+/// Whether this one is among so many of a million, evenly spread.
+fn is_one_of(ppm: u32, number: u64) -> bool {
+    let until = |number: u64| number * u64::from(ppm) / 1_000_000;
+    until(number + 1) > until(number)
+}
+
+/// A hundred steps from one to the other.
+fn between((low, high): (Duration, Duration), number: u64) -> Duration {
+    low + (high - low) * (number % STEPS) as u32 / (STEPS as u32 - 1)
+}
+
+const STEPS: u64 = 100;
+/// No divisor of the steps: neighbours are far apart.
+const SHUFFLE: u64 = 37;
+
+/// What the application wants of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventAsk {
+    /// Open a viewer; answered by [`EventTold::Viewing`].
+    View {
+        /// Names the viewer within this life.
+        viewer: u32,
+        /// What it looks at.
+        what: Looked,
+    },
+    /// Close a viewer.
+    Leave {
+        /// Which one.
+        viewer: u32,
+    },
+    /// Read once, waiting for something if need be; answered by [`EventTold::Seen`].
+    Look {
+        /// Which viewer.
+        viewer: u32,
+    },
+    /// Publish an event; answered by [`EventTold::Emitted`] before anything else is asked for.
+    Emit(Emission),
+}
+
+/// What the cluster tells the application.
+#[derive(Debug, Clone)]
+pub enum EventTold {
+    /// A viewer is open, or is not.
+    Viewing {
+        /// Which one.
+        viewer: u32,
+        /// Why not.
+        error: Option<String>,
+    },
+    /// What a viewer has read.
+    Seen {
+        /// Which one.
+        viewer: u32,
+        /// What it got.
+        sight: Sight,
+    },
+    /// What became of an event.
+    Emitted(Result<Option<Reach>, PublishError>),
+}
+
+/// One delivery, as far as anybody looks at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sight {
+    /// It is the snapshot.
+    pub is_first: bool,
+    /// Events that the viewer was told it had lost.
+    pub lost: u64,
+    /// Events: id, account and time.
+    pub events: Vec<(Option<Label>, Option<Segment>, u64)>,
+    /// The whole of the states is in here.
+    pub states_whole: bool,
+    /// States that changed.
+    pub states: Vec<(StateKey, Known)>,
+    /// States that are gone.
+    pub states_gone: Vec<StateKey>,
+    /// The whole of the figures is in here.
+    pub figures_whole: bool,
+    /// Figures that changed.
+    pub figures: Vec<(Row, Figures)>,
+    /// Rows that are gone.
+    pub figures_gone: Vec<Row>,
+    /// Nodes that respond, and that are expected.
+    pub coverage: Option<(usize, usize)>,
+}
+
+/// The value of a state, as far as anybody looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// A circuit.
+    Circuit(CircuitState),
+    /// A height.
+    Height(u64),
+    /// Anything else.
+    Other,
+}
+
+impl Sight {
+    /// What a delivery says.
+    pub fn new(is_first: bool, delivery: &Delivery<RoutingEvent>) -> Self {
+        let seen = |event: &Arc<RoutingEvent>| {
+            let id = match &**event {
+                RoutingEvent::Decision(decision) => Some(decision.request_id.clone()),
+                _ => None,
+            };
+            (id, event.account().cloned(), event.unix_ms())
+        };
+        let known = |event: &RoutingEvent| match event {
+            RoutingEvent::Circuit(circuit) => Known::Circuit(circuit.state),
+            RoutingEvent::Height(height) => Known::Height(height.height),
+            _ => Known::Other,
+        };
+        let coverage = delivery.coverage.as_ref();
+        let states = delivery.states.changed.iter();
+        Sight {
+            is_first,
+            lost: delivery.lost,
+            events: delivery.events.iter().map(seen).collect(),
+            states_whole: delivery.states.whole,
+            states: states
+                .map(|(key, state)| (key.clone(), known(state)))
+                .collect(),
+            states_gone: delivery.states.gone.clone(),
+            figures_whole: delivery.figures.whole,
+            figures: delivery.figures.changed.clone(),
+            figures_gone: delivery.figures.gone.clone(),
+            coverage: coverage.map(|coverage| (coverage.responding, coverage.expected)),
+        }
+    }
+}
+
+/// What an application has seen or done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventSaw {
+    /// A viewer is opened.
+    Viewing {
+        /// Names it within this life.
+        viewer: u32,
+        /// What it is called in checks.
+        name: String,
+        /// What it looks at.
+        what: Looked,
+        /// It reads whatever comes at once.
+        at_once: bool,
+    },
+    /// There is no viewer after all.
+    Refused {
+        /// Which one.
+        viewer: u32,
+        /// Why.
+        error: String,
+    },
+    /// A viewer is closed.
+    Left {
+        /// Which one.
+        viewer: u32,
+    },
+    /// A viewer has got something.
+    Seen {
+        /// Which one.
+        viewer: u32,
+        /// What.
+        sight: Sight,
+    },
+    /// An event was published, or left out.
+    Emitted {
+        /// Which one.
+        emission: Emission,
+        /// What it reached; `None`: it was left out.
+        result: Result<Option<Reach>, PublishError>,
+    },
+}
+
+impl EventSaw {
+    /// Whether it has a line of its own in the trace.
+    pub fn is_rare(&self) -> bool {
+        match self {
+            EventSaw::Emitted { result, .. } => !result
+                .as_ref()
+                .is_ok_and(|reach| reach.is_none_or(|reach| reach.shed == 0)),
+            EventSaw::Seen { sight, .. } => sight.is_first || sight.lost > 0,
+            _ => true,
+        }
+    }
+}
+
+impl fmt::Display for EventSaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EventSaw::Viewing {
+                viewer, name, what, ..
+            } => {
+                write!(
+                    f,
+                    "viewer {viewer} ({name}) of {} {:?}",
+                    what.profile, what.scope
+                )
+            }
+            EventSaw::Refused { viewer, error } => write!(f, "viewer {viewer} is none: {error}"),
+            EventSaw::Left { viewer } => write!(f, "viewer {viewer} leaves"),
+            EventSaw::Seen { viewer, sight } => {
+                write!(f, "viewer {viewer} gets {} events", sight.events.len())?;
+                for (id, ..) in &sight.events {
+                    write!(f, " {}", id.as_ref().map_or("?", Label::as_str))?;
+                }
+                let (states, rows) = (&sight.states, &sight.figures);
+                write!(
+                    f,
+                    ", lost {}, states {states:?} figures {rows:?}",
+                    sight.lost
+                )?;
+                write!(f, " gone {:?} {:?}", sight.states_gone, sight.figures_gone)?;
+                write!(f, " coverage {:?}", sight.coverage)
+            }
+            EventSaw::Emitted { emission, result } => {
+                let id = emission.id.as_ref().map_or("a state", Label::as_str);
+                match result {
+                    Ok(Some(reach)) => write!(f, "emits {id}: {reach:?}"),
+                    Ok(None) => write!(f, "leaves {id} out"),
+                    Err(error) => write!(f, "could not emit {id}: {error}"),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Live events of a node in the direct world: the machine that lasso-net drives, driven here.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use lasso_core::config::Settings;
+use lasso_core::events::routing::RoutingEvent;
+use lasso_core::events::sampler::Sampler;
+use lasso_core::events::{Delivery, Live, LiveOrder, ViewerId, event_keys, publications};
+use lasso_core::plane::{
+    Audience, PlaneCommand, PlaneOutput, PublishError, Reach, SubscribeError, SubscriberId,
+};
+use lasso_core::time::Instant;
+use lasso_core::topology::Coverage;
+use lasso_net::events::EventCounters;
+
+use super::DirectWorld;
+use crate::app::Told;
+use crate::app::events::{Emission, EventAsk, EventTold, Looked, Sight};
+use crate::scenario::NodeId;
+
+/// The machine and what stands between it, its node and its viewers.
+pub(super) struct LiveDesk {
+    live: Live<RoutingEvent>,
+    sampler: Sampler,
+    /// The topics by the tags under which they are being subscribed to.
+    asked: BTreeMap<u64, String>,
+    last_tag: u64,
+    topics: BTreeMap<SubscriberId, String>,
+    /// Topics that have something to read.
+    readable: VecDeque<SubscriberId>,
+    viewers: BTreeMap<u32, ViewerId>,
+    names: BTreeMap<ViewerId, u32>,
+    /// Snapshots that were not looked at.
+    first: BTreeMap<u32, Delivery<RoutingEvent>>,
+    /// Viewers that wait for something.
+    waiting: BTreeSet<u32>,
+    /// Of these, those that have it.
+    seeing: VecDeque<u32>,
+    /// What the copies of the event that is being published have reached.
+    reached: Result<Reach, PublishError>,
+    /// Why a topic could not be subscribed to.
+    refused: Option<SubscribeError>,
+}
+
+impl core::fmt::Debug for LiveDesk {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("LiveDesk")
+            .field("viewers", &self.viewers)
+            .finish_non_exhaustive()
+    }
+}
+
+impl LiveDesk {
+    /// Of a process with that seed.
+    pub(super) fn new(settings: &Settings, seed: [u8; 32]) -> Self {
+        let keys = event_keys(seed);
+        LiveDesk {
+            live: Live::new(settings.events.clone(), keys.ids),
+            sampler: Sampler::new(settings.sampling.clone(), keys.sampling),
+            asked: BTreeMap::new(),
+            last_tag: TAGS,
+            topics: BTreeMap::new(),
+            readable: VecDeque::new(),
+            viewers: BTreeMap::new(),
+            names: BTreeMap::new(),
+            first: BTreeMap::new(),
+            waiting: BTreeSet::new(),
+            seeing: VecDeque::new(),
+            reached: Ok(Reach::default()),
+            refused: None,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.live.deadline()
+    }
+
+    pub(super) fn counters(&self) -> EventCounters {
+        EventCounters {
+            live: self.live.counters(),
+            sampler: self.sampler.counters(),
+        }
+    }
+
+    /// Takes what a node says for it; gives back what is the application's.
+    pub(super) fn take(
+        &mut self,
+        now: Instant,
+        unix_ms: u64,
+        output: PlaneOutput,
+    ) -> Option<PlaneOutput> {
+        match output {
+            PlaneOutput::Subscribed { tag, result } if tag >= TAGS => {
+                let topic = self.asked.remove(&tag)?;
+                match result {
+                    Ok(id) => {
+                        self.topics.insert(id, topic);
+                        self.readable.push_back(id);
+                    }
+                    Err(error) => {
+                        self.live.on_refused(&topic);
+                        self.refused = Some(error);
+                    }
+                }
+            }
+            PlaneOutput::Readable { id } if self.topics.contains_key(&id) => {
+                self.readable.push_back(id);
+            }
+            PlaneOutput::Read { id, updates } if self.topics.contains_key(&id) => {
+                let topic = &self.topics[&id];
+                for update in &updates {
+                    self.live.on_update(now, unix_ms, topic, update);
+                }
+                if !updates.is_empty() {
+                    self.readable.push_back(id);
+                }
+            }
+            PlaneOutput::Published { tag, result } if tag >= TAGS => {
+                match (&mut self.reached, result) {
+                    (Ok(sum), Ok(reach)) => {
+                        sum.subscribers += reach.subscribers;
+                        sum.nodes += reach.nodes;
+                        sum.shed += reach.shed;
+                        sum.fullest_lane_bytes =
+                            sum.fullest_lane_bytes.max(reach.fullest_lane_bytes);
+                    }
+                    (sum, Err(error)) => *sum = Err(error),
+                    (Err(_), Ok(_)) => {}
+                }
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// What the node is to do next.
+    fn next_command(&mut self) -> Option<PlaneCommand> {
+        while let Some(order) = self.live.poll() {
+            match order {
+                LiveOrder::Subscribe { topic } => {
+                    self.last_tag += 1;
+                    let tag = self.last_tag;
+                    self.asked.insert(tag, topic.clone());
+                    let queue_max = None;
+                    return Some(PlaneCommand::Subscribe {
+                        tag,
+                        topic,
+                        queue_max,
+                    });
+                }
+                LiveOrder::Unsubscribe { topic } => {
+                    let found = self.topics.iter().find(|(_, is)| **is == topic);
+                    if let Some(id) = found.map(|(id, _)| *id) {
+                        self.topics.remove(&id);
+                        self.readable.retain(|readable| *readable != id);
+                        return Some(PlaneCommand::Unsubscribe { id });
+                    }
+                }
+                LiveOrder::Readable { viewer } => {
+                    if let Some(name) = self.names.get(&viewer)
+                        && self.waiting.remove(name)
+                    {
+                        self.seeing.push_back(*name);
+                    }
+                }
+            }
+        }
+        let id = self.readable.pop_front()?;
+        Some(PlaneCommand::Read { id })
+    }
+
+    /// What a viewer has coming; where that is nothing, it waits.
+    fn look(&mut self, viewer: u32) -> Option<Sight> {
+        if let Some(snapshot) = self.first.remove(&viewer) {
+            return Some(Sight::new(true, &snapshot));
+        }
+        let id = self.viewers.get(&viewer)?;
+        match self.live.read(*id) {
+            Some(delivery) => Some(Sight::new(false, &delivery)),
+            None => {
+                self.waiting.insert(viewer);
+                None
+            }
+        }
+    }
+
+    fn leave(&mut self, now: Instant, unix_ms: u64, viewer: u32) {
+        if let Some(id) = self.viewers.remove(&viewer) {
+            self.live.leave(now, unix_ms, id);
+            self.names.remove(&id);
+        }
+        self.first.remove(&viewer);
+        self.waiting.remove(&viewer);
+    }
+}
+
+impl DirectWorld {
+    fn live_desk(&mut self, node: NodeId) -> Option<(&mut LiveDesk, Instant, u64)> {
+        let now = self.now;
+        let host = &mut self.hosts[node.index()];
+        let unix_ms = host.unix_ms(now);
+        let process = host.process.as_mut()?;
+        Some((&mut process.desk.live, now, unix_ms))
+    }
+
+    /// A moment of its own may have come.
+    pub(super) fn tick_live(&mut self, node: NodeId) {
+        if let Some((desk, now, unix_ms)) = self.live_desk(node)
+            && desk.live.deadline().is_some_and(|due| due <= now)
+        {
+            desk.live.tick(now, unix_ms);
+        }
+    }
+
+    /// The coverage of a node has changed.
+    pub(super) fn covered(&mut self, node: NodeId, coverage: &Coverage) {
+        if let Some((desk, now, _)) = self.live_desk(node) {
+            desk.live.set_coverage(now, coverage.clone());
+        }
+    }
+
+    /// Carries out one thing that the machine wants; false when it wants nothing.
+    pub(super) fn drive_live(&mut self, node: NodeId) -> bool {
+        let Some((desk, ..)) = self.live_desk(node) else {
+            return false;
+        };
+        if let Some(command) = desk.next_command() {
+            self.order_plane(node, command);
+            return true;
+        }
+        let Some(viewer) = desk.seeing.pop_front() else {
+            return false;
+        };
+        self.look(node, viewer);
+        true
+    }
+
+    pub(super) fn ask_live(&mut self, node: NodeId, ask: EventAsk) {
+        match ask {
+            EventAsk::View { viewer, what } => self.view_live(node, viewer, &what),
+            EventAsk::Look { viewer } => self.look(node, viewer),
+            EventAsk::Leave { viewer } => {
+                if let Some((desk, now, unix_ms)) = self.live_desk(node) {
+                    desk.leave(now, unix_ms, viewer);
+                }
+            }
+            EventAsk::Emit(emission) => self.emit(node, &emission),
+        }
+    }
+
+    fn look(&mut self, node: NodeId, viewer: u32) {
+        let sight = self
+            .live_desk(node)
+            .and_then(|(desk, ..)| desk.look(viewer));
+        if let Some(sight) = sight {
+            self.tell_events(node, EventTold::Seen { viewer, sight });
+        }
+    }
+
+    fn view_live(&mut self, node: NodeId, viewer: u32, what: &Looked) {
+        let coverage = self.node(node).map(lasso_core::node::Node::coverage);
+        let Some((desk, now, unix_ms)) = self.live_desk(node) else {
+            return;
+        };
+        if let Some(coverage) = coverage
+            && desk.live.deadline().is_none()
+        {
+            desk.live.set_coverage(now, coverage);
+        }
+        let (profile, scope) = (&what.profile, what.scope.clone());
+        let seat = desk
+            .live
+            .view(now, profile, &what.chains, &what.pass, scope);
+        let mut error = None;
+        match seat {
+            Ok(seat) => {
+                desk.viewers.insert(viewer, seat.viewer);
+                desk.names.insert(seat.viewer, viewer);
+                desk.first.insert(viewer, seat.snapshot);
+            }
+            Err(refusal) => error = Some(refusal.to_string()),
+        }
+        // Whether its topics can be had is known before the viewer is told that it is one.
+        while self.drive_live(node) {}
+        if let Some((desk, ..)) = self.live_desk(node)
+            && let Some(refused) = desk.refused.take()
+        {
+            desk.leave(now, unix_ms, viewer);
+            error = Some(refused.to_string());
+        }
+        self.tell_events(node, EventTold::Viewing { viewer, error });
+    }
+
+    fn emit(&mut self, node: NodeId, emission: &Emission) {
+        let Some((desk, _, unix_ms)) = self.live_desk(node) else {
+            return;
+        };
+        desk.reached = Ok(Reach::default());
+        let event = emission.event(unix_ms).sampled(&mut desk.sampler);
+        let is_published = event.is_some();
+        let copies = event.map(|event| publications(&event));
+        for (topic, payload) in copies.unwrap_or_default() {
+            let audience = Audience::All;
+            self.order_plane(
+                node,
+                PlaneCommand::Publish {
+                    tag: TAGS,
+                    topic,
+                    payload,
+                    audience,
+                    unix_ms,
+                },
+            );
+        }
+        let Some((desk, ..)) = self.live_desk(node) else {
+            return;
+        };
+        let reached = core::mem::replace(&mut desk.reached, Ok(Reach::default()));
+        let result = reached.map(|reach| is_published.then_some(reach));
+        self.tell_events(node, EventTold::Emitted(result));
+    }
+
+    fn tell_events(&mut self, node: NodeId, told: EventTold) {
+        self.tell_app(node, Told::Events(told));
+    }
+}
+
+/// Tags from here on are none of the application's.
+const TAGS: u64 = 1 << 48;
