@@ -4,6 +4,7 @@
 mod proxy;
 
 mod client;
+mod figures;
 mod limits;
 mod routing;
 mod upstreams;

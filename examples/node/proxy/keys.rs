@@ -41,6 +41,11 @@ impl Keys {
         }
     }
 
+    /// True when nobody has a key.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.operator.is_none() && self.accounts.is_empty()
+    }
+
     /// Who asks `profile` with these headers.
     ///
     /// # Errors

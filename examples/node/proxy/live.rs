@@ -53,7 +53,7 @@ pub(crate) fn router(settings: Arc<Settings>, keys: Arc<Keys>, cluster: &Cluster
 }
 
 /// A refusal, in JSON.
-struct Refused(StatusCode, String);
+pub(super) struct Refused(pub(super) StatusCode, pub(super) String);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {

@@ -1,11 +1,20 @@
 //! The methods that figures tell apart.
 //!
 //! A method's name comes from a client, and each name that figures tell apart costs memory on every
-//! node. So figures know the usual methods by name; whoever is asked gets the name that the client gave.
+//! node. So figures know the usual methods by name, and count all others as [`OTHER`]; whoever is asked
+//! still gets the name that the client gave.
+
+/// What figures call a method that is not usual.
+pub(crate) const OTHER: &str = "other";
 
 /// True for a method that figures tell apart.
 pub(crate) fn is_known(name: &str) -> bool {
     KNOWN.binary_search(&name).is_ok()
+}
+
+/// The name under which a method is counted.
+pub(crate) fn counted_as(name: &str) -> &str {
+    if is_known(name) { name } else { OTHER }
 }
 
 /// The read methods of Ethereum's execution API, and the usual ones beside them; sorted.
@@ -59,7 +68,12 @@ mod tests {
     #[test]
     fn the_list_is_sorted_as_the_search_needs_it() {
         assert!(KNOWN.is_sorted());
-        assert!(KNOWN.iter().all(|name| is_known(name)));
-        assert!(!is_known("eth_x1"));
+        assert!(KNOWN.iter().all(|name| counted_as(name) == *name));
+    }
+
+    #[test]
+    fn names_that_are_made_up_are_all_counted_as_one() {
+        assert_eq!(counted_as("eth_x1"), OTHER);
+        assert_eq!(counted_as(""), OTHER);
     }
 }

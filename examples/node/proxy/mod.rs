@@ -7,14 +7,15 @@
 //! ```text
 //!  web ──> jsonrpc ──> service ──> pool (strategy, breaker) ──> simulated | upstream
 //!   │                     │
-//!  keys, admission      report ──> sink ──> the cluster ──> live ──> viewers
+//!  keys, admission      report ──> sink ──> the cluster ──> live, api
 //! ```
 //!
 //! What decides does no IO: `jsonrpc`, `admission`, `keys`, `strategy`, `breaker`, `pool`, `reply`,
 //! `simulated`, `telling`. What does IO decides little: `web`, `service`, `upstream`, `watch`, `report`,
-//! `sink`, `live`.
+//! `sink`, `live`, `api`.
 
 mod admission;
+mod api;
 mod breaker;
 mod file;
 mod jsonrpc;
@@ -73,6 +74,11 @@ impl Proxy {
 
     /// What it shows of the cluster.
     pub(crate) fn showing(&self, cluster: &Cluster) -> Router {
-        live::router(self.settings.clone(), self.keys.clone(), cluster)
+        let (settings, keys) = (&self.settings, &self.keys);
+        live::router(settings.clone(), keys.clone(), cluster).merge(api::router(
+            settings.clone(),
+            keys.clone(),
+            cluster,
+        ))
     }
 }

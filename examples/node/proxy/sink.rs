@@ -28,6 +28,11 @@ impl ClusterSink {
 
 impl Sink for ClusterSink {
     fn take(&mut self, unix_ms: u64, report: Report) {
+        if let Report::Finished(finished) = &report {
+            for (key, call) in self.teller.calls(finished) {
+                self.cluster.record(&key, call);
+            }
+        }
         let event = self.teller.event(unix_ms, &report);
         // What is published reaches whom it reaches; viewers are told what they missed.
         let _ = self.cluster.publish_event(event);

@@ -8,8 +8,10 @@
 use lasso::events::{
     BlockHeight, CircuitChange, Outcome, ProviderHealth, RoutingDecision, RoutingEvent, Transport,
 };
-use lasso::{Label, NodeName};
+use lasso::metrics::{Call, SeriesKey};
+use lasso::{Label, NodeName, metrics};
 
+use super::methods;
 use super::pool::{CircuitNews, Health};
 use super::report::{Finished, Height, Place, Report};
 
@@ -43,6 +45,38 @@ impl Teller {
             Report::Health(place, health) => self.health(unix_ms, place, health),
             Report::Height(place, height) => self.height(unix_ms, place, height),
         }
+    }
+
+    /// The calls that a request was, one for each provider that it was tried at: what each is counted
+    /// by, and what it came to.
+    pub(crate) fn calls<'a>(
+        &'a self,
+        finished: &'a Finished,
+    ) -> impl Iterator<Item = (SeriesKey<'a>, Call)> {
+        let last = finished.tries.len().saturating_sub(1);
+        finished
+            .tries
+            .iter()
+            .enumerate()
+            .map(move |(place, tried)| {
+                let key = SeriesKey {
+                    profile: finished.place.profile.as_str(),
+                    provider: tried.provider.as_str(),
+                    chain: finished.place.chain.as_str(),
+                    method: methods::counted_as(finished.method.as_str()),
+                    region: self.region.as_str(),
+                };
+                let outcome = match tried.success {
+                    true => metrics::Outcome::Success,
+                    false => metrics::Outcome::Error,
+                };
+                let call = Call {
+                    outcome,
+                    failovers: u32::from(place < last),
+                    latency: tried.latency,
+                };
+                (key, call)
+            })
     }
 
     fn decision(&mut self, unix_ms: u64, finished: &Finished) -> RoutingEvent {
@@ -187,5 +221,26 @@ mod tests {
             ("none", Outcome::Error)
         );
         assert_ne!(first.request_id, second.request_id);
+    }
+
+    #[test]
+    fn a_request_is_a_call_of_each_provider_under_a_name_that_is_usual() {
+        let teller = Teller::new("lasso@10.0.0.5".parse().unwrap(), label("iad"), 5);
+        let mut made_up = finished(&[("a", false, 30), ("b", true, 20)]);
+        made_up.method = label("eth_made_up_by_a_client");
+        let calls: Vec<_> = teller.calls(&made_up).collect();
+        let shown = |(key, call): &(SeriesKey<'_>, Call)| {
+            let SeriesKey {
+                provider,
+                method,
+                region,
+                ..
+            } = *key;
+            let success = call.outcome == metrics::Outcome::Success;
+            format!("{provider} {method} {region} {success} {}", call.failovers)
+        };
+        let calls: Vec<_> = calls.iter().map(shown).collect();
+        assert_eq!(calls, ["a other iad false 1", "b other iad true 0"]);
+        assert_eq!(teller.calls(&finished(&[])).count(), 0);
     }
 }

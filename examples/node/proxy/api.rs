@@ -1,0 +1,196 @@
+//! What all nodes have counted, as JSON: `GET /api/leaderboard`, `/api/realtime`, `/api/methods`, each with
+//! `?profile=&chain=`.
+//!
+//! An answer comes from what this node has gathered before, and says how old it is, what that is worth,
+//! and how much of the cluster it speaks for. Where there is none yet, `wait=` says for how long to wait
+//! for the first; after that it is `loading`, and there by the next question.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use lasso::config::duration;
+use lasso::metrics::{
+    AllMethods, AnswerCoverage, Leaderboard, MethodKey, MethodPerformance, ProviderKey, Readout,
+    Realtime,
+};
+use lasso::{Cluster, Segment, metrics};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::keys::{Bearer, Keys};
+use super::live::Refused;
+use super::methods;
+use super::settings::Settings;
+
+/// What every request needs.
+#[derive(Clone)]
+struct Api {
+    cluster: Cluster,
+    settings: Arc<Settings>,
+    keys: Arc<Keys>,
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    profile: String,
+    chain: String,
+    method: Option<String>,
+    wait: Option<String>,
+}
+
+/// A question that may be asked.
+struct Question {
+    key: ProviderKey,
+    method: Option<String>,
+    wait: Duration,
+}
+
+type Asking = Result<Query<Asked>, QueryRejection>;
+
+/// The routes.
+pub(crate) fn router(settings: Arc<Settings>, keys: Arc<Keys>, cluster: &Cluster) -> Router {
+    let api = Api {
+        cluster: cluster.clone(),
+        settings,
+        keys,
+    };
+    Router::new()
+        .route("/api/leaderboard", get(leaderboard))
+        .route("/api/realtime", get(realtime))
+        .route("/api/methods", get(methods))
+        .with_state(api)
+}
+
+async fn leaderboard(
+    State(api): State<Api>,
+    asked: Asking,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let Question { key, wait, .. } = api.question(asked, &headers)?;
+    api.answer::<Leaderboard>(&key, wait).await
+}
+
+async fn realtime(
+    State(api): State<Api>,
+    asked: Asking,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let Question { key, wait, .. } = api.question(asked, &headers)?;
+    api.answer::<Realtime>(&key, wait).await
+}
+
+/// All methods, or with `&method=` the providers for one.
+async fn methods(
+    State(api): State<Api>,
+    asked: Asking,
+    headers: HeaderMap,
+) -> Result<Response, Refused> {
+    let Question { key, method, wait } = api.question(asked, &headers)?;
+    let Some(method) = method else {
+        return api.answer::<AllMethods>(&key, wait).await;
+    };
+    let ProviderKey { profile, chain } = key;
+    let method = methods::counted_as(&method).to_owned();
+    let key = MethodKey {
+        profile,
+        chain,
+        method,
+    };
+    api.answer::<MethodPerformance>(&key, wait).await
+}
+
+impl Api {
+    /// What is asked, if it is there and whoever asks may know.
+    fn question(&self, asked: Asking, headers: &HeaderMap) -> Result<Question, Refused> {
+        let bad = |text: String| Refused(StatusCode::BAD_REQUEST, text);
+        let Query(asked) = asked.map_err(|rejection| bad(rejection.body_text()))?;
+        let nothing = || {
+            Refused(
+                StatusCode::NOT_FOUND,
+                "there is no such profile and chain".into(),
+            )
+        };
+        let profile = Segment::new(&asked.profile).map_err(|_| nothing())?;
+        let bearer = self.keys.bearer(&profile, headers);
+        // Without any keys there is nobody to keep apart.
+        if bearer.is_err() || bearer == Ok(Bearer::Nobody) && !self.keys.is_empty() {
+            let text = "X-Api-Key has to be a key of this profile, or the operator's";
+            return Err(Refused(StatusCode::UNAUTHORIZED, text.into()));
+        }
+        let chains = self
+            .settings
+            .profiles
+            .get(&profile)
+            .map(|profile| &profile.chains);
+        let chain = Segment::new(&asked.chain).map_err(|_| nothing())?;
+        if !chains.is_some_and(|chains| chains.contains_key(&chain)) {
+            return Err(nothing());
+        }
+        let wait = match asked.wait {
+            None => WAIT,
+            Some(text) => duration(&text)
+                .map_err(|problem| bad(format!("wait: {problem}; accepted: `500ms`, `8s`")))?
+                .min(WAIT_MAX),
+        };
+        Ok(Question {
+            key: ProviderKey {
+                profile: profile.to_string(),
+                chain: chain.to_string(),
+            },
+            method: asked.method,
+            wait,
+        })
+    }
+
+    async fn answer<Q: metrics::Query>(
+        &self,
+        key: &Q::Key,
+        wait: Duration,
+    ) -> Result<Response, Refused>
+    where
+        Q::Answer: Serialize,
+    {
+        let readout = self.cluster.metrics().get_or_wait::<Q>(key, wait).await;
+        let readout = readout
+            .map_err(|error| Refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        let headers = [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::CACHE_CONTROL, "no-store"),
+        ];
+        Ok((headers, text(key, &readout)).into_response())
+    }
+}
+
+fn text<A: Serialize + 'static>(key: &impl Serialize, readout: &Readout<A>) -> String {
+    json!({
+        "of": key,
+        "freshness": readout.freshness,
+        "age_ms": readout.age.as_millis() as u64,
+        "coverage": readout.coverage().map(coverage),
+        "failed_refreshes": readout.failure().map_or(0, |failure| failure.count),
+        "answer": readout.value(),
+    })
+    .to_string()
+}
+
+fn coverage(coverage: &AnswerCoverage) -> Value {
+    let failed = coverage.failed.iter();
+    let failed = failed.map(|(node, why)| json!({ "node": node, "why": why.to_string() }));
+    json!({
+        "responding": coverage.responding,
+        "total": coverage.total,
+        "failed": failed.collect::<Vec<_>>(),
+        "took_ms": coverage.took.as_millis() as u64,
+    })
+}
+
+/// How long a first answer is waited for where nothing is said: longer than healthy nodes take.
+const WAIT: Duration = Duration::from_secs(2);
+/// However long somebody wants to wait.
+const WAIT_MAX: Duration = Duration::from_secs(10);
