@@ -3,4 +3,5 @@
 mod config;
 mod local;
 mod node;
+mod proxy;
 mod support;

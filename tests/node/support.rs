@@ -132,9 +132,25 @@ impl Drop for Running {
 
 /// The answer to `GET path`: status line, headers, body.
 pub(crate) fn get(address: SocketAddr, path: &str) -> String {
+    send(
+        address,
+        &format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"),
+    )
+}
+
+/// The answer to `POST path` with this body: status line, headers, body.
+pub(crate) fn post(address: SocketAddr, path: &str, body: &str) -> String {
+    let length = body.len();
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    );
+    send(address, &request)
+}
+
+fn send(address: SocketAddr, request: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("somebody answers HTTP");
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("a request");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("an answer");

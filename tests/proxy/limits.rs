@@ -154,6 +154,16 @@ async fn clients_that_go_away_leave_no_place_taken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn batches_of_every_length_are_answered_and_give_their_places_back() {
+    let client = start();
+    for length in (1..=4).chain(1..=4) {
+        let answered = client.post("p/eth", batch(length)).await;
+        let answers = answered.body.as_array().map(Vec::len);
+        assert_eq!(answers, Some(length as usize), "{}", answered.body);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_bears_the_id_to_the_letter() {
     let client = start();
     let body = r#"{"jsonrpc":"2.0","id":"\u0041","method":"eth_chainId"}"#;

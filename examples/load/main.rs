@@ -1,0 +1,148 @@
+//! Puts load on a node's proxy, and compares what viewers are shown with what is true.
+//!
+//! ```text
+//! PROXY_OPERATOR_KEY=the-operators cargo run --example node -- --local 3
+//! cargo run --example load -- --node 127.0.0.1:4000 --viewer 127.0.0.3:4000 --key the-operators
+//! ```
+//!
+//! Requests are sent at a steady rate, whether or not earlier ones are answered; each is counted in the
+//! second in which its answer came. Meanwhile a viewer at another node reads `/events`, whose figures come
+//! from samples. Every few seconds a line compares the two, over the last minute each.
+
+mod tally;
+mod watch;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Parser;
+use http_body_util::{BodyExt, Full};
+use hyper::{Request, StatusCode};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use tally::{Answer, Tally};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+
+/// Puts load on a node's proxy, and compares what viewers are shown with what is true.
+#[derive(Parser)]
+struct Options {
+    /// The node that requests go to.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:4000")]
+    node: SocketAddr,
+    /// The node at which a viewer looks; by default the same.
+    #[arg(long, value_name = "IP:PORT")]
+    viewer: Option<SocketAddr>,
+    /// The operator's key, which opens `/events`.
+    #[arg(long)]
+    key: String,
+    /// The profile.
+    #[arg(long, default_value = "default")]
+    profile: String,
+    /// The chain.
+    #[arg(long, default_value = "ethereum")]
+    chain: String,
+    /// Requests per second.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    rate: u32,
+    /// For how long: over a minute, or the viewer's figures have not come to rest.
+    #[arg(long, default_value_t = 90)]
+    seconds: u64,
+}
+
+type Http = Client<HttpConnector, Full<Bytes>>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    let http: Http = Client::builder(TokioExecutor::new()).build_http();
+    let watched = match watch::start(&http, &options).await {
+        Ok(watched) => watched,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let tally = Arc::new(Tally::new());
+    println!("{}", tally::HEADER);
+    let end = Instant::now() + Duration::from_secs(options.seconds);
+    let sending = tokio::spawn(send(http, Arc::new(options), tally.clone(), end));
+    let mut lines = interval(LINE);
+    lines.tick().await;
+    while Instant::now() + LINE / 2 < end {
+        lines.tick().await;
+        println!("{}", tally.line(&watched.figures()));
+    }
+    let _ = sending.await;
+    println!("{}", tally.summary(&watched.figures()));
+    ExitCode::SUCCESS
+}
+
+/// Sends at the rate asked for, until `end`.
+async fn send(http: Http, options: Arc<Options>, tally: Arc<Tally>, end: Instant) {
+    let url = format!(
+        "http://{}/rpc/{}/{}",
+        options.node, options.profile, options.chain
+    );
+    let places = Arc::new(Semaphore::new(UNDER_WAY_MAX));
+    let start = Instant::now();
+    let mut ticks = interval(Duration::from_millis(5));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut sent = 0;
+    while Instant::now() < end {
+        ticks.tick().await;
+        let due = start.elapsed().as_secs_f64() * f64::from(options.rate);
+        while sent < due as u64 {
+            sent += 1;
+            tally.sent();
+            let Ok(place) = places.clone().try_acquire_owned() else {
+                tally.done(Answer::Refused);
+                continue;
+            };
+            let (http, url, tally) = (http.clone(), url.clone(), tally.clone());
+            tokio::spawn(async move {
+                tally.done(ask(&http, &url).await);
+                drop(place);
+            });
+        }
+    }
+    // What is under way is answered or given up by then.
+    sleep_until(Instant::now() + Duration::from_secs(1)).await;
+}
+
+#[derive(Deserialize)]
+struct Answered {
+    result: Option<IgnoredAny>,
+}
+
+async fn ask(http: &Http, url: &str) -> Answer {
+    let body = r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[]}"#;
+    let request = Request::post(url)
+        .header("content-type", "application/json")
+        .body(Full::from(body))
+        .expect("a URL made of an address and names");
+    let Ok(response) = http.request(request).await else {
+        return Answer::Refused;
+    };
+    if response.status() != StatusCode::OK {
+        return Answer::Refused;
+    }
+    let Ok(body) = response.into_body().collect().await else {
+        return Answer::Refused;
+    };
+    match serde_json::from_slice::<Answered>(&body.to_bytes()) {
+        Ok(Answered { result: Some(_) }) => Answer::Success,
+        _ => Answer::Error,
+    }
+}
+
+/// Between two lines.
+const LINE: Duration = Duration::from_secs(5);
+/// Requests under way; what is due beyond is not sent, and shown as refused.
+const UNDER_WAY_MAX: usize = 4_000;

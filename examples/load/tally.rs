@@ -1,0 +1,131 @@
+//! What is true: every request, by the second in which its answer came.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use crate::watch::Figures;
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Answer {
+    /// With a result.
+    Success,
+    /// With an error of JSON-RPC.
+    Error,
+    /// Without being asked at any provider: no viewer hears of it.
+    Refused,
+}
+
+/// The counts of one second.
+#[derive(Debug, Clone, Copy, Default)]
+struct Second {
+    number: u64,
+    successes: u64,
+    errors: u64,
+}
+
+/// See the module's text.
+pub(crate) struct Tally {
+    start: Instant,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    sent: u64,
+    refused: u64,
+    /// Up to [`WINDOW`] seconds and the one that runs.
+    seconds: VecDeque<Second>,
+}
+
+/// What the lines say.
+pub(crate) const HEADER: &str = concat!(
+    "                       true, last 60 s         viewer, from samples    published\n",
+    "   time   sent/s    answered/s   success      answered/s   success     events/s",
+);
+
+/// The viewers' window, in seconds.
+const WINDOW: usize = 60;
+
+impl Tally {
+    pub(crate) fn new() -> Self {
+        Tally {
+            start: Instant::now(),
+            counts: Mutex::default(),
+        }
+    }
+
+    /// A request was sent, or should have been.
+    pub(crate) fn sent(&self) {
+        self.counts.lock().expect("nobody panics").sent += 1;
+    }
+
+    /// A request has ended.
+    pub(crate) fn done(&self, answer: Answer) {
+        let number = self.start.elapsed().as_secs();
+        let mut counts = self.counts.lock().expect("nobody panics");
+        if counts
+            .seconds
+            .back()
+            .is_none_or(|last| last.number < number)
+        {
+            counts.seconds.push_back(Second {
+                number,
+                ..Second::default()
+            });
+            while counts.seconds.len() > WINDOW + 1 {
+                counts.seconds.pop_front();
+            }
+        }
+        let second = counts.seconds.back_mut().expect("it was pushed");
+        match answer {
+            Answer::Success => second.successes += 1,
+            Answer::Error => second.errors += 1,
+            Answer::Refused => counts.refused += 1,
+        }
+    }
+
+    /// How things are, beside what a viewer is shown.
+    pub(crate) fn line(&self, seen: &Figures) -> String {
+        let time = self.start.elapsed().as_secs_f64();
+        let counts = self.counts.lock().expect("nobody panics");
+        let (rate, success) = counts.truth();
+        format!(
+            "{time:>5.0} s {:>8.1} {rate:>13.1} {:>7.2} % {:>15.1} {:>7.2} % {:>12.1}",
+            counts.sent as f64 / time,
+            100.0 * success,
+            seen.rate,
+            100.0 * seen.success,
+            seen.events as f64 / seen.watched.as_secs_f64(),
+        )
+    }
+
+    /// How far apart the two are at the end.
+    pub(crate) fn summary(&self, seen: &Figures) -> String {
+        let counts = self.counts.lock().expect("nobody panics");
+        let (rate, success) = counts.truth();
+        format!(
+            "\n{} sent, {} refused before any provider; the viewer lost {} events\n\
+             rate: {:+.2} % off; success rate: {:+.3} points off",
+            counts.sent,
+            counts.refused,
+            seen.lost,
+            100.0 * (seen.rate / rate - 1.0),
+            100.0 * (seen.success - success),
+        )
+    }
+}
+
+impl Counts {
+    /// Answers per second and their success rate, over the complete seconds of the window.
+    fn truth(&self) -> (f64, f64) {
+        let complete = self.seconds.len().saturating_sub(1);
+        let seconds = self.seconds.iter().take(complete);
+        let (successes, errors) = seconds.fold((0, 0), |(successes, errors), second| {
+            (successes + second.successes, errors + second.errors)
+        });
+        let answered = (successes + errors) as f64;
+        (answered / complete as f64, successes as f64 / answered)
+    }
+}
