@@ -238,7 +238,7 @@ fn is_rare(saw: &Saw) -> bool {
     match saw {
         Saw::Got { got, .. } => got.tag.is_none(),
         Saw::Answered { outcome, .. } => *outcome != Outcome::Ok,
-        Saw::Called { .. } => false,
+        Saw::Called { .. } | Saw::Metrics(_) => false,
         Saw::Events(saw) => saw.is_rare(),
         Saw::Published { result, .. } => !matches!(result, Ok(reach) if reach.shed == 0),
         _ => true,
@@ -263,6 +263,7 @@ impl fmt::Display for Seen<'_> {
                     None => f.write_str(", spoilt"),
                 }
             }
+            Saw::Metrics(saw) => saw.fmt(f),
             Saw::Missed { sub, count } => write!(f, "subscriber {sub} missed {count}"),
             Saw::Events(saw) => saw.fmt(f),
             Saw::Published {

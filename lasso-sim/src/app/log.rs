@@ -10,7 +10,7 @@ use lasso_core::plane::pubsub::Row;
 use lasso_core::time::Instant;
 
 use super::events::EventLog;
-use super::{Outcome, Saw};
+use super::{Outcome, ReadLog, Saw};
 
 /// See the module's text.
 ///
@@ -28,6 +28,8 @@ pub struct AppLog {
     pub gathers: Vec<GatherLog>,
     /// Live events.
     pub events: EventLog,
+    /// Reads of metrics, of the present life.
+    pub reads: Vec<ReadLog>,
     /// Where the calls of this life begin that have no outcome, by tag.
     waiting: BTreeMap<u64, usize>,
     waiting_many: BTreeMap<u64, usize>,
@@ -120,6 +122,7 @@ impl AppLog {
     pub fn new_life(&mut self) {
         self.subscribers.clear();
         self.events.new_life();
+        self.reads.clear();
         self.waiting.clear();
         self.waiting_many.clear();
     }
@@ -157,6 +160,11 @@ impl AppLog {
                 }
             }
             Saw::Events(saw) => self.events.note(now, saw),
+            Saw::Metrics(saw) => self.reads.push(ReadLog {
+                at: now,
+                page: Arc::clone(&saw.page),
+                sight: saw.sight.clone(),
+            }),
             Saw::Called { .. } | Saw::Answered { .. } => self.note_call(now, saw),
             Saw::CalledMany { .. } | Saw::Gathered { .. } => self.note_gather(now, saw),
         }

@@ -12,6 +12,7 @@ mod callers;
 pub mod events;
 mod load;
 mod log;
+mod metrics;
 mod payload;
 mod saw;
 mod servers;
@@ -34,6 +35,10 @@ use self::callers::Callers;
 use self::events::{Emit, Emitters, EventAsk, EventSaw, EventTold, View, Viewers};
 pub use self::load::{Load, Pace, Rate};
 pub use self::log::{AppLog, CallLog, GatherEnd, GatherLog, GotLog, PublishLog, SubscriberLog};
+use self::metrics::Meters;
+pub use self::metrics::{
+    MetricAsk, MetricSaw, MetricTold, ReadLog, ReadPage, Record, Recorded, Row, Sight,
+};
 pub use self::payload::{PAYLOAD_MAX, PAYLOAD_MIN};
 pub use self::saw::{Got, Outcome, Saw};
 use self::servers::Servers;
@@ -69,6 +74,10 @@ pub enum Order {
     },
     /// Publishes live events.
     Emit(Emit),
+    /// Records calls for the cluster's metrics.
+    Record(Record),
+    /// Reads the cluster's metrics.
+    ReadPage(ReadPage),
 }
 
 /// Subscribers of one topic, all alike.
@@ -221,6 +230,8 @@ pub enum Ask {
     },
     /// Something about live events.
     Events(EventAsk),
+    /// Something about metrics.
+    Metrics(MetricAsk),
     /// Answer a request.
     Reply {
         /// Its number.
@@ -298,6 +309,8 @@ pub enum Told {
     },
     /// Something about live events.
     Events(EventTold),
+    /// A read of metrics has its answer.
+    Metrics(MetricTold),
     /// A call to many has all its outcomes.
     Gathered {
         /// Its tag.
@@ -336,6 +349,7 @@ pub struct App {
     callers: Callers,
     viewers: Viewers,
     emitters: Emitters,
+    meters: Meters,
     outputs: VecDeque<Output>,
 }
 
@@ -353,6 +367,7 @@ impl App {
             callers: Callers::default(),
             viewers: Viewers::default(),
             emitters: Emitters::new(ids),
+            meters: Meters::default(),
             outputs: VecDeque::new(),
         }
     }
@@ -390,6 +405,7 @@ impl App {
             }
             Told::Events(told) => self.on_events(now, told),
             Told::Answered { tag, outcome } => self.callers.on_answered(tag, outcome, out),
+            Told::Metrics(told) => self.meters.on_told(told, out),
             Told::Targets { tag, nodes } => self.callers.on_targets(tag, nodes, out),
             Told::Gathered { tag, gathered } => self.callers.on_gathered(tag, gathered, out),
         }
@@ -415,6 +431,9 @@ impl App {
         if self.outputs.is_empty() {
             self.callers.due(now, &mut self.outputs);
         }
+        if self.outputs.is_empty() {
+            self.meters.due(now, &mut self.outputs);
+        }
         self.outputs.pop_front()
     }
 
@@ -425,6 +444,7 @@ impl App {
         let sooner = earliest(sooner, self.servers.poll_timeout());
         let sooner = earliest(sooner, self.viewers.poll_timeout());
         let sooner = earliest(sooner, self.emitters.poll_timeout());
+        let sooner = earliest(sooner, self.meters.poll_timeout());
         earliest(sooner, self.subscribers.poll_timeout())
     }
 
@@ -477,6 +497,8 @@ impl App {
             Order::View(view) => self.viewers.view(&view, out),
             Order::LookAway { name } => self.viewers.leave(&name, out),
             Order::Emit(emit) => self.emitters.emit(now, &emit),
+            Order::Record(record) => self.meters.record(now, record),
+            Order::ReadPage(page) => self.meters.read(now, page),
         }
     }
 

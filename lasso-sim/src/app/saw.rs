@@ -7,6 +7,7 @@ use lasso_core::name::{Incarnation, NodeName};
 use lasso_core::plane::pubsub::Row;
 use lasso_core::plane::{Audience, CallError, Message, PublishError, Reach};
 
+use super::MetricSaw;
 use super::events::EventSaw;
 
 /// Something that an application has seen or done.
@@ -82,6 +83,8 @@ pub enum Saw {
     },
     /// Something about live events.
     Events(EventSaw),
+    /// Metrics were read.
+    Metrics(MetricSaw),
     /// A call to many begins.
     CalledMany {
         /// Names it within this life.

@@ -14,6 +14,7 @@ mod gaps;
 mod gathered;
 mod health;
 mod log;
+mod metrics;
 mod names;
 mod outcomes;
 mod partitions;
@@ -66,6 +67,8 @@ pub const ALL: &[Entry] = &[
     outcomes::OUTCOMES,
     outcomes::SLOWEST,
     gathered::ENTRY,
+    metrics::METRICS,
+    metrics::READS,
     counters::ENTRY,
     viewed::ENTRY,
     viewers::FIGURES,

@@ -8,6 +8,7 @@ use lasso_core::plane::{Answer, PlaneCommand, PlaneOutput, Reject, ServeId, Subs
 use lasso_core::time::{Instant, earliest};
 
 use super::live::LiveDesk;
+use super::metrics::MetricsDesk;
 use super::{DirectWorld, Event};
 use crate::app::{App, Ask, Order, Output, Reply, Saw, Told};
 use crate::scenario::NodeId;
@@ -30,11 +31,13 @@ pub(super) struct Desk {
     armed: Option<Instant>,
     /// Live events of the node.
     pub(super) live: LiveDesk,
+    /// The node's metrics.
+    pub(super) metrics: MetricsDesk,
 }
 
 impl Desk {
-    /// `seed` is the application's; `live` is the node's part of live events.
-    pub(super) fn new(seed: [u8; 32], live: LiveDesk) -> Self {
+    /// `seed` is the application's; `live` is the node's part of live events, `metrics` of metrics.
+    pub(super) fn new(seed: [u8; 32], live: LiveDesk, metrics: MetricsDesk) -> Self {
         Desk {
             app: App::new(seed),
             ids: BTreeMap::new(),
@@ -44,6 +47,7 @@ impl Desk {
             abandoned: BTreeSet::new(),
             armed: None,
             live,
+            metrics,
         }
     }
 
@@ -96,7 +100,7 @@ impl DirectWorld {
                 self.ask(node, Ask::Read { sub });
                 continue;
             }
-            if self.drive_live(node) {
+            if self.drive_live(node) || self.drive_metrics(node) {
                 continue;
             }
             let Some(process) = &mut self.hosts[node.index()].process else {
@@ -113,7 +117,10 @@ impl DirectWorld {
             return;
         };
         let desk = &process.desk;
-        let Some(due) = earliest(desk.app.poll_timeout(), desk.live.deadline()) else {
+        let metrics = desk.metrics.deadline();
+        let metrics = metrics.map(|at| process.boot + at.since_start());
+        let others = earliest(desk.live.deadline(), metrics);
+        let Some(due) = earliest(desk.app.poll_timeout(), others) else {
             return;
         };
         let at = due.max(self.now);
@@ -132,6 +139,9 @@ impl DirectWorld {
     fn ask(&mut self, node: NodeId, ask: Ask) {
         if let Ask::Events(ask) = ask {
             return self.ask_live(node, ask);
+        }
+        if let Ask::Metrics(ask) = ask {
+            return self.ask_metrics(node, ask);
         }
         if let Some(command) = self.command_of(node, ask) {
             self.order_plane(node, command);
@@ -190,7 +200,7 @@ impl DirectWorld {
                 timeout,
             },
             Ask::CallMany { .. } => return self.call_many_of(node, ask),
-            Ask::Events(_) => return None,
+            Ask::Events(_) | Ask::Metrics(_) => return None,
             Ask::Reply { id, reply } => {
                 let id = ServeId(id);
                 let desk = &mut self.hosts[node.index()].process.as_mut()?.desk;
@@ -239,6 +249,10 @@ impl DirectWorld {
         };
         let desk = &mut process.desk;
         let Some(output) = desk.live.take(self.now, unix_ms, output) else {
+            return;
+        };
+        let own_now = Instant::ZERO + (self.now - process.boot);
+        let Some(output) = desk.metrics.take(own_now, output) else {
             return;
         };
         let told = match output {

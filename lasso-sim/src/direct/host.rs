@@ -8,6 +8,7 @@ use lasso_core::time::Instant;
 
 use super::app::Desk;
 use super::live::LiveDesk;
+use super::metrics::MetricsDesk;
 use super::wire::Arrival;
 use super::{DirectWorld, EPOCH_MS, Event, Host, Process};
 use crate::fabric;
@@ -60,7 +61,11 @@ impl DirectWorld {
         let app = seed::derived(self.seed, Purpose::App, u64::from(node.0), starts);
         host.process = Some(Box::new(Process {
             node: machine,
-            desk: Desk::new(app, LiveDesk::new(&spec.settings, seed)),
+            desk: Desk::new(
+                app,
+                LiveDesk::new(&spec.settings, seed),
+                MetricsDesk::new(&spec.settings.metrics),
+            ),
             boot: self.now,
             conns: BTreeMap::new(),
             armed: None,
@@ -93,6 +98,7 @@ impl DirectWorld {
         self.changed = true;
         self.take_effects();
         self.arm(node);
+        self.drive_app(node);
         if spec.ready {
             self.feed(node, Input::Command(Command::SetReady(true)));
         }

@@ -8,6 +8,7 @@
 mod app;
 mod host;
 mod live;
+mod metrics;
 mod orders;
 mod queue;
 mod strangers;
@@ -455,6 +456,10 @@ impl DirectWorld {
             }
             Output::Event(event) => {
                 self.covered(node, &event.coverage);
+                if let Some(process) = &mut self.hosts[node.index()].process {
+                    let own_now = Instant::ZERO + (self.now - process.boot);
+                    process.desk.metrics.event(own_now, &event);
+                }
                 self.record.event(self.now, node, event);
             }
             Output::Notice(notice) => self.record.notice(self.now, node, notice),

@@ -1,5 +1,5 @@
 //! What always holds, in every scenario and every world, without asking: `scenarios.md`, numbers
-//! 1 to 8, 10, 12 and 13, each in a file of its own.
+//! 1 to 10, 12 and 13, each in a file of its own.
 //!
 //! They look only at what an input touched. A world tells [`Invariants`] what happens, in this
 //! order: for each input the events that the node told its subscribers, then
@@ -12,6 +12,7 @@ mod coverage;
 mod deliveries;
 mod epochs;
 mod incarnations;
+mod metrics;
 mod one_link;
 mod outcomes;
 mod outsiders;
@@ -171,6 +172,7 @@ pub struct Invariants {
     outcomes: outcomes::Outcomes,
     queues: queues::Queues,
     viewers: viewers::Viewers,
+    metrics: metrics::Metrics,
     /// Of the last input: peers whose link may have changed.
     touched: Vec<Who>,
     /// Of the last input: the coverage that the last event carried.
@@ -192,6 +194,7 @@ impl Invariants {
             outcomes: outcomes::Outcomes::new(nodes.len(), slack),
             queues: queues::Queues::new(nodes.len()),
             viewers: viewers::Viewers::default(),
+            metrics: metrics::Metrics::new(nodes.len(), slack),
             touched: Vec::new(),
             told: None,
             violations: Vec::new(),
@@ -211,6 +214,7 @@ impl Invariants {
         let events = &spec.settings.events;
         self.viewers
             .started(node, events.dedup_window, events.dedup_max);
+        self.metrics.forget(node);
     }
 
     /// The process of a node is gone. `silently`: its peers are not told by its kernel.
@@ -256,6 +260,7 @@ impl Invariants {
         coverage::event(event, &self.cast, node, &mut found);
         match &event.change {
             Change::NodeConnected { name, incarnation } => {
+                self.metrics.membership_changed(now, node);
                 let (who, incarnation) = (self.cast.who(name), incarnation.0);
                 let cast = &self.cast;
                 self.incarnations
@@ -264,6 +269,7 @@ impl Invariants {
                 self.touched.push(who);
             }
             Change::NodeDisconnected { name, reason } => {
+                self.metrics.membership_changed(now, node);
                 let who = self.cast.who(name);
                 self.silence
                     .disconnected(now, &self.cast, node, who, *reason, seen, &mut found);
@@ -283,6 +289,9 @@ impl Invariants {
         self.queues.saw(node, saw);
         if let Saw::Events(saw) = saw {
             self.viewers.saw(now, &self.cast, node, saw, &mut found);
+        }
+        if let Saw::Metrics(saw) = saw {
+            self.metrics.saw(now, &self.cast, node, saw, &mut found);
         }
         self.report(now, node, found);
     }

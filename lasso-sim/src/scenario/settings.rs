@@ -42,6 +42,7 @@ const DURATIONS: &[(&str, Place<Duration>)] = &[
     ("disconnected_keep", |s| &mut s.topology.disconnected_keep),
     ("flap_window", |s| &mut s.topology.flap_window),
     ("call_timeout", |s| &mut s.calls.timeout),
+    ("metrics_timeout", |s| &mut s.metrics.timeout),
     ("call_timeout_max", |s| &mut s.calls.timeout_max),
     ("events_dedup_window", |s| &mut s.events.dedup_window),
     ("events_batch_interval", |s| &mut s.events.batch_interval),
@@ -69,6 +70,7 @@ const COUNTS: &[(&str, Place<usize>)] = &[
     ("events_batch_max", |s| &mut s.events.batch_max),
     ("events_viewer_queue", |s| &mut s.events.viewer_queue),
     ("events_viewers_max", |s| &mut s.events.viewers_max),
+    ("metrics_keys_max", |s| &mut s.metrics.store.keys_max),
 ];
 
 /// Settings that are sizes.
@@ -81,9 +83,12 @@ const SIZES: &[(&str, Place<usize>)] = &[
 ];
 
 /// Settings that are on or off.
-const FLAGS: &[(&str, Place<bool>)] = &[("prevent_overlapping_partitions", |s| {
-    &mut s.topology.prevent_overlapping_partitions
-})];
+const FLAGS: &[(&str, Place<bool>)] = &[
+    ("prevent_overlapping_partitions", |s| {
+        &mut s.topology.prevent_overlapping_partitions
+    }),
+    ("metrics_enabled", |s| &mut s.metrics.enabled),
+];
 
 /// Every key, for messages and documents.
 pub fn keys() -> impl Iterator<Item = &'static str> {

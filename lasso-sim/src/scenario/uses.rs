@@ -24,6 +24,8 @@ pub enum Deed {
     Call,
     /// Call a method of many nodes.
     CallMany,
+    /// Read metrics under a name.
+    ReadMetrics,
     /// Open viewers of live events, by their name.
     View,
     /// Publish live events of a profile.
@@ -38,6 +40,7 @@ impl Deed {
             Deed::Publish => ["publishes on", "publish"],
             Deed::Serve => ["serves", "serve"],
             Deed::Call => ["calls", "call it"],
+            Deed::ReadMetrics => ["reads metrics as", "read it"],
             Deed::CallMany => ["calls many nodes for", "call many nodes for it"],
             Deed::View => ["opens a viewer called", "open one"],
             Deed::Emit => ["emits events of", "emit some"],
@@ -215,7 +218,7 @@ impl Reader<'_> {
                     "nobody calls",
                     "take it away, or let somebody call it",
                 ),
-                Deed::Subscribe | Deed::View | Deed::Emit => continue,
+                Deed::Subscribe | Deed::View | Deed::Emit | Deed::ReadMetrics => continue,
             };
             let is_named = |word: &Arc<str>| self.uses.named.contains(word.as_ref());
             let taken = self.uses.words(takers);

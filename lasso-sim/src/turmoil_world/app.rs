@@ -168,6 +168,7 @@ impl Runner {
                 timeout,
             } => self.call_many(tag, to, &method, payload, CallOptions { timeout }),
             Ask::Events(ask) => self.ask_events(ask),
+            Ask::Metrics(ask) => self.ask_metrics(ask),
             Ask::Reply { id, reply } => {
                 let question = self.desk.questions.lock().open.remove(&id);
                 if let Some(question) = question {

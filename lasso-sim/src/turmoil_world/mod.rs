@@ -10,6 +10,7 @@
 
 mod app;
 mod gate;
+mod metrics;
 mod net;
 mod orders;
 mod platform;

@@ -124,7 +124,7 @@ impl<T> Calling<T> {
 }
 
 /// A duration in which something can happen.
-fn some_time(reader: &mut Reader<'_>, value: &Value) -> Option<Duration> {
+pub(super) fn some_time(reader: &mut Reader<'_>, value: &Value) -> Option<Duration> {
     let time = reader.duration(value)?;
     if time.is_zero() {
         let none = Diagnostic::new(value.span.clone(), "a call without any time has no answer");
@@ -134,7 +134,12 @@ fn some_time(reader: &mut Reader<'_>, value: &Value) -> Option<Duration> {
     Some(time)
 }
 
-fn word(reader: &mut Reader<'_>, value: &Value, what: &str, max: usize) -> Option<Arc<str>> {
+pub(super) fn word(
+    reader: &mut Reader<'_>,
+    value: &Value,
+    what: &str,
+    max: usize,
+) -> Option<Arc<str>> {
     let text = reader.text(value)?;
     if (1..=max).contains(&text.len()) {
         return Some(text.into());

@@ -18,7 +18,9 @@ mod look_away;
 mod partition;
 mod pause;
 mod publish;
+mod read_metrics;
 mod ready;
+mod record;
 mod release;
 mod restart;
 mod resume;
@@ -66,6 +68,8 @@ pub const ALL: &[Entry] = &[
     view::ENTRY,
     look_away::ENTRY,
     emit::ENTRY,
+    record::ENTRY,
+    read_metrics::ENTRY,
 ];
 
 /// One line of the registry.

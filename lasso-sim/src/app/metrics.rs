@@ -1,0 +1,347 @@
+//! Metrics in an application: calls that it records, and pages that read the cluster's answers.
+//!
+//! Everything here is a leaderboard: what one page shows of one chain.
+
+use core::fmt;
+use core::time::Duration;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use lasso_core::metrics::aggregate::Figures;
+use lasso_core::metrics::queries::{ProviderKey, Ranking};
+use lasso_core::metrics::recorder::{Call, Outcome, SeriesKey};
+use lasso_core::metrics::service::Readout;
+use lasso_core::metrics::store::{Freshness, StoreCounters};
+use lasso_core::name::NodeName;
+use lasso_core::time::{Instant, earliest};
+
+use super::load::Running;
+use super::{Ask, Load, Output, Saw};
+
+/// The profile of all calls.
+const PROFILE: &str = "main";
+/// The method of all calls.
+const METHOD: &str = "eth_call";
+
+/// Calls to be recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Who answered them.
+    pub provider: Arc<str>,
+    /// What they asked about.
+    pub chain: Arc<str>,
+    /// How long they took: spread evenly from the one to the other, in this order.
+    pub latency: (Duration, Duration),
+    /// So many of a million failed, spread evenly.
+    pub errors_ppm: u32,
+    /// How many, and how fast.
+    pub load: Load,
+}
+
+/// Reads of the cluster's leaderboard of one chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadPage {
+    /// What the reads are called in checks.
+    pub page: Arc<str>,
+    /// The chain.
+    pub chain: Arc<str>,
+    /// How many, and how fast.
+    pub load: Load,
+    /// How long each waits for the first answer; `None`: not at all.
+    pub wait: Option<Duration>,
+}
+
+/// One call that is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    what: Arc<Record>,
+    latency: Duration,
+    failed: bool,
+}
+
+impl Recorded {
+    /// As it goes into a recorder, made from this region.
+    pub fn with<R>(&self, region: &str, record: impl FnOnce(&SeriesKey<'_>, Call) -> R) -> R {
+        let key = SeriesKey {
+            profile: PROFILE,
+            provider: &self.what.provider,
+            chain: &self.what.chain,
+            method: METHOD,
+            region,
+        };
+        let outcome = if self.failed {
+            Outcome::Error
+        } else {
+            Outcome::Success
+        };
+        record(&key, Call::new(outcome, self.latency))
+    }
+}
+
+/// What the application wants of the cluster's metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MetricAsk {
+    /// Record a call.
+    Record(Recorded),
+    /// Read a leaderboard; answered by a [`Sight`].
+    Read {
+        /// Comes back in the answer.
+        tag: u64,
+        /// Of which chain.
+        key: ProviderKey,
+        /// How long to wait for the first answer.
+        wait: Option<Duration>,
+    },
+}
+
+/// What a read saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sight {
+    /// What it is worth.
+    pub freshness: Freshness,
+    /// How old it is.
+    pub age: Duration,
+    /// Nodes in it, and nodes that there should be; nothing while it is loading.
+    pub coverage: Option<(usize, usize)>,
+    /// Who was asked and did not answer, and why.
+    pub failed: Vec<(NodeName, &'static str)>,
+    /// Refreshes that have failed since.
+    pub failures: u32,
+    /// The providers, best first.
+    pub rows: Vec<Row>,
+    /// Refreshes of the node since its start, of whatever key.
+    pub refreshes: u64,
+    /// Of these, under way.
+    pub under_way: u64,
+}
+
+/// One provider of a leaderboard. Times in microseconds, shares in millionths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Which one.
+    pub provider: String,
+    /// Calls.
+    pub calls: u64,
+    /// Mean latency.
+    pub mean_us: u64,
+    /// Percentiles.
+    pub percentiles_us: [Option<u64>; 3],
+    /// Share of successes.
+    pub success_ppm: u64,
+    /// The lowest and the highest share of a region, where they differ much.
+    pub spread_ppm: Option<(u64, u64)>,
+    /// No node has enough calls.
+    pub cold_start: bool,
+}
+
+impl Row {
+    fn of(provider: &str, figures: &Figures) -> Self {
+        let micros = |millis: f64| (millis * 1e3).round() as u64;
+        let ppm = |share: f64| (share * 1e6).round() as u64;
+        let percentiles = [figures.p50_ms, figures.p95_ms, figures.p99_ms];
+        let spread = figures.success_rate_spread.as_ref();
+        Row {
+            provider: provider.to_owned(),
+            calls: figures.calls,
+            mean_us: micros(figures.mean_latency_ms),
+            percentiles_us: percentiles.map(|percentile| percentile.map(micros)),
+            success_ppm: ppm(figures.success_rate),
+            spread_ppm: spread.map(|spread| (ppm(spread.min), ppm(spread.max))),
+            cold_start: figures.cold_start,
+        }
+    }
+}
+
+impl Sight {
+    /// What a readout shows, and what the node's refreshes were by then.
+    pub fn of(readout: &Readout<Ranking>, counters: &StoreCounters) -> Self {
+        let rows = readout.value().map_or(&[][..], |board| &board.providers);
+        let rows = rows.iter().map(|row| Row::of(&row.provider, &row.figures));
+        let coverage = readout.coverage();
+        let failed = coverage.map_or(&[][..], |coverage| &coverage.failed);
+        let failed = failed.iter().map(|(node, why)| (node.clone(), why.name()));
+        Sight {
+            freshness: readout.freshness,
+            age: readout.age,
+            coverage: coverage.map(|coverage| (coverage.responding, coverage.total)),
+            failed: failed.collect(),
+            failures: readout.failure().map_or(0, |failure| failure.count),
+            rows: rows.collect(),
+            refreshes: counters.started,
+            under_way: counters.started - counters.finished - counters.failed,
+        }
+    }
+}
+
+/// What the cluster tells of its metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricTold {
+    /// Whose answer it is.
+    pub tag: u64,
+    /// It.
+    pub sight: Sight,
+}
+
+/// What an application has seen of metrics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricSaw {
+    /// What the read is called.
+    pub page: Arc<str>,
+    /// Of which chain it is.
+    pub chain: Arc<str>,
+    /// What it saw.
+    pub sight: Sight,
+}
+
+impl fmt::Display for MetricSaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Sight {
+            freshness,
+            age,
+            coverage,
+            ..
+        } = &self.sight;
+        write!(f, "{} reads {}: {freshness:?}", self.page, self.chain)?;
+        write!(f, " of {age:?} from {coverage:?}")?;
+        for row in &self.sight.rows {
+            write!(
+                f,
+                ", {} {} calls {} us",
+                row.provider, row.calls, row.mean_us
+            )?;
+        }
+        let failed = self.sight.failed.iter();
+        failed
+            .clone()
+            .try_for_each(|(node, why)| write!(f, ", {node} {why}"))
+    }
+}
+
+/// One read, kept for checks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadLog {
+    /// When.
+    pub at: Instant,
+    /// What it was called.
+    pub page: Arc<str>,
+    /// What it saw.
+    pub sight: Sight,
+}
+
+#[derive(Debug)]
+struct Recording {
+    what: Arc<Record>,
+    load: Running,
+    done: u64,
+}
+
+impl Recording {
+    fn next(&mut self) -> Recorded {
+        let done = self.done;
+        self.done += 1;
+        let steps = self.what.load.count.unwrap_or(CYCLE).max(2) - 1;
+        let (first, last) = self.what.latency;
+        let place = done % (steps + 1);
+        let way = (last - first).as_nanos() * u128::from(place) / u128::from(steps);
+        let failures = |calls: u64| calls * u64::from(self.what.errors_ppm) / 1_000_000;
+        Recorded {
+            what: Arc::clone(&self.what),
+            latency: first + Duration::from_nanos(way as u64),
+            failed: failures(done + 1) > failures(done),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Reading {
+    what: ReadPage,
+    load: Running,
+    waiting: u32,
+}
+
+/// The metrics of one application.
+#[derive(Debug, Default)]
+pub(super) struct Meters {
+    recordings: Vec<Recording>,
+    readings: BTreeMap<u32, Reading>,
+    /// Reads without an answer: whose they are.
+    pending: BTreeMap<u64, (u32, Arc<str>, Arc<str>)>,
+    last_reading: u32,
+    last_tag: u64,
+}
+
+impl Meters {
+    pub(super) fn record(&mut self, now: Instant, what: Record) {
+        self.recordings.push(Recording {
+            load: Running::new(now, what.load),
+            what: Arc::new(what),
+            done: 0,
+        });
+    }
+
+    pub(super) fn read(&mut self, now: Instant, what: ReadPage) {
+        self.last_reading += 1;
+        let reading = Reading {
+            load: Running::new(now, what.load),
+            what,
+            waiting: 0,
+        };
+        self.readings.insert(self.last_reading, reading);
+    }
+
+    /// Begins what is due next.
+    pub(super) fn due(&mut self, now: Instant, out: &mut VecDeque<Output>) {
+        self.recordings
+            .retain(|recording| !recording.load.is_over(now));
+        self.readings
+            .retain(|_, reading| reading.waiting > 0 || !reading.load.is_over(now));
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let mut recordings = self.recordings.iter_mut();
+        if let Some(recording) = recordings.find(|recording| is_due(recording.load.due(0))) {
+            recording.load.take(now);
+            let ask = MetricAsk::Record(recording.next());
+            out.push_back(Output::Ask(Ask::Metrics(ask)));
+            return;
+        }
+        let mut readings = self.readings.iter_mut();
+        let due = readings.find(|(_, reading)| is_due(reading.load.due(reading.waiting)));
+        let Some((number, reading)) = due else {
+            return;
+        };
+        reading.load.take(now);
+        reading.waiting += 1;
+        self.last_tag += 1;
+        let what = &reading.what;
+        let names = (*number, Arc::clone(&what.page), Arc::clone(&what.chain));
+        self.pending.insert(self.last_tag, names);
+        out.push_back(Output::Ask(Ask::Metrics(MetricAsk::Read {
+            tag: self.last_tag,
+            key: ProviderKey {
+                profile: PROFILE.to_owned(),
+                chain: what.chain.to_string(),
+            },
+            wait: what.wait,
+        })));
+    }
+
+    pub(super) fn on_told(&mut self, told: MetricTold, out: &mut VecDeque<Output>) {
+        let Some((number, page, chain)) = self.pending.remove(&told.tag) else {
+            return;
+        };
+        if let Some(reading) = self.readings.get_mut(&number) {
+            reading.waiting -= 1;
+        }
+        let sight = told.sight;
+        out.push_back(Output::Saw(Saw::Metrics(MetricSaw { page, chain, sight })));
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let recordings = self.recordings.iter().filter_map(|r| r.load.due(0)).min();
+        let readings = self.readings.values();
+        let readings = readings.filter_map(|r| r.load.due(r.waiting)).min();
+        earliest(recordings, readings)
+    }
+}
+
+/// Calls over which latencies are spread where nobody says how many there are.
+const CYCLE: u64 = 100;
