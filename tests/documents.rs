@@ -68,8 +68,17 @@ fn statements(text: &str) -> Vec<String> {
 
 #[test]
 fn every_statement_about_messaging_names_a_test_or_scenario_that_exists() {
+    every_statement_names_what_shows_it("docs/messaging.md");
+}
+
+#[test]
+fn every_statement_about_events_names_a_test_or_scenario_that_exists() {
+    every_statement_names_what_shows_it("docs/events.md");
+}
+
+fn every_statement_names_what_shows_it(document: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let text = fs::read_to_string(root.join("docs/messaging.md")).expect("the document");
+    let text = fs::read_to_string(root.join(document)).expect("the document");
     let tests = tests();
     assert!(tests.contains("every_statement_about_messaging_names_a_test_or_scenario_that_exists"));
     let statements = statements(&text);

@@ -129,7 +129,7 @@ async fn seen(viewer: &mut Viewer, events: usize) -> (Vec<String>, BTreeMap<Row,
 
 #[tokio::test]
 async fn a_viewer_sees_what_all_nodes_publish_once() {
-    let nodes = nodes(71, 3).await;
+    let nodes = nodes(171, 3).await;
     let [a, b, c] = &nodes[..] else { panic!() };
     let mut viewer = operator(a, Scope::Profile);
     let snapshot = soon(viewer.recv()).await.unwrap();
@@ -156,7 +156,7 @@ async fn a_viewer_sees_what_all_nodes_publish_once() {
 
 #[tokio::test]
 async fn no_account_sees_another_and_nobody_what_is_not_theirs() {
-    let nodes = nodes(72, 2).await;
+    let nodes = nodes(172, 2).await;
     let [a, b] = &nodes[..] else { panic!() };
     let premium = a.events(segment("premium"));
     let pass = |account| Pass::account(segment("premium"), segment(account));
@@ -200,7 +200,7 @@ async fn no_account_sees_another_and_nobody_what_is_not_theirs() {
 
 #[tokio::test]
 async fn with_the_last_viewer_gone_for_a_while_nothing_is_subscribed_to() {
-    let nodes = nodes(73, 2).await;
+    let nodes = nodes(173, 2).await;
     let [a, b] = &nodes[..] else { panic!() };
     let first = operator(a, Scope::Profile);
     let second = operator(a, Scope::Account(segment("acme")));
@@ -223,7 +223,7 @@ async fn with_the_last_viewer_gone_for_a_while_nothing_is_subscribed_to() {
 
 #[tokio::test]
 async fn what_sampling_leaves_out_is_in_the_figures() {
-    let nodes = nodes(74, 2).await;
+    let nodes = nodes(174, 2).await;
     let [a, b] = &nodes[..] else { panic!() };
     let mut viewer = operator(a, Scope::Profile);
     heard(b, a).await;
@@ -249,7 +249,7 @@ async fn what_sampling_leaves_out_is_in_the_figures() {
 
 #[tokio::test]
 async fn states_and_changes_of_the_coverage_reach_viewers() {
-    let mut nodes = nodes(75, 2).await;
+    let mut nodes = nodes(175, 2).await;
     let mut viewer = operator(&nodes[0], Scope::Account(segment("acme")));
     heard(&nodes[1], &nodes[0]).await;
     let b = nodes.pop().unwrap();
@@ -278,7 +278,7 @@ async fn states_and_changes_of_the_coverage_reach_viewers() {
 
 #[tokio::test]
 async fn a_viewer_is_told_when_its_node_has_stopped() {
-    let nodes = nodes(76, 2).await;
+    let nodes = nodes(176, 2).await;
     let mut viewer = operator(&nodes[0], Scope::Profile);
     assert!(viewer.recv().await.is_some(), "the snapshot");
     let waiting = tokio::spawn(async move { while viewer.recv().await.is_some() {} });
