@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::breaker::BreakerSettings;
 use super::settings::{
-    Account, ChainSettings, Limits, Profile, ProviderSettings, Secret, Settings, Source, Wrong,
+    Account, ChainSettings, Limits, Profile, ProviderSettings, Secret, Settings, Source, Url, Wrong,
 };
 use super::simulated::{Chain, Traits};
 use super::strategy::Strategy;
@@ -344,7 +344,7 @@ impl Reader {
 
     fn provider(&mut self, place: &str, keys: ProviderKeys) -> Option<ProviderSettings> {
         let source = match (keys.url, keys.simulated) {
-            (Some(url), None) => Source::Upstream(self.url(&format!("{place}.url"), &url)?),
+            (Some(url), None) => Source::Upstream(Url(self.url(&format!("{place}.url"), &url)?)),
             (None, Some(simulated)) => {
                 let place = format!("{place}.simulated");
                 let everywhere = TraitKeys {

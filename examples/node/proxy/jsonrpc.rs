@@ -220,6 +220,8 @@ fn is_id(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::{Rng, SeedableRng};
     use serde_json::{Value, json};
 
     fn call(text: &str) -> Call {
@@ -368,5 +370,75 @@ mod tests {
             Answer::error(None, PARSE_ERROR, "no").to_json(),
             r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"no"}}"#
         );
+    }
+
+    const PARTS: [&str; 20] = [
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        " ",
+        "\"",
+        "\\",
+        "\"jsonrpc\":\"2.0\"",
+        "\"id\":",
+        "7",
+        "null",
+        "\"method\":",
+        "\"eth_call\"",
+        "\"a\\u0000b\"",
+        "\"params\":",
+        "[]",
+        "\u{85}",
+        "{}",
+    ];
+
+    /// A text of what requests are made of, or one that is a request but for its fields' values; now and
+    /// then with a byte that is anything.
+    fn scrambled(rng: &mut ChaCha8Rng) -> Vec<u8> {
+        let mut part = || PARTS[rng.next_u32() as usize % PARTS.len()];
+        let text = match part() {
+            "{" | "}" | "[" | "]" | "," | ":" => (0..20).map(|_| part()).collect(),
+            _ => format!(
+                r#"{{"jsonrpc":"2.0","id":{},"method":{},"params":{}}}"#,
+                part(),
+                part(),
+                part()
+            ),
+        };
+        let mut text = text.into_bytes();
+        if rng.next_u32().is_multiple_of(4) {
+            let place = rng.next_u32() as usize % text.len();
+            text[place] = rng.next_u32() as u8;
+        }
+        text
+    }
+
+    #[test]
+    fn any_bytes_are_requests_with_methods_that_are_labels_or_answers_that_are_json() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut calls = 0;
+        for _ in 0..200_000 {
+            let entries = match parse(&scrambled(&mut rng), 3) {
+                Ok(Body::Single(entry)) => vec![entry],
+                Ok(Body::Batch(entries)) => entries,
+                Err(answer) => vec![Entry::Wrong(*answer)],
+            };
+            for entry in entries {
+                match entry {
+                    Entry::Call(call) => {
+                        calls += 1;
+                        assert!((1..=128).contains(&call.method.as_str().len()));
+                        assert!(!call.method.as_str().contains(char::is_control));
+                    }
+                    Entry::Wrong(answer) => {
+                        serde_json::from_str::<Value>(&answer.to_json()).unwrap();
+                    }
+                }
+            }
+        }
+        assert!(calls > 100, "{calls}");
     }
 }

@@ -17,7 +17,7 @@ use super::jsonrpc::{Call, RpcError, Said, UNAVAILABLE};
 use super::pool::{CircuitNews, Pool, Route, Try};
 use super::reply::{Failure, Reply, Verdict};
 use super::report::{Finished, Place, Report, Reporter, Tried};
-use super::settings::{ChainSettings, Limits, Profile, ProviderSettings, Settings, Source};
+use super::settings::{ChainSettings, Limits, Profile, ProviderSettings, Settings, Source, Url};
 use super::simulated::Simulated;
 use super::strategy::Chooser;
 use super::upstream::Client;
@@ -315,7 +315,7 @@ impl Room {
             chain.lag_max,
         );
         let backend = |provider: &ProviderSettings| match &provider.source {
-            Source::Upstream(url) => Backend::Upstream(url.clone()),
+            Source::Upstream(Url(url)) => Backend::Upstream(url.clone()),
             Source::Simulated { traits, regions } => {
                 let traits = regions.get(region).unwrap_or(traits).clone();
                 let seed = seed ^ hash(&[provider.name.as_str()]);

@@ -80,7 +80,7 @@ pub(crate) struct ProviderSettings {
 #[derive(Debug, Clone)]
 pub(crate) enum Source {
     /// At a URL.
-    Upstream(Uri),
+    Upstream(Url),
     /// In this process.
     Simulated {
         /// What it is like,
@@ -168,6 +168,16 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "({} bytes)", self.0.len())
+    }
+}
+
+/// Where a provider answers. Providers have keys in their paths, so that only the host is ever shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Url(pub(crate) Uri);
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}/…", self.0.host().unwrap_or_default())
     }
 }
 
@@ -278,6 +288,11 @@ mod tests {
         assert!(settings.operator_key.unwrap().is("operator-operator"));
         let account = &settings.keys[&Secret::new("acme-acme-acme-acme")];
         assert_eq!(account.account.as_str(), "acme");
+        let shown = format!("{:?} {:?}", settings.profiles, settings.keys);
+        assert!(
+            !shown.contains("/v1") && !shown.contains("acme-acme"),
+            "{shown}"
+        );
         let (_, profile) = settings.profiles.first_key_value().unwrap();
         assert_eq!(
             (profile.strategy, profile.sampling_ppm),
@@ -286,7 +301,7 @@ mod tests {
         let (_, chain) = profile.chains.first_key_value().unwrap();
         assert_eq!((chain.chain.id, chain.chain.block_time.as_secs()), (5, 2));
         assert!(
-            matches!(&chain.providers[0].source, Source::Upstream(url) if url.port_u16() == Some(8545))
+            matches!(&chain.providers[0].source, Source::Upstream(Url(url)) if url.port_u16() == Some(8545))
         );
         let Source::Simulated { traits, regions } = &chain.providers[1].source else {
             panic!("it is simulated");
