@@ -40,7 +40,9 @@ simulated = {}
 
 /// So many nodes that know each other, in a `net` of their own.
 pub(crate) async fn nodes(net: u8, settings: &str, regions: &[&str]) -> Vec<(Cluster, Client)> {
-    let name = |host: usize| format!("app@127.0.{net}.{}", host + 1);
+    // Another run of the tests may be under way on this machine.
+    let process = std::process::id() % 250 + 1;
+    let name = |host: usize| format!("app@127.{process}.{net}.{}", host + 1);
     let mut nodes = Vec::new();
     for (host, region) in regions.iter().enumerate() {
         let others = (0..regions.len()).filter(|other| *other != host);
