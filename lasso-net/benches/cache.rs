@@ -1,7 +1,9 @@
 //! How many cached answers a second can be read: `cargo bench -p lasso-net --bench cache`.
 //!
-//! One and two threads read 1,024 keys, each with its coverage and freshness, while a writer
-//! publishes a thousand new entries a second. Targets: 15 million/s with one thread, 22 with two.
+//! One and two threads read 1,024 keys, each with its coverage and freshness: of the cache alone,
+//! while a writer publishes a thousand new entries a second, and by a node's handle, while the node
+//! refreshes what is read and records a thousand calls a second. Targets: 15 million/s with one
+//! thread, 22 with two.
 //! The median of several rounds is told, and beside it the rate by the readers' own processor time
 //! (on Linux), since the machine is seldom alone.
 
@@ -13,7 +15,9 @@ use std::time::{Duration, Instant};
 use lasso_core::metrics::queries::ProviderKey;
 use lasso_core::metrics::store::{Ages, Change, Entry};
 use lasso_core::time;
+use lasso_net::Cluster;
 use lasso_net::metrics::cache::Cache;
+use lasso_net::metrics::{Call, Leaderboard, Outcome, Reader, SeriesKey};
 
 const KEYS: usize = 1_024;
 const ROUNDS: usize = 7;
@@ -37,7 +41,16 @@ fn main() {
     for threads in [1, 2] {
         for clock in [false, true] {
             let rounds: Vec<_> = (0..ROUNDS)
-                .map(|_| round(&cache, &keys, threads, clock))
+                .map(|_| {
+                    let began = Instant::now();
+                    let read = |key: &ProviderKey| {
+                        let nanos = if clock { began.elapsed().as_nanos() } else { 0 };
+                        let now = time::Instant::from_nanos(nanos as u64);
+                        let reading = cache.read(now, key, || ());
+                        black_box(reading.entry.expect("all keys are there").value[0]);
+                    };
+                    rate_of(&keys, threads, read, |n| cache.apply([publish(&keys, n)]))
+                })
                 .collect();
             let asking = if clock {
                 ", asking the clock each time"
@@ -50,6 +63,119 @@ fn main() {
         }
     }
     assert_eq!(cache.reads().loading, 0);
+    by_handle(&keys);
+}
+
+fn by_handle(keys: &[ProviderKey]) {
+    let (cluster, reader) = node(keys);
+    for threads in [1, 2] {
+        for looked_up in [false, true] {
+            let rounds: Vec<_> = (0..ROUNDS)
+                .map(|_| {
+                    let read = |key: &ProviderKey| {
+                        let readout = if looked_up {
+                            cluster.metrics().get::<Leaderboard>(key)
+                        } else {
+                            reader.get(key)
+                        };
+                        let readout = readout.expect("a key that can be sent");
+                        black_box(readout.value().expect("all keys are there").providers.len());
+                    };
+                    let write = |_| cluster.record(&SERIES, CALL);
+                    rate_of(keys, threads, read, write)
+                })
+                .collect();
+            let by = if looked_up {
+                "metrics().get"
+            } else {
+                "a reader"
+            };
+            println!("{threads} thread(s), by {by}:");
+            tell("by the wall", rounds.iter().map(|round| round.0));
+            tell("by processor time", rounds.iter().map(|round| round.1));
+        }
+    }
+}
+
+const CALL: Call = Call::new(Outcome::Success, Duration::from_millis(80));
+const SERIES: SeriesKey<'static> = SeriesKey {
+    profile: "profile-0",
+    provider: "alchemy",
+    chain: "chain-0",
+    method: "eth_call",
+    region: "iad",
+};
+
+/// A node that has gathered all keys, on a thread of its own.
+fn node(keys: &[ProviderKey]) -> (Cluster, Reader<Leaderboard>) {
+    let (told, hears) = std::sync::mpsc::channel();
+    let keys = keys.to_vec();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(async {
+            let cluster = Cluster::builder().start().await.expect("a node alone");
+            for key in &keys {
+                let wait = Duration::from_secs(5);
+                let readout = cluster
+                    .metrics()
+                    .get_or_wait::<Leaderboard>(key, wait)
+                    .await;
+                assert!(!readout.expect("a good key").is_loading());
+            }
+            let reader = cluster.metrics().reader().expect("it is shipped");
+            told.send((cluster, reader)).expect("somebody waits");
+            std::future::pending::<()>().await;
+        });
+    });
+    hears.recv().expect("the node starts")
+}
+
+/// Reads per second of all threads together, by the wall and if each had a processor, while a thousand writes a second go on.
+fn rate_of(
+    keys: &[ProviderKey],
+    threads: usize,
+    read: impl Fn(&ProviderKey) + Sync,
+    write: impl Fn(usize),
+) -> (f64, f64) {
+    let (over, started) = (AtomicBool::new(false), Instant::now());
+    std::thread::scope(|scope| {
+        let reader = |seed: usize| {
+            let (over, read) = (&over, &read);
+            scope.spawn(move || {
+                let (began, before) = (Instant::now(), processor_time().unwrap_or_default());
+                let (mut turn, mut reads) = (seed * 509, 0);
+                while !over.load(Ordering::Relaxed) {
+                    for _ in 0..BATCH {
+                        turn = turn.wrapping_add(389);
+                        read(&keys[turn % KEYS]);
+                    }
+                    reads += BATCH;
+                }
+                let spent = processor_time().map(|after| after - before);
+                (reads, spent.unwrap_or_else(|| began.elapsed()))
+            })
+        };
+        let readers: Vec<_> = (0..threads).map(reader).collect();
+        let mut written = 0;
+        while started.elapsed() < ROUND {
+            while written < started.elapsed().as_millis() as usize {
+                write(written);
+                written += 1;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        over.store(true, Ordering::Relaxed);
+        let (mut reads, mut rate) = (0.0, 0.0);
+        for reader in readers {
+            let (count, time) = reader.join().expect("readers do not panic");
+            reads += count as f64;
+            rate += count as f64 / time.as_secs_f64();
+        }
+        (reads / started.elapsed().as_secs_f64(), rate)
+    })
 }
 
 fn tell(what: &str, rates: impl Iterator<Item = f64>) {
@@ -80,59 +206,4 @@ fn publish(keys: &[ProviderKey], n: usize) -> Change<ProviderKey, [u64; 8]> {
         failure: None,
     };
     Change::Publish(keys[n % KEYS].clone(), Arc::new(entry))
-}
-
-/// Reads per second of all threads together: by the wall, and if each had a processor.
-fn round(cache: &Answers, keys: &[ProviderKey], threads: usize, clock: bool) -> (f64, f64) {
-    let (over, started) = (AtomicBool::new(false), Instant::now());
-    std::thread::scope(|scope| {
-        let reader = |seed| {
-            let over = &over;
-            scope.spawn(move || read_until(cache, keys, seed, clock, over))
-        };
-        let readers: Vec<_> = (0..threads).map(reader).collect();
-        let mut written = 0;
-        while started.elapsed() < ROUND {
-            // A thousand a second, in whatever steps the scheduler allows.
-            while written < started.elapsed().as_millis() as usize {
-                cache.apply([publish(keys, written)]);
-                written += 1;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        over.store(true, Ordering::Relaxed);
-        let (mut reads, mut rate) = (0.0, 0.0);
-        for reader in readers {
-            let (count, time) = reader.join().expect("readers do not panic");
-            reads += count as f64;
-            rate += count as f64 / time.as_secs_f64();
-        }
-        (reads / started.elapsed().as_secs_f64(), rate)
-    })
-}
-
-fn read_until(
-    cache: &Answers,
-    keys: &[ProviderKey],
-    seed: usize,
-    clock: bool,
-    over: &AtomicBool,
-) -> (usize, Duration) {
-    let (started, mut turn, mut reads) = (Instant::now(), seed * 509, 0);
-    let before = processor_time().unwrap_or_default();
-    let mut now = time::Instant::ZERO;
-    while !over.load(Ordering::Relaxed) {
-        for _ in 0..BATCH {
-            // A stride that meets all keys, but not one after another.
-            turn = turn.wrapping_add(389);
-            if clock {
-                now = time::Instant::from_nanos(started.elapsed().as_nanos() as u64);
-            }
-            let reading = cache.read(now, &keys[turn % KEYS], || ());
-            black_box(reading.entry.expect("all keys are there").value[0]);
-        }
-        reads += BATCH;
-    }
-    let spent = processor_time().map(|after| after - before);
-    (reads, spent.unwrap_or_else(|| started.elapsed()))
 }
