@@ -1,7 +1,13 @@
-use lasso_core::name::{Basename, Incarnation, Label};
-use lasso_core::plane::Content;
-use lasso_core::plane::pubsub::{Row, Source};
+use core::time::Duration;
 
+use lasso_core::events::changes::Table;
+use lasso_core::events::topics::Segment;
+use lasso_core::events::{Delivery, Pass, Scope};
+use lasso_core::name::{Basename, Incarnation, Label, NodeName};
+use lasso_core::plane::pubsub::{Row, Source};
+use lasso_core::plane::{CallError, Content, Update};
+
+use super::events::{Looked, View};
 use super::*;
 
 fn at(millis: u64) -> Instant {
@@ -251,4 +257,64 @@ fn a_handler_answers_as_its_manners_are() {
             _ => assert!(matches!(reply, Reply::Rejected(_))),
         }
     }
+}
+
+/// A viewer that reads once a second, after it was let in.
+fn viewing(app: &mut App) {
+    let profile = Segment::new("premium").expect("a segment");
+    let what = Looked {
+        pass: Pass::operator(profile.clone()),
+        profile,
+        scope: Scope::Profile,
+        chains: Vec::new(),
+    };
+    let view = View {
+        name: "desk".to_owned(),
+        what,
+        count: 1,
+        reads: Reads::Paced(per_second(1)),
+    };
+    app.handle(at(0), Told::Order(Order::View(view)));
+    drain(app, at(0));
+    let told = EventTold::Viewing {
+        viewer: 0,
+        error: None,
+    };
+    app.handle(at(0), Told::Events(told));
+}
+
+fn sees_nothing(app: &mut App, now: Instant) {
+    let delivery = Delivery {
+        lost: 0,
+        events: Vec::new(),
+        states: Table::new(1).since(0),
+        figures: Table::new(1).since(0),
+        coverage: None,
+    };
+    let sight = events::Sight::new(false, &delivery);
+    app.handle(now, Told::Events(EventTold::Seen { viewer: 0, sight }));
+}
+
+#[test]
+fn a_viewer_with_a_pace_looks_no_sooner() {
+    let mut app = app();
+    viewing(&mut app);
+    let look = Ask::Events(EventAsk::Look { viewer: 0 });
+    assert_eq!(asks(&mut app, at(0)), core::slice::from_ref(&look));
+    assert_eq!(app.poll_timeout(), None, "it waits for what it asked for");
+    sees_nothing(&mut app, at(300));
+    assert_eq!(app.poll_timeout(), Some(at(1_300)));
+    assert!(asks(&mut app, at(1_299)).is_empty());
+    assert_eq!(asks(&mut app, at(1_300)), [look]);
+}
+
+#[test]
+fn a_viewer_that_has_looked_away_sees_nothing_more() {
+    let mut app = app();
+    viewing(&mut app);
+    let name = "desk".to_owned();
+    app.handle(at(1), Told::Order(Order::LookAway { name }));
+    drain(&mut app, at(1));
+    sees_nothing(&mut app, at(2));
+    assert!(drain(&mut app, at(5_000)).is_empty());
 }

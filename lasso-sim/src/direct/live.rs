@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lasso_core::config::Settings;
+use lasso_core::event::TopologyEvent;
 use lasso_core::events::routing::RoutingEvent;
 use lasso_core::events::sampler::Sampler;
 use lasso_core::events::{Delivery, Live, LiveOrder, ViewerId, event_keys, publications};
@@ -10,7 +11,6 @@ use lasso_core::plane::{
     Audience, PlaneCommand, PlaneOutput, PublishError, Reach, SubscribeError, SubscriberId,
 };
 use lasso_core::time::Instant;
-use lasso_core::topology::Coverage;
 use lasso_net::events::EventCounters;
 
 use super::DirectWorld;
@@ -212,11 +212,16 @@ impl DirectWorld {
         }
     }
 
-    /// The coverage of a node has changed.
-    pub(super) fn covered(&mut self, node: NodeId, coverage: &Coverage) {
-        if let Some((desk, now, _)) = self.live_desk(node) {
-            desk.live.set_coverage(now, coverage.clone());
+    /// A node has told its subscribers that its topology has changed; viewers and metrics are among
+    /// them.
+    pub(super) fn told(&mut self, node: NodeId, event: TopologyEvent) {
+        if let Some(process) = &mut self.hosts[node.index()].process {
+            let own_now = Instant::ZERO + (self.now - process.boot);
+            process.desk.metrics.event(own_now, &event);
+            let live = &mut process.desk.live.live;
+            live.set_coverage(self.now, event.coverage.clone());
         }
+        self.record.event(self.now, node, event);
     }
 
     /// Carries out one thing that the machine wants; false when it wants nothing.

@@ -25,9 +25,9 @@ use lasso_core::node::{Command, ConnId, Input, Node, Output};
 use lasso_core::time::{Instant, earliest};
 
 use self::queue::Queue;
-use self::wire::Wire;
+use self::wire::{Seen, Wire};
 use crate::fabric::{Conn, Effect, End, Fabric};
-use crate::invariants::{Invariants, Living, Violation, Witness};
+use crate::invariants::{Invariants, Living, Violation};
 use crate::record::Record;
 use crate::scenario::{Network, NodeId, NodeSpec, Scenario};
 use crate::world::FaultId;
@@ -454,14 +454,7 @@ impl DirectWorld {
                     .line(self.now, node, format_args!("closes {conn}: {reason}"));
                 self.close(node, conn);
             }
-            Output::Event(event) => {
-                self.covered(node, &event.coverage);
-                if let Some(process) = &mut self.hosts[node.index()].process {
-                    let own_now = Instant::ZERO + (self.now - process.boot);
-                    process.desk.metrics.event(own_now, &event);
-                }
-                self.record.event(self.now, node, event);
-            }
+            Output::Event(event) => self.told(node, event),
             Output::Notice(notice) => self.record.notice(self.now, node, notice),
             Output::Linked { .. } => {}
             Output::Plane(output) => self.plane_said(node, output),
@@ -488,19 +481,5 @@ impl DirectWorld {
 
     fn touch(&mut self) {
         *self.effects.entry(self.fault).or_insert(0) += 1;
-    }
-}
-
-/// What the network has carried, for the invariants.
-struct Seen<'a> {
-    hosts: &'a [Host],
-    wire: &'a Wire,
-}
-
-impl Witness for Seen<'_> {
-    fn last_byte(&self, node: NodeId, conn: ConnId) -> Option<Instant> {
-        let process = self.hosts[node.index()].process.as_ref()?;
-        let (conn, end) = process.conns.get(&conn)?;
-        self.wire.last_byte(*conn, *end)
     }
 }

@@ -10,8 +10,9 @@ use lasso_core::secure::FIRST_BYTES;
 use lasso_core::time::Instant;
 
 use super::strangers::Stay;
-use super::{DirectWorld, Event};
+use super::{DirectWorld, Event, Host};
 use crate::fabric::{Chunk, Conn, End};
+use crate::invariants::Witness;
 use crate::scenario::NodeId;
 
 /// How long a closed connection waits for a peer that does not read.
@@ -366,5 +367,19 @@ impl DirectWorld {
         self.wire
             .insert(conn, End::Acceptor, Socket::new(Owner::Node(node, id)));
         self.feed(node, Input::Accepted { conn: id, from });
+    }
+}
+
+/// What the network has carried, for the invariants.
+pub(super) struct Seen<'a> {
+    pub(super) hosts: &'a [Host],
+    pub(super) wire: &'a Wire,
+}
+
+impl Witness for Seen<'_> {
+    fn last_byte(&self, node: NodeId, conn: ConnId) -> Option<Instant> {
+        let process = self.hosts[node.index()].process.as_ref()?;
+        let (conn, end) = process.conns.get(&conn)?;
+        self.wire.last_byte(*conn, *end)
     }
 }
