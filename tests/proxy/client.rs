@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
@@ -85,6 +85,14 @@ impl Client {
                 false => serde_json::from_slice(&body).expect("JSON"),
             },
         }
+    }
+
+    /// Posts a body to `/rpc/{path}`, and does not read the answer.
+    pub(crate) async fn response(&self, path: &str, body: impl Into<Body>) -> Response<Body> {
+        let request = Request::post(format!("/rpc/{path}")).body(body.into());
+        let service = TowerToHyperService::new(self.0.clone());
+        let response = service.call(request.expect("a request")).await;
+        response.expect("routers do not fail")
     }
 
     /// Posts a body to `/rpc/{path}`.

@@ -124,7 +124,7 @@ async fn a_provider_that_fails_in_one_region_shows_its_mean_its_least_and_its_mo
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_there_are_keys_figures_ask_for_one_and_what_is_not_there_is_not_found() {
+async fn where_there_are_keys_figures_are_the_operators_and_what_is_not_there_is_not_found() {
     let keys = format!(
         "operator_key = \"the-operators\"\n{SETTINGS}
         [[keys]]\nkey = \"the-key-of-acme\"\nprofile = \"p\"\naccount = \"acme\"
@@ -141,7 +141,8 @@ async fn where_there_are_keys_figures_ask_for_one_and_what_is_not_there_is_not_f
             StatusCode::UNAUTHORIZED,
         ),
         (acme, "profile=q&chain=eth", StatusCode::UNAUTHORIZED),
-        (acme, "profile=p&chain=eth", StatusCode::OK),
+        (acme, "profile=p&chain=eth", StatusCode::FORBIDDEN),
+        (operator, "profile=p&chain=eth", StatusCode::OK),
         (
             operator,
             "profile=q&chain=eth&method=eth_call",

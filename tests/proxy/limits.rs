@@ -170,3 +170,43 @@ async fn an_answer_bears_the_id_to_the_letter() {
     let answered = client.post("p/eth", body).await;
     assert_eq!(answered.body["id"], json!("A"));
 }
+
+/// A provider whose answers are of 400,000 bytes.
+async fn wordy() -> String {
+    let answer = || async {
+        axum::Json(json!({ "jsonrpc": "2.0", "id": 1, "result": "x".repeat(400_000) }))
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = axum::Router::new().fallback(axum::routing::any(answer));
+    tokio::spawn(lasso::http::serve(listener, router, std::future::pending()));
+    format!(
+        "[limits]\nanswer_bytes = 450_000\nbatch = 8\nin_flight = 8\nin_flight_per_account = 8\n[profiles.p.chains.eth]\n\
+         [[profiles.p.chains.eth.providers]]\nname = \"a\"\nurl = \"http://{address}\"\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_answered_within_its_bound() {
+    let (client, _heard) = Client::start(&wordy().await, "iad");
+    let answered = client.post("p/eth", batch(8)).await;
+    let answers = answered.body.as_array().unwrap();
+    let ids: Vec<_> = answers.iter().map(|answer| answer["id"].as_u64()).collect();
+    assert_eq!(ids, (0..8).map(Some).collect::<Vec<_>>());
+    let whole = answers.iter().filter(|answer| answer["result"].is_string());
+    assert_eq!(whole.count(), 4, "of 1,800,000 bytes");
+    assert_eq!(answers[7]["error"]["code"], -32005);
+    let length = answered.headers["content-length"].to_str().unwrap();
+    assert!(length.parse::<usize>().unwrap() < 1_800_000 + 4 * 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nobody_takes_keeps_its_places() {
+    let (client, _heard) = Client::start(&wordy().await, "iad");
+    let untaken = client.response("p/eth", batch(8)).await;
+    let full = client.post("p/eth", call(1, "eth_call")).await;
+    assert_refused(&full, StatusCode::TOO_MANY_REQUESTS, -32005);
+    drop(untaken);
+    let answered = client.post("p/eth", call(1, "eth_call")).await;
+    assert_eq!(answered.status, StatusCode::OK);
+}

@@ -82,7 +82,6 @@ async fn each_way_to_fail_leads_to_the_next_provider_and_is_told_by_its_name() {
     let status = provider(|_| StatusCode::BAD_GATEWAY.into_response()).await;
     let limited = provider(move |_| limited()).await;
     let garbage = provider(|_| "<html>".into_response()).await;
-    let large = provider(|_| result(&json!("x".repeat(3 << 20)))).await;
     let internal = provider(|_| {
         axum::Json(json!({ "id": 1, "error": { "code": -32603, "message": "no" } })).into_response()
     });
@@ -92,7 +91,6 @@ async fn each_way_to_fail_leads_to_the_next_provider_and_is_told_by_its_name() {
         (status, "http error"),
         (limited, "rate limited"),
         (garbage, "malformed answer"),
-        (large, "answer too large"),
         (internal, "internal error"),
     ] {
         let (client, _heard) = Client::start(&settings(&[bad, good]), "iad");
@@ -118,4 +116,33 @@ async fn a_providers_own_error_is_handed_on_as_it_is() {
     };
     let (client, _heard) = Client::start(&settings(&[reverting.await]), "iad");
     assert_eq!(client.ask("p/eth", "eth_call").await["error"], error);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_for_too_much_keeps_nobody_else_from_a_provider() {
+    let picky = || {
+        provider(|request| {
+            let error = json!({ "code": -32005, "message": "more than 10000 results" });
+            match request["method"].as_str() {
+                Some("eth_getLogs") => result(&json!("x".repeat(3 << 20))),
+                Some("eth_call") => axum::Json(json!({ "id": 1, "error": error })).into_response(),
+                _ => result(&json!("good")),
+            }
+        })
+    };
+    let providers = [picky().await, picky().await];
+    let (client, heard) = Client::start(&settings(&providers), "iad");
+    for _ in 0..10 {
+        let too_large = client.ask("p/eth", "eth_getLogs").await;
+        assert_eq!(too_large["error"]["code"], -32005);
+        let told = heard.finished();
+        assert_eq!(told.tries.len(), 1, "it would be as large at the next one");
+        assert_eq!(told.error_category.unwrap().as_str(), "answer too large");
+        let declined = client.ask("p/eth", "eth_call").await;
+        assert_eq!(declined["error"]["message"], "more than 10000 results");
+        assert_eq!(heard.finished().tries.len(), 2);
+    }
+    assert_eq!(client.ask("p/eth", "eth_chainId").await["result"], "good");
+    let told = heard.finished();
+    assert_eq!(told.tries[0].provider.as_str(), providers[0].to_string());
 }

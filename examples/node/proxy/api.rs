@@ -118,10 +118,19 @@ impl Api {
         };
         let profile = Segment::new(&asked.profile).map_err(|_| nothing())?;
         let bearer = self.keys.bearer(&profile, headers);
-        // Without any keys there is nobody to keep apart.
-        if bearer.is_err() || bearer == Ok(Bearer::Nobody) && !self.keys.is_empty() {
-            let text = "X-Api-Key has to be a key of this profile, or the operator's";
-            return Err(Refused(StatusCode::UNAUTHORIZED, text.into()));
+        match bearer {
+            Ok(Bearer::Operator) => {}
+            // Without any keys there is nobody to keep apart.
+            Ok(Bearer::Nobody) if self.keys.is_empty() => {}
+            // Figures are made of the calls of all accounts.
+            Ok(Bearer::Account(_)) => {
+                let text = "figures are of a whole profile, and shown to its operator alone";
+                return Err(Refused(StatusCode::FORBIDDEN, text.into()));
+            }
+            Ok(Bearer::Nobody) | Err(_) => {
+                let text = "X-Api-Key has to be the operator's key";
+                return Err(Refused(StatusCode::UNAUTHORIZED, text.into()));
+            }
         }
         let chains = self
             .settings

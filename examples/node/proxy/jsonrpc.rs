@@ -124,6 +124,11 @@ impl Answer {
         Answer::new(id, Said::Error(RpcError::new(code, message)))
     }
 
+    /// A no in its place.
+    pub(crate) fn instead(self, code: i64, message: impl Into<String>) -> Self {
+        Answer::error(self.id, code, message)
+    }
+
     /// The answer's text.
     pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(self).expect("an answer is text and raw JSON")

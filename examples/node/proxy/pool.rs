@@ -177,9 +177,13 @@ impl Pool {
     ) -> Option<CircuitNews> {
         let provider = &mut self.providers[ended.place];
         let change = match verdict {
-            Verdict::Done | Verdict::Client => {
+            Verdict::Done | Verdict::Client(_) => {
                 provider.took(latency);
                 provider.breaker.success(ended.pass)
+            }
+            Verdict::Declined => {
+                provider.breaker.withdraw(ended.pass);
+                None
             }
             Verdict::RateLimited(pause) => {
                 provider.limited_until = Some(now + pause);
@@ -385,7 +389,10 @@ mod tests {
         );
         let (not_the_test, _) = pool.next(later, &mut other).unwrap();
         assert_eq!(not_the_test.place, 0, "one test at a time");
-        assert!(pool.end(later, test, Verdict::Client, MS).is_none());
+        assert!(
+            pool.end(later, test, Verdict::Client("client error"), MS)
+                .is_none()
+        );
         let (test, _) = first(&mut pool, later).unwrap();
         let closed = pool.end(later, test, Verdict::Done, MS).unwrap();
         assert_eq!(closed.change.state, CircuitState::Closed);

@@ -32,8 +32,11 @@ pub(crate) enum Failure {
 pub(crate) enum Verdict {
     /// It was done.
     Done,
-    /// The provider works, and the client asked for what cannot be done.
-    Client,
+    /// The provider works, and the client asked for what cannot be done: of this category.
+    Client(&'static str),
+    /// The provider works, and does not do this one: more than its share, or too large a question.
+    /// Another may; who is right cannot be told, so it is held against nobody.
+    Declined,
     /// The provider works, and has had enough for so long.
     RateLimited(Duration),
     /// The provider failed; another may do better.
@@ -48,33 +51,40 @@ impl Verdict {
             Ok(Said::Error(error)) => match error.code {
                 // 3 is a reverted execution; nodes say -32000 for nonces, funds and the like.
                 3 | REFUSED | PARSE_ERROR | INVALID_REQUEST | METHOD_NOT_FOUND | INVALID_PARAMS => {
-                    Verdict::Client
+                    Verdict::Client("client error")
                 }
-                LIMIT_EXCEEDED | 429 => Verdict::RateLimited(PAUSE),
+                // Said of too many requests, and of a question with too large an answer as well: a
+                // client that asks such questions is not to keep others from a provider.
+                LIMIT_EXCEEDED => Verdict::Declined,
+                429 => Verdict::RateLimited(PAUSE),
                 INTERNAL_ERROR => Verdict::Provider("internal error"),
                 -32099..=-32001 => Verdict::Provider("server error"),
                 // What else there is, an application has chosen; another provider would say it too.
-                _ => Verdict::Client,
+                _ => Verdict::Client("client error"),
             },
             Err(Failure::RateLimited(pause)) => {
                 Verdict::RateLimited(pause.unwrap_or(PAUSE).clamp(PAUSE_MIN, PAUSE_MAX))
             }
+            // As large with all others.
+            Err(Failure::TooLarge) => Verdict::Client(Failure::TooLarge.category()),
             Err(failure) => Verdict::Provider(failure.category()),
         }
     }
 
     /// True when another provider may do better.
     pub(crate) fn may_fail_over(self) -> bool {
-        matches!(self, Verdict::RateLimited(_) | Verdict::Provider(_))
+        matches!(
+            self,
+            Verdict::Declined | Verdict::RateLimited(_) | Verdict::Provider(_)
+        )
     }
 
     /// What kind of error it is, as events name it; `None` where it was done.
     pub(crate) fn category(self) -> Option<&'static str> {
         match self {
             Verdict::Done => None,
-            Verdict::Client => Some("client error"),
-            Verdict::RateLimited(_) => Some("rate limited"),
-            Verdict::Provider(category) => Some(category),
+            Verdict::Declined | Verdict::RateLimited(_) => Some("rate limited"),
+            Verdict::Client(category) | Verdict::Provider(category) => Some(category),
         }
     }
 }
@@ -119,14 +129,15 @@ mod tests {
         let second = Duration::from_secs(1);
         let error = |code| Ok(Said::Error(RpcError::new(code, "")));
         for (reply, verdict) in [
-            (error(3), Verdict::Client),
-            (error(-32000), Verdict::Client),
-            (error(-32601), Verdict::Client),
-            (error(4_001), Verdict::Client),
+            (error(3), Verdict::Client("client error")),
+            (error(-32000), Verdict::Client("client error")),
+            (error(-32601), Verdict::Client("client error")),
+            (error(4_001), Verdict::Client("client error")),
             (error(-32603), Verdict::Provider("internal error")),
             (error(-32002), Verdict::Provider("server error")),
             (error(-32099), Verdict::Provider("server error")),
-            (error(-32005), Verdict::RateLimited(second)),
+            (error(-32005), Verdict::Declined),
+            (error(429), Verdict::RateLimited(second)),
             (
                 Err(Failure::RateLimited(None)),
                 Verdict::RateLimited(second),
@@ -137,13 +148,10 @@ mod tests {
             ),
             (Err(Failure::Timeout), Verdict::Provider("timeout")),
             (Err(Failure::Status(503)), Verdict::Provider("http error")),
-            (
-                Err(Failure::TooLarge),
-                Verdict::Provider("answer too large"),
-            ),
+            (Err(Failure::TooLarge), Verdict::Client("answer too large")),
         ] {
             assert_eq!(Verdict::of(&reply), verdict, "{reply:?}");
-            let ends_there = matches!(verdict, Verdict::Client);
+            let ends_there = matches!(verdict, Verdict::Client(_));
             assert_eq!(verdict.may_fail_over(), !ends_there, "{reply:?}");
         }
     }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::admission::{Admission, Caller, Full};
-use super::jsonrpc::{Call, RpcError, Said, UNAVAILABLE};
+use super::jsonrpc::{Call, LIMIT_EXCEEDED, RpcError, Said, UNAVAILABLE};
 use super::pool::{CircuitNews, Pool, Route, Try};
 use super::reply::{Failure, Reply, Verdict};
 use super::report::{Finished, Place, Report, Reporter, Tried};
@@ -274,6 +274,11 @@ impl Service {
             Err(failure) => failure.code(),
         };
         let said = reply.unwrap_or_else(|failure| {
+            if failure == Failure::TooLarge {
+                let most = self.shared.limits.answer_bytes;
+                let message = format!("the answer is larger than {most} bytes; ask for less");
+                return Said::Error(RpcError::new(LIMIT_EXCEEDED, message));
+            }
             let Place { profile, chain } = &room.place;
             let message = format!(
                 "no provider of `{chain}` in `{profile}` has answered, {} tried; the last: {}",

@@ -3,6 +3,7 @@
 //! `POST /rpc/{profile}/{chain}` takes JSON-RPC. What is said there is always an answer of JSON-RPC,
 //! also where the status of HTTP says that nothing was asked: 401, 404, 408, 413, 429, 503.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::future::join_all;
+use futures_util::stream;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use lasso::Segment;
 
@@ -21,7 +23,7 @@ use super::admission::{Caller, Full};
 use super::jsonrpc::{self, Answer, Entry, INVALID_REQUEST, LIMIT_EXCEEDED, NOT_FOUND, REFUSED};
 use super::keys::Keys;
 use super::report::Place;
-use super::service::{Permit, Room, Service};
+use super::service::{Room, Service};
 
 /// What every request needs.
 #[derive(Clone)]
@@ -113,7 +115,7 @@ async fn rpc(
         Ok(jsonrpc::Body::Single(entry)) => {
             let answer = web.answer(&room, &caller, entry).await;
             Ok(match answer {
-                Some(answer) => json(StatusCode::OK, answer.to_json()),
+                Some(answer) => held_json(answer.to_json(), [permit]),
                 None => StatusCode::NO_CONTENT.into_response(),
             })
         }
@@ -122,17 +124,11 @@ async fn rpc(
             let answers = entries
                 .into_iter()
                 .map(|entry| web.answer(&room, &caller, entry));
-            let answers: Vec<String> = join_all(answers)
-                .await
-                .iter()
-                .flatten()
-                .map(Answer::to_json)
-                .collect();
-            drop::<[Permit; 2]>([permit, more]);
-            Ok(if answers.is_empty() {
-                StatusCode::NO_CONTENT.into_response()
-            } else {
-                json(StatusCode::OK, format!("[{}]", answers.join(",")))
+            let answers = join_all(answers).await;
+            let text = batch_json(answers, BATCH_ANSWERS_MAX * limits.answer_bytes);
+            Ok(match text {
+                Some(text) => held_json(text, [permit, more]),
+                None => StatusCode::NO_CONTENT.into_response(),
             })
         }
     }
@@ -210,6 +206,41 @@ async fn read(body: Body, max: usize) -> Result<Bytes, Refused> {
     }
 }
 
+/// The answers of a batch, of which at most so many bytes are whole: what comes after that is told
+/// to be too much. `None` where nothing is to be answered.
+fn batch_json(answers: Vec<Option<Answer>>, bytes_max: usize) -> Option<String> {
+    let mut text = String::new();
+    for answer in answers.into_iter().flatten() {
+        let whole = answer.to_json();
+        text.push(if text.is_empty() { '[' } else { ',' });
+        if text.len() + whole.len() <= bytes_max {
+            text += &whole;
+        } else {
+            let message = format!("the answers are larger than {bytes_max} bytes; ask for less");
+            text += &answer.instead(LIMIT_EXCEEDED, message).to_json();
+        }
+    }
+    (!text.is_empty()).then(|| text + "]")
+}
+
+/// An answer that keeps its places among the requests until the client has taken nearly all of it.
+fn held_json(text: String, permits: impl Send + 'static) -> Response {
+    let length = HeaderValue::from(text.len());
+    let parts = stream::unfold((Bytes::from(text), permits), |(mut left, permits)| async {
+        let part = left.split_to(left.len().min(PART_BYTES));
+        (!part.is_empty()).then_some((Ok::<_, Infallible>(part), (left, permits)))
+    });
+    let headers = [
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        ),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (header::CONTENT_LENGTH, length),
+    ];
+    (headers, Body::from_stream(parts)).into_response()
+}
+
 fn json(status: StatusCode, text: String) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
@@ -220,3 +251,7 @@ fn json(status: StatusCode, text: String) -> Response {
 
 /// For a body to come: a place is held meanwhile.
 const BODY_TIME: Duration = Duration::from_secs(5);
+/// All answers of a batch together are at most so many times as long as one may be.
+const BATCH_ANSWERS_MAX: usize = 4;
+/// An answer goes to the connection in parts of this, so that one which is not taken is not given back.
+const PART_BYTES: usize = 64 << 10;
