@@ -52,6 +52,7 @@ pub use lasso_core::health::{HealthReport, HealthStatus};
 pub use lasso_core::name::{
     Basename, Description, Identity, Incarnation, Label, NameError, NodeName,
 };
+pub use lasso_core::time;
 pub use lasso_core::topology::{Coverage, Island, Member, NodeState, Pair, Partitions};
 pub use lasso_net::events::{
     Delivery, Events, Outcome, Pass, RoutingDecision, RoutingEvent, Scope, ScopeError, Segment,

@@ -247,7 +247,7 @@ impl Reader {
         };
         if limits.batch > limits.in_flight_per_account {
             let problem = "a batch of `limits.batch` would never find room";
-            self.refuse("limits.in_flight", problem);
+            self.refuse("limits.in_flight_per_account", problem);
         }
         if limits.viewers >= limits.connections {
             self.refuse("limits.viewers", "it has to be below `limits.connections`");

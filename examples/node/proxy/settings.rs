@@ -354,7 +354,7 @@ mod tests {
                 "operator_key",
                 "height_interval",
                 "limits.tries",
-                "limits.in_flight",
+                "limits.in_flight_per_account",
                 "limits.try_timeout",
                 "profiles.a:b",
                 "profiles.p.sampling",

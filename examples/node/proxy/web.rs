@@ -77,7 +77,7 @@ impl From<Full> for Refused {
             Full::Caller => Refused::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 LIMIT_EXCEEDED,
-                "too many requests of yours are under way; try again in a second",
+                "too many requests of your account, or without one, are under way; try again in a second",
             ),
             Full::Node => Refused::new(
                 StatusCode::SERVICE_UNAVAILABLE,

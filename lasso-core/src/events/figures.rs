@@ -34,7 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use super::changes::{Changes, Table};
 use super::settings::Thresholds;
-use super::windows::{Series, Totals, Windows};
+use super::windows::{Series, Totals, WINDOW_SECONDS, Windows};
 use crate::name::Label;
 use crate::time::Instant;
 
@@ -86,7 +86,12 @@ impl Figures {
             (Some(a), Some(b)) => a.abs_diff(b) >= micros(threshold),
             (a, b) => a != b,
         };
-        self.calls.abs_diff(told.calls) >= thresholds.calls
+        // Over a whole window, so many calls more or less: it moves by itself while one fills.
+        let rate = self.calls_per_1000_s.abs_diff(told.calls_per_1000_s);
+        let rate_moved =
+            rate.saturating_mul(WINDOW_SECONDS) >= thresholds.calls.saturating_mul(1_000);
+        rate_moved
+            || self.calls.abs_diff(told.calls) >= thresholds.calls
             || self.success_ppm.abs_diff(told.success_ppm) >= thresholds.success_ppm
             || self.share_ppm.abs_diff(told.share_ppm) >= thresholds.share_ppm
             || moved(self.p50_us, told.p50_us, thresholds.p50)
