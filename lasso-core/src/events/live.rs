@@ -2,12 +2,12 @@
 //! bring what the streams need.
 //!
 //! A viewer names a profile, a scope, and the chains whose states it shows. Its stream begins with the
-//! first viewer and ends with the last of its feeds; meanwhile the topics of each scope, and those of
-//! every chain that a viewer of the profile has named, are subscribed to. Whoever drives the machine
-//! hands it what these topics bring, and does what [`Live::poll`] says.
+//! first viewer and ends with the last of its feeds; meanwhile the topics of each scope are subscribed
+//! to, and those of each chain while a viewer that named it is there and for the linger after. Whoever
+//! drives the machine hands it what these topics bring, and does what [`Live::poll`] says.
 //!
-//! 1. A topic is subscribed to while a feed needs it, and not otherwise; without viewers, and the linger
-//!    over, nothing is left: no stream, no topic, no deadline.
+//! 1. A topic is subscribed to while a feed or a viewer needs it, and not otherwise; without viewers, and
+//!    the linger over, nothing is left: no stream, no topic, no deadline.
 //! 2. From the topic of a scope only events are taken, and from those of a chain only states.
 //! 3. What a topic missed is told to every viewer that it would have brought something to.
 //!
@@ -42,6 +42,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
 use super::Kind;
+use super::chains::Chains;
 use super::feed::{Delivery, FeedCounters};
 use super::settings::EventSettings;
 use super::stream::{EventStream, Seat, Stirred, StreamCounters};
@@ -133,6 +134,13 @@ enum Brings {
 struct Running<E> {
     stream: EventStream<E>,
     /// The chains whose states are wanted.
+    chains: Chains,
+}
+
+/// What a viewer looks at.
+struct Looking {
+    profile: Segment,
+    /// The chains that it has named.
     chains: BTreeSet<Segment>,
 }
 
@@ -145,7 +153,7 @@ pub struct Live<E> {
     /// The topics that are subscribed to.
     topics: BTreeMap<String, Place>,
     /// What each viewer looks at.
-    viewers: BTreeMap<ViewerId, Segment>,
+    viewers: BTreeMap<ViewerId, Looking>,
     /// The number of the next viewer.
     next_viewer: u64,
     coverage: Option<Arc<Coverage>>,
@@ -195,7 +203,8 @@ impl<E: WireEvent> Live<E> {
         pass: &Pass,
         scope: Scope,
     ) -> Result<Seat<E>, ScopeError> {
-        if let Err(error) = self.check(profile, chains, pass, &scope) {
+        let chains: BTreeSet<Segment> = chains.iter().cloned().collect();
+        if let Err(error) = self.check(profile, &chains, pass, &scope) {
             match error {
                 ScopeError::NotYours => self.ended.0.refused += 1,
                 _ => self.ended.0.crowded += 1,
@@ -208,7 +217,7 @@ impl<E: WireEvent> Live<E> {
             if let Some(coverage) = coverage {
                 stream.set_coverage(now, Arc::clone(coverage));
             }
-            let chains = BTreeSet::new();
+            let chains = Chains::default();
             Running { stream, chains }
         };
         let running = self.streams.entry(profile.clone()).or_insert_with(begin);
@@ -216,25 +225,52 @@ impl<E: WireEvent> Live<E> {
         let viewer = ViewerId(self.next_viewer);
         let seat = running.stream.admit(now, viewer, pass, scope.clone())?;
         self.next_viewer += 1;
-        self.viewers.insert(viewer, profile.clone());
-        running.chains.extend(chains.iter().cloned());
-        self.want_topics(profile, scope);
+        let gone = running.chains.name(now, &chains, settings.chains_max);
+        self.unwant_states(profile, &gone);
+        self.want_topics(profile, scope, &chains);
+        let profile = profile.clone();
+        self.viewers.insert(viewer, Looking { profile, chains });
         self.assert_invariants();
         Ok(seat)
     }
 
     /// A viewer goes. One that is not there is ignored.
     pub fn leave(&mut self, now: Instant, now_unix_ms: u64, viewer: ViewerId) {
-        let profile = self.viewers.remove(&viewer);
-        if let Some(running) = profile.and_then(|profile| self.streams.get_mut(&profile)) {
+        let until = now + self.settings.linger;
+        self.go(now, now_unix_ms, viewer, until);
+    }
+
+    /// The viewer that was let in last cannot stay, as a topic that it needs was refused. It goes, and
+    /// what chains it alone has named go at once.
+    pub fn turn_away(&mut self, now: Instant, now_unix_ms: u64, viewer: ViewerId) {
+        let Some(profile) = self.go(now, now_unix_ms, viewer, now) else {
+            return;
+        };
+        let running = self.streams.get_mut(&profile);
+        let over = running.map(|running| running.chains.end(now));
+        self.unwant_states(&profile, &over.unwrap_or_default());
+    }
+
+    /// A viewer goes, and what it has named is held until then. Returns its profile.
+    fn go(
+        &mut self,
+        now: Instant,
+        now_unix_ms: u64,
+        viewer: ViewerId,
+        until: Instant,
+    ) -> Option<Segment> {
+        let Looking { profile, chains } = self.viewers.remove(&viewer)?;
+        if let Some(running) = self.streams.get_mut(&profile) {
             running.stream.unsubscribe(now, now_unix_ms, viewer);
-            self.orders
-                .retain(|order| *order != LiveOrder::Readable { viewer });
+            running.chains.leave(&chains, until);
         }
+        self.orders
+            .retain(|order| *order != LiveOrder::Readable { viewer });
+        Some(profile)
     }
 
     /// This topic could not be subscribed to. It is asked for again with the next viewer that needs it;
-    /// the one that does now is to be turned away.
+    /// the one that was let in last does, and is to be turned away by [`Live::turn_away`].
     pub fn on_refused(&mut self, topic: &str) {
         self.topics.remove(topic);
     }
@@ -279,8 +315,12 @@ impl<E: WireEvent> Live<E> {
 
     /// Does what is due; to be called at [`Live::deadline`], and harmless at any other time.
     pub fn tick(&mut self, now: Instant, now_unix_ms: u64) {
-        let mut over = Vec::new();
+        let (mut over, mut unnamed) = (Vec::new(), Vec::new());
         for (profile, running) in &mut self.streams {
+            let chains = running.chains.end(now);
+            if !chains.is_empty() {
+                unnamed.push((profile.clone(), chains));
+            }
             let stream = &mut running.stream;
             if stream.deadline().is_none_or(|deadline| deadline > now) {
                 continue;
@@ -288,6 +328,9 @@ impl<E: WireEvent> Live<E> {
             stream.tick(now, now_unix_ms, &mut self.stirred);
             let ended = self.stirred.ended.drain(..);
             over.extend(ended.map(|scope| (profile.clone(), scope)));
+        }
+        for (profile, chains) in unnamed {
+            self.unwant_states(&profile, &chains);
         }
         for (profile, scope) in over {
             self.unwant(&E::event_topic(&profile, &scope));
@@ -299,16 +342,16 @@ impl<E: WireEvent> Live<E> {
 
     /// When something is due; `None` while nobody looks or has just looked.
     pub fn deadline(&self) -> Option<Instant> {
-        let streams = self.streams.values();
-        streams
-            .filter_map(|running| running.stream.deadline())
-            .min()
+        let running = self.streams.values();
+        let due =
+            running.flat_map(|running| [running.stream.deadline(), running.chains.deadline()]);
+        due.flatten().min()
     }
 
     /// What this viewer has coming: see [`EventStream::read`].
     pub fn read(&mut self, viewer: ViewerId) -> Option<Delivery<E>> {
-        let profile = self.viewers.get(&viewer)?;
-        self.streams.get_mut(profile)?.stream.read(viewer)
+        let looking = self.viewers.get(&viewer)?;
+        self.streams.get_mut(&looking.profile)?.stream.read(viewer)
     }
 
     /// What is to be done next, in order; to be asked until there is nothing, after every other call.
@@ -348,7 +391,7 @@ impl<E: WireEvent> Live<E> {
     fn check(
         &self,
         profile: &Segment,
-        chains: &[Segment],
+        chains: &BTreeSet<Segment>,
         pass: &Pass,
         scope: &Scope,
     ) -> Result<(), ScopeError> {
@@ -359,23 +402,22 @@ impl<E: WireEvent> Live<E> {
         if running.is_none() && self.streams.len() >= self.settings.profiles_max {
             return Err(ScopeError::TooManyProfiles(self.settings.profiles_max));
         }
-        let mut wanted: BTreeSet<&Segment> = chains.iter().collect();
-        wanted.extend(running.into_iter().flat_map(|running| &running.chains));
         let max = self.settings.chains_max;
-        if wanted.len() > max && pass.may_see(profile, scope) {
+        let has_room = running.map_or(chains.len() <= max, |running| {
+            running.chains.has_room(chains, max)
+        });
+        if !has_room && pass.may_see(profile, scope) {
             let profile = profile.clone();
             return Err(ScopeError::TooManyChains { profile, max });
         }
         Ok(())
     }
 
-    /// Asks for the topics that a viewer of this scope needs and that are not subscribed to.
-    fn want_topics(&mut self, profile: &Segment, scope: Scope) {
-        let Some(running) = self.streams.get(profile) else {
-            return;
-        };
+    /// Asks for the topics that a viewer of this scope and these chains needs and that are not
+    /// subscribed to; for no other's, so that what is refused is this viewer's to bear.
+    fn want_topics(&mut self, profile: &Segment, scope: Scope, chains: &BTreeSet<Segment>) {
         let mut needed = vec![(E::event_topic(profile, &scope), Brings::Events(scope))];
-        for chain in &running.chains {
+        for chain in chains {
             let topics = E::state_topics(profile, chain).into_iter();
             needed.extend(topics.map(|topic| (topic, Brings::States)));
         }
@@ -389,6 +431,16 @@ impl<E: WireEvent> Live<E> {
                 topic: topic.clone(),
             };
             self.order(LiveOrder::Subscribe { topic }, &withdrawn);
+        }
+    }
+
+    /// The states of these chains are not needed any more.
+    fn unwant_states(&mut self, profile: &Segment, chains: &[Segment]) {
+        for topic in chains
+            .iter()
+            .flat_map(|chain| E::state_topics(profile, chain))
+        {
+            self.unwant(&topic);
         }
     }
 
@@ -426,11 +478,8 @@ impl<E: WireEvent> Live<E> {
         };
         self.ended.0.add(&running.stream.counters());
         self.ended.1.add(&running.stream.feeds_counters());
-        for chain in &running.chains {
-            for topic in E::state_topics(profile, chain) {
-                self.unwant(&topic);
-            }
-        }
+        let chains: Vec<Segment> = running.chains.held().cloned().collect();
+        self.unwant_states(profile, &chains);
     }
 
     fn assert_invariants(&self) {
@@ -438,7 +487,7 @@ impl<E: WireEvent> Live<E> {
             let running = self.streams.get(&place.profile);
             running.is_some_and(|running| match &place.brings {
                 Brings::Events(scope) => running.stream.scopes().any(|has| has == scope),
-                Brings::States => !running.chains.is_empty(),
+                Brings::States => running.chains.held().next().is_some(),
             })
         }));
         debug_assert!(self.streams.len() <= self.settings.profiles_max);

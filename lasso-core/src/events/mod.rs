@@ -61,6 +61,7 @@
 //! ```
 
 pub mod batch;
+mod chains;
 pub mod changes;
 pub mod dedup;
 mod feed;

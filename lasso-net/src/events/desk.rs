@@ -107,7 +107,7 @@ impl Desk {
             inner.obey(shared, after);
             let refused = after.refused.take();
             if refused.is_some() {
-                inner.live.leave(now, unix_ms, seat.viewer);
+                inner.live.turn_away(now, unix_ms, seat.viewer);
             }
             inner.ticking = true;
             if !is_first {

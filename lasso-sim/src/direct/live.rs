@@ -185,12 +185,18 @@ impl LiveDesk {
     }
 
     fn leave(&mut self, now: Instant, unix_ms: u64, viewer: u32) {
-        if let Some(id) = self.viewers.remove(&viewer) {
+        if let Some(id) = self.forget(viewer) {
             self.live.leave(now, unix_ms, id);
-            self.names.remove(&id);
         }
+    }
+
+    /// Forgets a viewer by the name that the application has for it.
+    fn forget(&mut self, viewer: u32) -> Option<ViewerId> {
+        let id = self.viewers.remove(&viewer)?;
+        self.names.remove(&id);
         self.first.remove(&viewer);
         self.waiting.remove(&viewer);
+        Some(id)
     }
 }
 
@@ -290,9 +296,12 @@ impl DirectWorld {
         if let Some((desk, ..)) = self.live_desk(node)
             && let Some(refused) = desk.refused.take()
         {
-            desk.leave(now, unix_ms, viewer);
+            if let Some(id) = desk.forget(viewer) {
+                desk.live.turn_away(now, unix_ms, id);
+            }
             error = Some(refused.to_string());
         }
+        while self.drive_live(node) {}
         self.tell_events(node, EventTold::Viewing { viewer, error });
     }
 

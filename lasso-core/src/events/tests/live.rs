@@ -182,8 +182,9 @@ fn a_viewer_that_comes_while_the_stream_lingers_finds_everything() {
     assert_ne!(second.viewer, first);
     assert_eq!(ids(&second.snapshot), ["a"]);
     assert_eq!(second.snapshot.states.changed.len(), 1);
-    node.run_to(60_000);
     assert_eq!(node.subscribed.len(), 4);
+    node.run_to(60_000);
+    assert_eq!(subscribed(&node), [DECISIONS], "nobody names the chain");
 }
 
 #[test]
@@ -264,6 +265,72 @@ fn a_topic_that_was_refused_is_asked_for_again_with_the_next_viewer() {
     node.leave(viewer);
     node.try_view("premium", Scope::Profile, &[]).unwrap();
     assert_eq!(node.live.poll(), Some(subscribe));
+}
+
+#[test]
+fn the_chains_of_a_viewer_that_was_turned_away_are_nobodys() {
+    let mut node = Node::new(EventSettings::default());
+    let first = node.view("premium", Scope::Profile, &["eth"]).viewer;
+    let second = node.try_view("premium", account("acme"), &["eth", "base"]);
+    let second = second.unwrap().viewer;
+    let mut wanted = Vec::new();
+    while let Some(LiveOrder::Subscribe { topic }) = node.live.poll() {
+        if topic == "circuit:events:premium:base" {
+            node.live.on_refused(&topic);
+        } else {
+            node.subscribed.insert(topic.clone());
+        }
+        wanted.push(topic);
+    }
+    assert_eq!(wanted.len(), 4, "its scope and the chain that is new");
+    node.live.turn_away(ms(0), EPOCH_MS, second);
+    node.obey();
+    let of_base = subscribed(&node)
+        .iter()
+        .any(|topic| topic.ends_with("base"));
+    assert!(!of_base, "what it alone wanted is given back");
+    node.try_view("premium", account("other"), &[]).unwrap();
+    let topic = "routing:decisions:premium:account:other".to_owned();
+    assert_eq!(node.live.poll(), Some(LiveOrder::Subscribe { topic }));
+    assert_eq!(node.live.poll(), None, "its own topic and no other's");
+    node.comes(&height(1, 0, 100));
+    node.run_to(500);
+    assert_eq!(node.read(first).states.changed.len(), 1);
+}
+
+#[test]
+fn the_chains_of_a_viewer_that_has_left_are_held_for_a_while_and_keep_nobody_out() {
+    let settings = EventSettings {
+        chains_max: 2,
+        ..EventSettings::default()
+    };
+    let mut node = Node::new(settings);
+    node.view("premium", Scope::Profile, &[]);
+    let acme = node
+        .view("premium", account("acme"), &["a", "b", "a"])
+        .viewer;
+    let crowd = node.try_view("premium", account("other"), &["c"]);
+    assert!(matches!(
+        crowd.unwrap_err(),
+        ScopeError::TooManyChains { max: 2, .. }
+    ));
+    node.leave(acme);
+    assert_eq!(node.subscribed.len(), 8, "they linger");
+    let other = node.view("premium", account("other"), &["c"]).viewer;
+    assert_eq!(node.subscribed.len(), 9, "one of them gives way");
+    node.run_to(29_999);
+    assert_eq!(node.subscribed.len(), 9);
+    node.run_to(30_000);
+    let left = ["block_sync:premium:c", "circuit:events:premium:c"];
+    assert_eq!(subscribed(&node)[..2], left);
+    assert_eq!(node.subscribed.len(), 5, "c, and two scopes");
+    node.leave(other);
+    let back = node.view("premium", Scope::Profile, &["c"]).viewer;
+    node.run_to(120_000);
+    assert_eq!(node.subscribed.len(), 4, "another has named it since");
+    node.leave(back);
+    node.run_to(150_000);
+    assert_eq!(subscribed(&node), [DECISIONS], "the first is still there");
 }
 
 #[test]
