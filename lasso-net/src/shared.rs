@@ -1,8 +1,10 @@
 //! What the loop of a node, its links' tasks and its handles have in common.
 //!
 //! Two locks: the node's, for all that decides about the cluster, and the data plane's. Where both
-//! are held, the node's was taken first. Neither is held across an await. No task of an application is
-//! woken under either, and no waker dropped: it may use a handle of the node.
+//! are held, the node's was taken first. Live events have two of their own: that of the desk, under which
+//! the data plane's may be taken and the node's never, and the sampler's, under which none is. Those of
+//! metrics are named where they are. None is held across an await. No task of an application is woken
+//! under any, and no waker dropped: it may use a handle of the node.
 
 use core::fmt;
 use core::future::Future;

@@ -1,9 +1,13 @@
 //! Live events over real sockets on loopback.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
+use futures_core::Stream;
 use lasso_core::config::Settings;
 use lasso_core::name::Label;
 use lasso_net::Cluster;
@@ -287,4 +291,35 @@ async fn a_viewer_is_told_when_its_node_has_stopped() {
     let mut late = operator(&nodes[0], Scope::Profile);
     assert!(late.recv().await.is_some(), "the snapshot");
     assert!(soon(late.recv()).await.is_none());
+}
+
+/// Wakes nobody; takes a viewer along when it is dropped.
+struct Last(#[expect(dead_code, reason = "it is dropped")] Viewer);
+
+impl std::task::Wake for Last {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[tokio::test]
+async fn a_waker_may_end_a_viewer_when_it_is_dropped() {
+    let nodes = nodes(177, 2).await;
+    let mut viewer = operator(&nodes[0], Scope::Profile);
+    assert!(viewer.recv().await.is_some(), "the snapshot");
+    let viewers = || nodes[0].event_counters().live.viewers;
+    for _ in 0..3 {
+        // It is replaced by the next one, and the last goes with its viewer.
+        let other = operator(&nodes[0], Scope::Profile);
+        let waker = Waker::from(Arc::new(Last(other)));
+        loop {
+            // A heartbeat may have come meanwhile: then nobody waits.
+            let mut cx = Context::from_waker(&waker);
+            if Pin::new(&mut viewer).poll_next(&mut cx).is_pending() {
+                break;
+            }
+        }
+        drop(waker);
+        assert!(viewers() <= 2, "those before are gone");
+    }
+    drop(viewer);
+    assert_eq!(viewers(), 0);
 }

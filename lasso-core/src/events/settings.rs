@@ -39,6 +39,9 @@ pub struct EventSettings {
     /// Most viewers of one profile, 1,000; at least 1. Higher: more work per batch. Lower: viewers are
     /// turned away.
     pub viewers_max: usize,
+    /// Most viewers of one account of a profile, 250, a quarter of the profile's; at least 1. Higher: few
+    /// accounts can take the places of all others. Lower: an account's own viewers are turned away.
+    pub account_viewers_max: usize,
     /// Most scopes of one profile with viewers, 256; at least 1. Higher: more memory, a few MiB for
     /// each busy one. Lower: accounts are turned away.
     pub scopes_max: usize,
@@ -96,6 +99,7 @@ impl Default for EventSettings {
             viewer_rate: 150,
             viewer_queue: 1_000,
             viewers_max: 1_000,
+            account_viewers_max: 250,
             scopes_max: 256,
             profiles_max: 256,
             chains_max: 64,
@@ -150,6 +154,11 @@ impl EventSettings {
             ("events.viewer_rate", self.viewer_rate as usize, 1_000_000),
             ("events.viewer_queue", self.viewer_queue, 1_000_000),
             ("events.viewers_max", self.viewers_max, 1_000_000),
+            (
+                "events.account_viewers_max",
+                self.account_viewers_max,
+                1_000_000,
+            ),
             ("events.scopes_max", self.scopes_max, 1_000_000),
             ("events.profiles_max", self.profiles_max, 1_000_000),
             ("events.chains_max", self.chains_max, 1_000_000),
@@ -191,7 +200,7 @@ mod tests {
     fn the_defaults_are_accepted_and_every_field_out_of_range_is_refused_by_its_name() {
         EventSettings::default().validate().unwrap();
         type Spoil = fn(&mut EventSettings);
-        let table: [(&str, Spoil); 20] = [
+        let table: [(&str, Spoil); 21] = [
             ("events.dedup_window", |s| s.dedup_window = Duration::ZERO),
             ("events.batch_interval", |s| {
                 s.batch_interval = Duration::ZERO
@@ -210,6 +219,7 @@ mod tests {
             ("events.viewer_rate", |s| s.viewer_rate = 0),
             ("events.viewer_queue", |s| s.viewer_queue = 0),
             ("events.viewers_max", |s| s.viewers_max = 0),
+            ("events.account_viewers_max", |s| s.account_viewers_max = 0),
             ("events.scopes_max", |s| s.scopes_max = 0),
             ("events.profiles_max", |s| s.profiles_max = 0),
             ("events.chains_max", |s| s.chains_max = 0),

@@ -297,6 +297,13 @@ impl<E: StreamEvent> EventStream<E> {
     fn check_room(&self, scope: &Scope) -> Result<(), ScopeError> {
         let settings = &self.settings;
         let profile = || self.profile.clone();
+        if let Scope::Account(account) = scope
+            && let Some(feed) = self.feeds.get(scope)
+            && feed.viewers() >= settings.account_viewers_max
+        {
+            let (account, max) = (account.clone(), settings.account_viewers_max);
+            return Err(ScopeError::TooManyOfAccount { account, max });
+        }
         if self.viewers.len() >= settings.viewers_max {
             let (profile, max) = (profile(), settings.viewers_max);
             return Err(ScopeError::TooManyViewers { profile, max });

@@ -105,6 +105,14 @@ pub enum ScopeError {
         /// The bound.
         max: usize,
     },
+    /// As many viewers as one account may have. Close some, or raise `events.account_viewers_max`.
+    #[error("account `{account}` has {max} viewers already, which is the most it may have")]
+    TooManyOfAccount {
+        /// Which account.
+        account: Segment,
+        /// The bound.
+        max: usize,
+    },
     /// As many scopes as the profile may have. Try again later, or raise `events.scopes_max`.
     #[error(
         "{max} scopes of profile `{profile}` are looked at already, which is the most there may be"

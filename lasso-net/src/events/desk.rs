@@ -2,7 +2,7 @@
 //! while anybody looks or has just looked.
 //!
 //! One lock guards the machine. Under it the data plane's may be taken, to subscribe, and nothing
-//! else; nobody is woken under it.
+//! else. Nobody is woken under it, and no waker cloned or dropped, which may do anything.
 
 use core::task::Waker;
 use std::collections::BTreeMap;
@@ -47,6 +47,8 @@ struct Inner {
 #[derive(Default)]
 struct After {
     woken: Vec<Waker>,
+    /// The waker of a viewer that is gone.
+    spent: Option<Waker>,
     /// Tasks to start.
     readers: Vec<(String, RawSubscription, oneshot::Receiver<()>)>,
     /// Tasks to end.
@@ -79,8 +81,9 @@ impl Desk {
     }
 
     pub(super) fn counters(&self) -> EventCounters {
+        let live = self.inner.lock().live.counters();
         EventCounters {
-            live: self.inner.lock().live.counters(),
+            live,
             sampler: self.sampler.lock().counters(),
         }
     }
@@ -122,19 +125,27 @@ impl Desk {
     }
 
     pub(super) fn leave(&self, shared: &Arc<Shared>, viewer: ViewerId) {
-        self.with(shared, |inner, now, unix_ms, _| {
-            inner.waiting.remove(&viewer);
+        self.with(shared, |inner, now, unix_ms, after| {
+            after.spent = inner.waiting.remove(&viewer);
             inner.live.leave(now, unix_ms, viewer);
         });
     }
 
     /// What this viewer has coming; where that is nothing, `waker` is kept.
     pub(super) fn read(&self, viewer: ViewerId, waker: Option<&Waker>) -> Option<Delivery> {
-        let mut inner = self.inner.lock();
-        let delivery = inner.live.read(viewer);
-        if let (None, Some(waker)) = (&delivery, waker) {
-            inner.waiting.insert(viewer, waker.clone());
-        }
+        let mut waker = waker.cloned();
+        let (delivery, spent) = {
+            let mut inner = self.inner.lock();
+            let delivery = inner.live.read(viewer);
+            let kept = if delivery.is_none() {
+                waker.take()
+            } else {
+                None
+            };
+            let spent = kept.and_then(|waker| inner.waiting.insert(viewer, waker));
+            (delivery, spent)
+        };
+        drop((waker, spent));
         delivery
     }
 
@@ -174,7 +185,7 @@ impl Inner {
                         Ok(id) => {
                             let subscription = RawSubscription::new(Arc::clone(shared), id);
                             let (stop, stopped) = oneshot::channel();
-                            self.readers.insert(topic.clone(), stop);
+                            after.over.extend(self.readers.insert(topic.clone(), stop));
                             after.readers.push((topic, subscription, stopped));
                         }
                         Err(error) => {
@@ -199,7 +210,7 @@ impl After {
         if self.sooner {
             shared.desk.sooner.notify_one();
         }
-        drop(self.over);
+        drop((self.over, self.spent));
         self.woken.into_iter().for_each(Waker::wake);
     }
 }

@@ -147,3 +147,11 @@ fn an_event_that_nobody_published_is_caught() {
     stand.sees_event(at(2), "b", None);
     assert_eq!(stand.found(), [8]);
 }
+
+#[test]
+fn an_id_of_two_owners_is_caught_when_it_is_published() {
+    let events = [("a", Some("acme")), ("a", Some("acme"))];
+    assert!(Stand::viewing(None, &events).found().is_empty());
+    let events = [("a", Some("acme")), ("a", Some("other"))];
+    assert_eq!(Stand::viewing(None, &events).found(), [8]);
+}

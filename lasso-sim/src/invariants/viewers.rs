@@ -1,7 +1,8 @@
 //! Invariant 8: a viewer never sees an event id twice within the window, nor another account's event,
 //! nor one that nobody published.
 //!
-//! Whose an event is, is known from who published it, not from what the event says. The window counts
+//! Whose an event is, is known from who published it, not from what the event says; a scenario that
+//! gives one id to two owners is found out, as nothing could be said about it. The window counts
 //! from when an event came; it is seen up to a batch and what the world is late by after that, so the
 //! window is taken for a second shorter, and of viewers that do not read at once nothing is said about
 //! ids. No more ids are held against a viewer than its node remembers.
@@ -86,7 +87,15 @@ impl Viewers {
             EventSaw::Emitted { emission, .. } => {
                 if let Some(id) = &emission.id {
                     let owner = (emission.emit.profile.clone(), emission.account().cloned());
-                    self.owners.insert(id.clone(), owner);
+                    // Of two owners nobody could tell whose event is seen.
+                    let first = self
+                        .owners
+                        .entry(id.clone())
+                        .or_insert_with(|| owner.clone());
+                    if *first != owner {
+                        let text = format!("{id} is published for {first:?} and for {owner:?}");
+                        found.push((NUMBER, text));
+                    }
                 }
             }
             EventSaw::Seen { viewer, sight } => {

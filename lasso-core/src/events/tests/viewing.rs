@@ -342,6 +342,35 @@ fn coverage_is_in_the_snapshot_and_its_newest_value_in_a_batch() {
 }
 
 #[test]
+fn an_account_has_a_bound_of_its_own_and_leaves_places_to_others() {
+    let settings = EventSettings {
+        viewers_max: 4,
+        account_viewers_max: 2,
+        ..EventSettings::default()
+    };
+    let mut world = World::new(settings);
+    let first = world.customer("a").viewer;
+    world.customer("a");
+    let pass = Pass::account(segment("premium"), segment("a"));
+    let refused = world.stream.subscribe(ms(0), &pass, account("a"));
+    assert_eq!(
+        refused.unwrap_err(),
+        ScopeError::TooManyOfAccount {
+            account: segment("a"),
+            max: 2
+        }
+    );
+    world.customer("b");
+    let of_all = world.operator(Scope::Profile).viewer;
+    assert_eq!(world.stream.counters().crowded, 1);
+    world.leave(first);
+    world.customer("a");
+    world.leave(of_all);
+    world.operator(Scope::Profile);
+    assert_eq!(world.stream.viewers(), 4);
+}
+
+#[test]
 fn viewers_and_scopes_are_bounded() {
     let settings = EventSettings {
         viewers_max: 3,
