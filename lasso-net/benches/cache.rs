@@ -69,14 +69,15 @@ fn main() {
 fn by_handle(keys: &[ProviderKey]) {
     let (cluster, reader) = node(keys);
     for threads in [1, 2] {
-        for looked_up in [false, true] {
+        for way in ["a reader at one moment", "a reader", "metrics().get"] {
             let rounds: Vec<_> = (0..ROUNDS)
                 .map(|_| {
+                    let now = reader.now();
                     let read = |key: &ProviderKey| {
-                        let readout = if looked_up {
-                            cluster.metrics().get::<Leaderboard>(key)
-                        } else {
-                            reader.get(key)
+                        let readout = match way {
+                            "a reader at one moment" => reader.get_at(now, key),
+                            "a reader" => reader.get(key),
+                            _ => cluster.metrics().get::<Leaderboard>(key),
                         };
                         let readout = readout.expect("a key that can be sent");
                         black_box(readout.value().expect("all keys are there").providers.len());
@@ -85,12 +86,7 @@ fn by_handle(keys: &[ProviderKey]) {
                     rate_of(keys, threads, read, write)
                 })
                 .collect();
-            let by = if looked_up {
-                "metrics().get"
-            } else {
-                "a reader"
-            };
-            println!("{threads} thread(s), by {by}:");
+            println!("{threads} thread(s), by {way}:");
             tell("by the wall", rounds.iter().map(|round| round.0));
             tell("by processor time", rounds.iter().map(|round| round.1));
         }

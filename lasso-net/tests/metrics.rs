@@ -298,6 +298,24 @@ async fn a_merge_that_panics_costs_its_own_answer_alone() {
 }
 
 #[tokio::test]
+async fn a_reader_with_many_reads_may_tell_the_moment() {
+    let a = Cluster::builder().start().await.unwrap();
+    record_many(&a, 10, 5);
+    board(&a).await;
+    let reader = a.metrics().reader::<Leaderboard>().unwrap();
+    let now = reader.now();
+    let worth = [
+        (20, Freshness::Stale),
+        (70, Freshness::Expired),
+        (400, Freshness::Loading),
+    ];
+    for (later, freshness) in worth {
+        let readout = reader.get_at(now + Duration::from_secs(later), &chain());
+        assert_eq!(readout.unwrap().freshness, freshness, "{later} s later");
+    }
+}
+
+#[tokio::test]
 async fn what_a_node_that_has_stopped_has_gathered_can_still_be_read() {
     let a = Cluster::builder().start().await.unwrap();
     record_many(&a, 10, 5);

@@ -5,8 +5,8 @@
 //! [`AllMethods`]. An application asks questions of its own by implementing [`Query`].
 //!
 //! 1. An answer does not depend on the order of its parts.
-//! 2. A part takes at most [`ROWS_MAX`] rows' worth of memory of whoever merges it; what is beyond
-//!    is left out and counted.
+//! 2. A part takes at most [`ROWS_MAX`] rows' and as many names' worth of memory of whoever merges
+//!    it; what is beyond is left out and counted.
 //! 3. Parts and keys are read by name: a field that a newer release has added is skipped.
 //!
 //! ```
@@ -37,6 +37,7 @@
 //! # Ok::<(), lasso_core::name::NameError>(())
 //! ```
 
+mod names;
 mod rows;
 
 use core::hash::Hash;
@@ -45,6 +46,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use self::names::Names;
 pub use self::rows::Rows;
 use super::aggregate::{Figures, Part};
 use super::recorder::{NAME_BYTES_MAX, Recorder, Series, SeriesKey};
@@ -53,7 +55,7 @@ use super::tally::Tally;
 use crate::name::NodeName;
 use crate::time::Instant;
 
-/// Most rows that are taken from one node's part. A node with the default bounds has 1,024 series.
+/// Most rows that are taken from one node's part, and most names beside all of its rows. A node with the default bounds has 1,024 series.
 pub const ROWS_MAX: usize = 4_096;
 
 /// A question that every node answers for itself, and how the answers become one.
@@ -121,7 +123,7 @@ pub struct PartialRow {
     pub window_calls: u64,
     /// Methods of a provider, or providers of a method, that occurred in these calls.
     #[serde(default)]
-    pub others: BTreeSet<String>,
+    pub others: Names,
 }
 
 /// One node's part of any of the shipped queries.
@@ -141,6 +143,9 @@ pub struct Untold {
     pub calls: u64,
     /// Rows that were left out as a node sent too many, or one with too long a name.
     pub rows: u64,
+    /// Methods and providers beside the rows that were left out for the same reasons.
+    #[serde(default)]
+    pub names: u64,
 }
 
 /// One provider in an answer.
@@ -352,13 +357,11 @@ fn gather(
                     region: region.to_owned(),
                     tally: Tally::new(),
                     window_calls: 0,
-                    others: BTreeSet::new(),
+                    others: Names::default(),
                 });
             row.tally.merge(taken.tally);
             row.window_calls += series.window(now).calls;
-            if !row.others.contains(taken.other) {
-                row.others.insert(taken.other.to_owned());
-            }
+            row.others.insert(taken.other);
         }
         CallsPartial {
             rows: rows.into_values().collect::<Vec<_>>().into(),
@@ -395,14 +398,11 @@ fn rows_of(parts: Vec<(NodeName, CallsPartial)>) -> (BTreeMap<String, Row>, Unto
         untold.rows = untold.rows.saturating_add(part.rows.left_out());
         for row in part.rows {
             let fits = |name: &String| name.len() <= NAME_BYTES_MAX;
-            let sane = fits(&row.name)
-                && fits(&row.region)
-                && row.others.len() <= ROWS_MAX
-                && row.others.iter().all(fits);
-            if !sane {
+            if !(fits(&row.name) && fits(&row.region)) {
                 untold.rows += 1;
                 continue;
             }
+            untold.names = untold.names.saturating_add(row.others.left_out());
             let place = rows.entry(row.name).or_default();
             place.others.extend(row.others);
             place.parts.push(Part {

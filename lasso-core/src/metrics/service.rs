@@ -77,10 +77,14 @@ pub use registry::{
 };
 pub use settings::MetricsSettings;
 
+use std::collections::BTreeSet;
+
 use super::queries::Query;
 use super::store::{Ages, Brought, Change, Reads, RefreshId, Store, StoreCounters};
 use crate::event::{self, TopologyEvent};
+use crate::name::NodeName;
 use crate::time::Instant;
+use crate::topology::NodeState;
 
 /// The method that every node serves for the others' refreshes.
 pub const METHOD: &str = "lasso.metrics";
@@ -88,23 +92,41 @@ pub const METHOD: &str = "lasso.metrics";
 /// Tells which topology events change whom a refresh asks.
 ///
 /// These are nodes that connect or disconnect, and those that begin or cease to respond: a node that
-/// has just connected is asked only once it responds.
+/// has just connected is asked only once it responds. Who counts, not how many: as one ceases another
+/// may begin.
 #[derive(Debug, Clone, Default)]
 pub struct Membership {
-    responding: Option<usize>,
+    /// The coverage's number, which this node itself is part of.
+    count: Option<usize>,
+    /// Others that respond. No more than there are members.
+    responding: BTreeSet<NodeName>,
 }
 
 impl Membership {
     /// Notes an event; true when answers from before it are not the cluster's any more. Events are
     /// to be told in their order.
     pub fn changes_with(&mut self, event: &TopologyEvent) -> bool {
-        let responding = Some(event.coverage.responding);
-        let differs = self.responding != responding;
-        self.responding = responding;
-        match event.change {
-            event::Change::NodeConnected { .. } | event::Change::NodeDisconnected { .. } => true,
-            event::Change::NodeIdentified { .. } | event::Change::HealthUpdate { .. } => differs,
+        let count = Some(event.coverage.responding);
+        let mut differs = self.count != count;
+        self.count = count;
+        match &event.change {
+            event::Change::NodeConnected { name, .. }
+            | event::Change::NodeDisconnected { name, .. } => {
+                self.responding.remove(name);
+                differs = true;
+            }
+            event::Change::HealthUpdate { changed } => {
+                for (name, state) in changed {
+                    differs |= if matches!(state, NodeState::Responding | NodeState::Ready) {
+                        self.responding.insert(name.clone())
+                    } else {
+                        self.responding.remove(name)
+                    };
+                }
+            }
+            event::Change::NodeIdentified { .. } => {}
         }
+        differs
     }
 }
 
@@ -163,6 +185,7 @@ impl Service {
         if !self.settings.enabled {
             responders.others.clear();
         }
+        self.store.expect(refresh.id, responders.total);
         Some(Errand::new(refresh, responders, self.settings.timeout))
     }
 

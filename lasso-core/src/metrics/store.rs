@@ -66,6 +66,8 @@ struct Running<K> {
     key: K,
     started_at: Instant,
     generation: u64,
+    /// Nodes that there should be, as far as it was told.
+    total: usize,
 }
 
 #[derive(Debug)]
@@ -177,11 +179,20 @@ impl<K: Ord + Clone, V> Store<K, V> {
             key: key.clone(),
             started_at: now,
             generation: self.generation,
+            total: 0,
         };
         self.running.insert(id, running);
         self.counters.started += 1;
         self.assert_invariants();
         Some(Refresh { id, key })
+    }
+
+    /// Notes how many nodes there should be for a refresh that is under way, to be told with its
+    /// failure should nobody finish it.
+    pub fn expect(&mut self, id: RefreshId, total: usize) {
+        if let Some(running) = self.running.get_mut(&id) {
+            running.total = total;
+        }
     }
 
     /// Takes what a refresh has brought. One that was given up, or never was, is dropped and counted.
@@ -231,12 +242,7 @@ impl<K: Ord + Clone, V> Store<K, V> {
             }
             let running = oldest.remove();
             self.counters.given_up += 1;
-            let nothing = Brought {
-                value: None,
-                answered: 0,
-                failed: Vec::new(),
-                total: 0,
-            };
+            let nothing = Brought::nothing(running.total);
             self.fail(now, running, nothing, changes);
         }
         while self.ends.first().is_some_and(|(end, _)| *end <= now) {
@@ -351,7 +357,10 @@ impl<K: Ord + Clone, V> Store<K, V> {
             coverage: coverage_of(now, &running, &brought),
         };
         let wanted_until = slot.wanted_at + self.settings.ages.expired;
-        let kept = slot.entry.as_ref().filter(|entry| !entry.alone);
+        // This node's figures alone give way to newer ones of the same kind.
+        let newer = brought.value.is_some();
+        let kept = slot.entry.as_ref();
+        let kept = kept.filter(|entry| !(entry.alone && newer));
         let kept = kept.map(|entry| Entry {
             value: Arc::clone(&entry.value),
             coverage: entry.coverage.clone(),

@@ -13,7 +13,8 @@
 //! quick_cache 34 and 54. quick_cache's readers wait for whoever writes; papaya is hardly faster, and
 //! arc-swap the older and more widely used of the two. With freshness, counts and the entry's own
 //! pointer this cache reads 17 and 29 million (`benches/cache.rs`); asking the system for the time
-//! with each read halves that, so that a caller with many reads does better to ask less often.
+//! with each read halves that, so that a caller with many reads does better to ask less often
+//! ([`Reader::get_at`](super::Reader::get_at)).
 //!
 //! ```
 //! use lasso_core::metrics::store::{Freshness, Brought, Store, StoreSettings};

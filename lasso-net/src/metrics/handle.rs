@@ -8,6 +8,7 @@ use lasso_core::metrics::queries::Query;
 use lasso_core::metrics::recorder::{Call, RecorderCounters, SeriesKey};
 use lasso_core::metrics::service::{AskError, Readout, RegisterError};
 use lasso_core::metrics::store::{Reads, StoreCounters};
+use lasso_core::time::Instant;
 
 use super::boards::Board;
 use super::state::State;
@@ -61,7 +62,7 @@ impl Metrics<'_> {
         // Before the read, so that no change is between the two.
         let mut shown = self.state.shown.subscribe();
         let board = self.state.board::<Q>()?;
-        let (readout, wish) = self.state.read_and_wish(&board, key)?;
+        let (readout, wish) = self.state.read_and_wish(self.state.now(), &board, key)?;
         let Some(subject) = wish else {
             return Ok(readout);
         };
@@ -83,7 +84,7 @@ impl Metrics<'_> {
             }
         };
         let _ = tokio::time::timeout(timeout, wait).await;
-        self.state.read(&board, key)
+        self.state.read(self.state.now(), &board, key)
     }
 
     /// A reader of one query, for those who read often: it need not be looked up each time.
@@ -176,7 +177,22 @@ impl<Q: Query> Reader<Q> {
     /// # Errors
     /// As [`Metrics::get`].
     pub fn get(&self, key: &Q::Key) -> Result<Readout<Q::Answer>, AskError> {
-        self.state.read(&self.board, key)
+        self.get_at(self.now(), key)
+    }
+
+    /// The present, for [`Reader::get_at`]; late by a tick of the system's clock at most.
+    pub fn now(&self) -> Instant {
+        self.state.now()
+    }
+
+    /// As [`Reader::get`], at a moment that the caller has asked for: asking the system takes as long
+    /// as the read, so whoever reads many keys in one go does better to ask once. Ages and freshness
+    /// are as of `now`; one that is not of [`Reader::now`] makes them wrong, and does no other harm.
+    ///
+    /// # Errors
+    /// As [`Metrics::get`].
+    pub fn get_at(&self, now: Instant, key: &Q::Key) -> Result<Readout<Q::Answer>, AskError> {
+        self.state.read(now, &self.board, key)
     }
 }
 

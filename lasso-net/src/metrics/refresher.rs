@@ -6,11 +6,12 @@ use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use lasso_core::metrics::service::{Errand, METHOD, Responders, Service, Subject, Value};
-use lasso_core::metrics::store::{Brought, RefreshId};
+use lasso_core::metrics::store::{Brought, Change, RefreshId};
 use lasso_core::time::Instant;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 
+use super::state::State;
 use crate::Cluster;
 use crate::messaging::{CallOptions, RawCallMany};
 use crate::shared::Shared;
@@ -36,17 +37,15 @@ async fn run(shared: Arc<Shared>, mut wished: mpsc::Receiver<Subject>) {
     let mut stopped = shared.stopped.subscribe();
     let mut service = Service::new(state.settings.clone());
     let refreshes_max = state.settings.store.refreshes_max;
-    let (finish, mut finished) = mpsc::channel::<Finished>(refreshes_max);
+    let (brings, mut finished) = mpsc::channel::<Finished>(refreshes_max);
     let mut changes = Vec::new();
     loop {
         let now = shared.now();
-        while service.generation() < state.generation() {
-            service.membership_changed(now);
-        }
+        catch_up(&mut service, &state, now);
         service.tick(now, &mut changes);
         state.show(&mut changes);
         while let Some(errand) = service.poll_refresh(now, || Responders::of(&shared.node.lock())) {
-            shared.spawn(gather(Arc::clone(&shared), errand, finish.clone()));
+            shared.spawn(gather(Arc::clone(&shared), errand, brings.clone()));
         }
         *state.counters.lock() = *service.counters();
         let due = shared.at(service.deadline().unwrap_or(Instant::FAR_FUTURE));
@@ -55,20 +54,51 @@ async fn run(shared: Arc<Shared>, mut wished: mpsc::Receiver<Subject>) {
             _ = stopped.wait_for(|stopped| *stopped) => return,
             () = state.grown.notified() => {}
             Some((id, brought)) = finished.recv() => {
-                service.finish(shared.now(), id, brought, &mut changes);
+                finish(&mut service, &state, shared.now(), (id, brought), &mut changes);
             }
             Some(subject) = wished.recv() => {
                 let now = shared.now();
-                service.want(now, &subject, &mut changes);
+                want(&mut service, &state, now, &subject, &mut changes);
                 // Many wish for the same at once.
                 for _ in 0..WISHES_AT_ONCE {
                     let Ok(subject) = wished.try_recv() else { break };
-                    service.want(now, &subject, &mut changes);
+                    want(&mut service, &state, now, &subject, &mut changes);
                 }
             }
             () = sleep_until(due) => {}
         }
     }
+}
+
+/// Brings the service to the generation that readers see. Right before it judges anything: the
+/// generation grows before the refresher is woken for it, and what is finished or wished in between
+/// would else pass for fresh, and not be refreshed again.
+fn catch_up(service: &mut Service, state: &State, now: Instant) {
+    while service.generation() < state.generation() {
+        service.membership_changed(now);
+    }
+}
+
+fn finish(
+    service: &mut Service,
+    state: &State,
+    now: Instant,
+    (id, brought): Finished,
+    changes: &mut Vec<Change<Subject, Value>>,
+) {
+    catch_up(service, state, now);
+    service.finish(now, id, brought, changes);
+}
+
+fn want(
+    service: &mut Service,
+    state: &State,
+    now: Instant,
+    subject: &Subject,
+    changes: &mut Vec<Change<Subject, Value>>,
+) {
+    catch_up(service, state, now);
+    service.want(now, subject, changes);
 }
 
 /// Carries out one errand.
@@ -101,3 +131,47 @@ async fn gather(shared: Arc<Shared>, errand: Errand, finish: mpsc::Sender<Finish
 
 /// Wishes taken before what they lead to is begun.
 const WISHES_AT_ONCE: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use lasso_core::metrics::queries::{Leaderboard, ProviderKey};
+    use lasso_core::metrics::service::MetricsSettings;
+
+    use super::*;
+
+    fn alone() -> Responders {
+        Responders {
+            me: "app@10.0.0.1".parse().expect("a name"),
+            others: Vec::new(),
+            total: 1,
+        }
+    }
+
+    #[test]
+    fn what_comes_before_the_refresher_wakes_is_judged_by_the_new_generation() {
+        let now = Instant::ZERO;
+        let clock = Box::new(|| Instant::ZERO);
+        let (state, _wished) = State::new(MetricsSettings::default(), 1, clock);
+        let (mut service, mut changes) = (Service::new(state.settings.clone()), Vec::new());
+        let key = ProviderKey {
+            profile: "free".into(),
+            chain: "ethereum".into(),
+        };
+        let registry = state.registry();
+        let subject = registry.subject::<Leaderboard>(&key).expect("a good key");
+        want(&mut service, &state, now, &subject, &mut changes);
+        let errand = service.poll_refresh(now, alone).expect("it is wanted");
+        state.membership_changed();
+        let brought = (errand.id(), errand.merge(now, Vec::new()));
+        finish(&mut service, &state, now, brought, &mut changes);
+        assert_eq!(service.counters().overtaken, 1);
+        let again = service.poll_refresh(now, alone).expect("one more");
+        let brought = (again.id(), again.merge(now, Vec::new()));
+        finish(&mut service, &state, now, brought, &mut changes);
+        assert!(service.poll_refresh(now, alone).is_none());
+        // A reader sees a stale answer at once, and its wish must not meet a fresh one.
+        state.membership_changed();
+        want(&mut service, &state, now, &subject, &mut changes);
+        assert!(service.poll_refresh(now, alone).is_some());
+    }
+}

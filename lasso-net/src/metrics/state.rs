@@ -100,16 +100,19 @@ impl State {
     }
 
     pub(super) fn get<Q: Query>(&self, key: &Q::Key) -> Result<Readout<Q::Answer>, AskError> {
-        let read = self.boards.look::<Q, _>(|board| self.read(board, key));
+        let read = self
+            .boards
+            .look::<Q, _>(|board| self.read(self.now(), board, key));
         read.unwrap_or(Err(AskError::NotRegistered(Q::NAME)))
     }
 
     pub(super) fn read<Q: Query>(
         &self,
+        now: Instant,
         board: &Board<Q>,
         key: &Q::Key,
     ) -> Result<Readout<Q::Answer>, AskError> {
-        let (readout, wish) = self.read_and_wish(board, key)?;
+        let (readout, wish) = self.read_and_wish(now, board, key)?;
         if let Some(subject) = wish {
             self.try_wish(subject);
         }
@@ -120,11 +123,12 @@ impl State {
     #[inline]
     pub(super) fn read_and_wish<Q: Query>(
         &self,
+        now: Instant,
         board: &Board<Q>,
         key: &Q::Key,
     ) -> Result<(Readout<Q::Answer>, Option<Subject>), AskError> {
         let mut wanted = false;
-        let reading = board.cache.read(self.now(), key, || wanted = true);
+        let reading = board.cache.read(now, key, || wanted = true);
         let wish = wanted.then(|| self.subject::<Q>(key)).transpose()?;
         Ok((Readout::new(reading), wish))
     }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{PartialRow, ROWS_MAX};
 
-/// The rows of one part. Of what a node sends, the first [`ROWS_MAX`] are taken; those beyond are
-/// read over, without memory for them, and counted.
+/// The rows of one part. Of what a node sends, the first [`ROWS_MAX`] are taken, and as many names
+/// beside all of them; what is beyond is read over, without memory for it, and counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rows {
     taken: Vec<PartialRow>,
@@ -27,6 +27,11 @@ impl From<Vec<PartialRow>> for Rows {
     fn from(mut taken: Vec<PartialRow>) -> Self {
         let left_out = taken.len().saturating_sub(ROWS_MAX) as u64;
         taken.truncate(ROWS_MAX);
+        let mut room = ROWS_MAX;
+        for row in &mut taken {
+            row.others.truncate(room);
+            room -= row.others.len();
+        }
         Rows { taken, left_out }
     }
 }
@@ -66,11 +71,13 @@ impl<'de> Deserialize<'de> for Rows {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Rows, A::Error> {
-                let mut rows = Rows::default();
+                let (mut rows, mut room) = (Rows::default(), ROWS_MAX);
                 while rows.taken.len() < ROWS_MAX {
-                    let Some(row) = seq.next_element()? else {
+                    let Some(mut row) = seq.next_element::<PartialRow>()? else {
                         return Ok(rows);
                     };
+                    row.others.truncate(room);
+                    room -= row.others.len();
                     rows.taken.push(row);
                 }
                 while seq.next_element::<IgnoredAny>()?.is_some() {

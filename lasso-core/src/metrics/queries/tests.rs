@@ -178,7 +178,13 @@ fn calls_without_a_series_are_told_as_untold() {
         Leaderboard(recorders[n].clone())
     });
     assert_eq!(ranking.providers.len(), 1);
-    assert_eq!(ranking.untold, Untold { calls: 7, rows: 0 });
+    assert_eq!(
+        ranking.untold,
+        Untold {
+            calls: 7,
+            ..Untold::default()
+        }
+    );
 }
 
 #[test]
@@ -188,7 +194,7 @@ fn rows_beyond_the_bounds_are_left_out_and_counted() {
         region: "iad".into(),
         tally: Tally::new(),
         window_calls: 0,
-        others: BTreeSet::new(),
+        others: Names::default(),
     };
     let mut rows: Vec<_> = (0..ROWS_MAX + 2).map(|n| row(n.to_string())).collect();
     rows[0].name = "x".repeat(NAME_BYTES_MAX + 1);
@@ -203,6 +209,39 @@ fn rows_beyond_the_bounds_are_left_out_and_counted() {
         assert_eq!(ranking.providers.len(), ROWS_MAX - 1);
         assert_eq!(ranking.untold.rows, 3);
     }
+}
+
+#[test]
+fn names_beside_rows_are_bounded_for_a_part_as_a_whole() {
+    let names =
+        |from: usize| -> Vec<String> { (from..from + 3_000).map(|n| n.to_string()).collect() };
+    let long = vec!["x".repeat(NAME_BYTES_MAX + 1)];
+    let row = |name: &str, others: Vec<String>| {
+        serde_json::json!({
+            "name": name, "region": "iad", "others": others,
+            "tally": { "calls": 20, "successes": 20, "latency_ns": 2_000 },
+        })
+    };
+    let hostile = serde_json::json!({
+        "rows": [row("a", names(0)), row("b", names(0)), row("c", names(0)), row("d", long)],
+    });
+    let bytes = rmp_serde::to_vec_named(&hostile).unwrap();
+    let part: CallsPartial = rmp_serde::from_slice(&bytes).unwrap();
+    let kept: usize = part.rows.iter().map(|row| row.others.len()).sum();
+    assert_eq!(kept, ROWS_MAX);
+    let ranking = Leaderboard(Recorder::new(0)).merge(&chain(), vec![(node(1), part)]);
+    let methods: Vec<_> = ranking
+        .providers
+        .iter()
+        .map(|row| row.methods.len())
+        .collect();
+    assert_eq!(
+        methods,
+        [3_000, ROWS_MAX - 3_000, 0, 0],
+        "and no row is lost for it"
+    );
+    let beyond = 9_000 - ROWS_MAX as u64;
+    assert_eq!(ranking.untold.names, beyond + 1);
 }
 
 #[test]

@@ -105,11 +105,6 @@ impl Errand {
 
     /// What is to be told where merging came to nothing, as the query's own code panicked.
     pub fn nothing(&self) -> Brought<Value> {
-        Brought {
-            value: None,
-            answered: 0,
-            failed: Vec::new(),
-            total: self.responders.total,
-        }
+        Brought::nothing(self.responders.total)
     }
 }

@@ -10,7 +10,7 @@ use crate::metrics::store::{AnswerCoverage, Entry, Failure, Freshness, Reading};
 
 /// An answer as it is now, and what it is worth. It does not change any more, and may be kept.
 pub struct Readout<A> {
-    /// The age, never less than the true one; zero while it is loading.
+    /// The age by the clock of whoever reads, from the start of the gathering; zero while it is loading.
     pub age: Duration,
     /// What it is worth.
     pub freshness: Freshness,

@@ -306,3 +306,54 @@ fn membership_changes_with_links_and_with_who_responds() {
     };
     assert!(changes(1, down));
 }
+
+#[test]
+fn one_that_begins_to_respond_as_another_ceases_is_a_change_of_membership() {
+    use NodeState::{Ready, Responding, Unresponsive};
+    let mut membership = Membership::default();
+    let mut changes = |changed: &[(usize, NodeState)]| {
+        let changed = changed.iter().map(|(node, state)| (name(*node), *state));
+        membership.changes_with(&TopologyEvent {
+            epoch: 1,
+            coverage: Coverage {
+                expected: 3,
+                connected: 3,
+                responding: 2,
+                identified: 3,
+                unresponsive: Vec::new(),
+                disconnected: Vec::new(),
+                epoch: 1,
+            },
+            change: TopologyChange::HealthUpdate {
+                changed: changed.collect(),
+            },
+        })
+    };
+    assert!(changes(&[(2, Responding)]));
+    for (changed, differs) in [
+        (&[(2, Ready)][..], false),
+        (&[(2, Unresponsive), (3, Ready)], true),
+        (&[(2, Unresponsive), (3, Responding)], false),
+        (&[(2, Responding), (3, Unresponsive)], true),
+    ] {
+        assert_eq!(changes(changed), differs, "{changed:?}");
+    }
+}
+
+#[test]
+fn a_refresh_that_is_given_up_tells_how_many_nodes_there_should_be() {
+    let (mut service, mut changes) = service();
+    let here = node(20, 100);
+    let subject = here.subject::<Leaderboard>(&chain()).unwrap();
+    service.want(at(0), &subject, &mut changes);
+    let errand = service.poll_refresh(at(0), || cluster_of(1)).unwrap();
+    let brought = errand.merge(at(0), Vec::new());
+    service.finish(at(0), errand.id(), brought, &mut changes);
+    service.want(at(16), &subject, &mut changes);
+    let _lost = service.poll_refresh(at(16), || cluster_of(3)).unwrap();
+    service.tick(at(26), &mut changes);
+    let readout = service.read::<Leaderboard>(at(26), &subject, &mut changes);
+    let coverage = &readout.failure().unwrap().coverage;
+    assert_eq!((coverage.responding, coverage.total), (0, 3));
+    assert_eq!(readout.coverage().unwrap().total, 1, "as it was gathered");
+}

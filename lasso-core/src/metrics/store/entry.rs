@@ -93,7 +93,7 @@ pub struct Entry<V> {
 }
 
 impl<V> Entry<V> {
-    /// The age, never less than the true one: it counts from the start of the refresh.
+    /// The age at `now`, no less than that of any of its parts: it counts from the start of the refresh.
     pub fn age(&self, now: Instant) -> Duration {
         now - self.gathered_at
     }

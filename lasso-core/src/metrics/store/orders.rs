@@ -33,6 +33,16 @@ pub struct Brought<V> {
 }
 
 impl<V> Brought<V> {
+    /// What a refresh brings that came to nothing, where there should be `total` nodes.
+    pub(in crate::metrics) fn nothing(total: usize) -> Self {
+        Brought {
+            value: None,
+            answered: 0,
+            failed: Vec::new(),
+            total,
+        }
+    }
+
     /// Nobody but this node answered though others were asked, or there is no value at all.
     pub(super) fn has_failed(&self) -> bool {
         self.value.is_none() || (self.answered == 0 && !self.failed.is_empty())

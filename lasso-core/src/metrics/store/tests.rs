@@ -182,6 +182,29 @@ fn with_nothing_to_keep_this_node_alone_is_shown_but_never_as_fresh() {
 }
 
 #[test]
+fn a_refresh_without_any_value_beside_figures_of_this_node_alone_is_told() {
+    let (mut store, mut changes) = store();
+    store.want(at(0), &1, &mut changes);
+    let refresh = store.poll_refresh(at(0)).unwrap();
+    store.finish(at(1), refresh.id, nobody(7), &mut changes);
+    let refresh = store.poll_refresh(at(2)).unwrap();
+    let nothing = Brought {
+        value: None,
+        ..nobody(0)
+    };
+    store.finish(at(3), refresh.id, nothing, &mut changes);
+    let reading = store.read(at(3), &1, &mut changes);
+    assert_eq!((reading.freshness, value(&reading)), (Freshness::Stale, 7));
+    let entry = reading.entry.unwrap();
+    let failure = entry.failure.as_ref().unwrap();
+    assert_eq!((failure.count, failure.at), (2, at(3)));
+    assert_eq!(
+        (failure.coverage.responding, failure.coverage.total),
+        (0, 3)
+    );
+}
+
+#[test]
 fn a_node_that_is_alone_and_asked_nobody_has_not_failed() {
     let (mut store, mut changes) = store();
     store.want(at(0), &1, &mut changes);
