@@ -2,16 +2,20 @@
 //!
 //! One and two threads read 1,024 keys, each with its coverage and freshness: of the cache alone,
 //! while a writer publishes a thousand new entries a second, and by a node's handle, while the node
-//! refreshes what is read and records a thousand calls a second. Targets: 15 million/s with one
-//! thread, 22 with two.
+//! refreshes what is read and records a thousand calls a second. Beside them, as a measure of the
+//! machine in the same run, a bare map behind arc-swap: no freshness, no counts, no coverage.
+//! Targets: 15 million/s with one thread, 22 with two.
 //! The median of several rounds is told, and beside it the rate by the readers' own processor time
 //! (on Linux), since the machine is seldom alone.
 
+use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use lasso_core::metrics::queries::ProviderKey;
 use lasso_core::metrics::store::{Ages, Change, Entry};
 use lasso_core::time;
@@ -64,6 +68,32 @@ fn main() {
     }
     assert_eq!(cache.reads().loading, 0);
     by_handle(&keys);
+    bare_map(&keys);
+}
+
+/// The same keys in a map behind arc-swap, whose values are counted references as in most such maps.
+fn bare_map(keys: &[ProviderKey]) {
+    type Bare = ArcSwap<HashMap<ProviderKey, ArcSwap<[u64; 8]>, RandomState>>;
+    let places = keys.iter().enumerate().map(|(n, key)| {
+        let value = ArcSwap::from_pointee([n as u64; 8]);
+        (key.clone(), value)
+    });
+    let map = Bare::from_pointee(places.collect());
+    for threads in [1, 2] {
+        let rounds: Vec<_> = (0..ROUNDS)
+            .map(|_| {
+                let read = |key: &ProviderKey| {
+                    let value = map.load()[key].load_full();
+                    black_box(value[0]);
+                };
+                let write = |n: usize| map.load()[&keys[n % KEYS]].store(Arc::new([n as u64; 8]));
+                rate_of(keys, threads, read, write)
+            })
+            .collect();
+        println!("{threads} thread(s), a bare map behind arc-swap:");
+        tell("by the wall", rounds.iter().map(|round| round.0));
+        tell("by processor time", rounds.iter().map(|round| round.1));
+    }
 }
 
 fn by_handle(keys: &[ProviderKey]) {

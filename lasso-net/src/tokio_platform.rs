@@ -59,10 +59,13 @@ impl Platform for TokioPlatform {
 
     #[cfg(target_os = "linux")]
     fn ticks(&self) -> Box<dyn Fn() -> Instant + Send + Sync> {
-        let tick = || Duration::try_from(clock_gettime(ClockId::MonotonicCoarse));
-        let tick = move || tick().unwrap_or_default();
+        // Never negative: it counts from when the system started.
+        let tick = || {
+            let now = clock_gettime(ClockId::MonotonicCoarse);
+            now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+        };
         let started = tick();
-        Box::new(move || Instant::ZERO + tick().saturating_sub(started))
+        Box::new(move || Instant::from_nanos(tick().saturating_sub(started)))
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

@@ -65,12 +65,10 @@
 //! ```
 
 mod errand;
-mod readout;
 mod registry;
 mod settings;
 
 pub use errand::{Errand, Responders};
-pub use readout::Readout;
 pub use registry::{
     AskError, CODE_NOT_REGISTERED, KEY_BYTES_MAX, QUERIES_MAX, QUERY_NAME_BYTES_MAX, RegisterError,
     Registry, Subject, Value,
@@ -78,9 +76,10 @@ pub use registry::{
 pub use settings::MetricsSettings;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::queries::Query;
-use super::store::{Ages, Brought, Change, Reads, RefreshId, Store, StoreCounters};
+use super::store::{Ages, Brought, Change, Entry, Reading, Reads, RefreshId, Store, StoreCounters};
 use crate::event::{self, TopologyEvent};
 use crate::name::NodeName;
 use crate::time::Instant;
@@ -88,6 +87,9 @@ use crate::topology::NodeState;
 
 /// The method that every node serves for the others' refreshes.
 pub const METHOD: &str = "lasso.metrics";
+
+/// An answer of a query as it is now, and what it is worth.
+pub type Readout<A> = Reading<Arc<Entry<A>>>;
 
 /// Tells which topology events change whom a refresh asks.
 ///
@@ -160,7 +162,12 @@ impl Service {
         changes: &mut Vec<Change<Subject, Value>>,
     ) -> Readout<Q::Answer> {
         assert!(subject.key::<Q>().is_some(), "{subject:?} as {}", Q::NAME);
-        Readout::new(self.store.read(now, subject, changes))
+        let reading = self.store.read(now, subject, changes);
+        Readout {
+            entry: reading.entry.and_then(|entry| entry.typed().map(Arc::new)),
+            age: reading.age,
+            freshness: reading.freshness,
+        }
     }
 
     /// See [`Store::want`].

@@ -127,8 +127,13 @@ impl<K: Ord + Clone, V> Store<K, V> {
 
     /// What is there, and makes the store want what is not fresh. For readers in the store's own
     /// thread; others read a map of theirs, and call [`Store::want`].
-    pub fn read(&mut self, now: Instant, key: &K, changes: &mut Vec<Change<K, V>>) -> Reading<V> {
-        let entry = self.slots.get(key).and_then(|slot| slot.entry.as_ref());
+    pub fn read(
+        &mut self,
+        now: Instant,
+        key: &K,
+        changes: &mut Vec<Change<K, V>>,
+    ) -> Reading<Arc<Entry<V>>> {
+        let entry = self.slots.get(key).and_then(|slot| slot.entry.clone());
         let reading = Reading::of(entry, now, self.generation, &self.settings.ages);
         self.reads.count(reading.freshness);
         if reading.freshness != Freshness::Fresh {

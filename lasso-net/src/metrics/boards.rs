@@ -1,21 +1,20 @@
 //! Where the answers of each query hang, for readers who know its type.
 
 use core::any::{Any, TypeId};
+use core::hash::BuildHasher;
 use core::sync::atomic::AtomicU64;
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use arc_swap::ArcSwap;
 use foldhash::fast::FixedState;
 use lasso_core::metrics::queries::Query;
-use lasso_core::metrics::service::{Subject, Value};
+use lasso_core::metrics::service::{QUERIES_MAX, Subject, Value};
 use lasso_core::metrics::store::{Ages, Change, Reads};
 
 use super::cache::Cache;
 
 /// The answers of one query.
 pub(super) struct Board<Q: Query> {
-    pub(super) cache: Cache<Q::Key, Value>,
+    pub(super) cache: Cache<Q::Key, Q::Answer>,
 }
 
 /// A board whose query does not matter.
@@ -28,13 +27,12 @@ trait Follower: Send + Sync {
 impl<Q: Query> Follower for Board<Q> {
     fn follow(&self, change: Change<Subject, Value>) {
         let typed = match change {
-            Change::Publish(subject, entry) => subject
-                .key::<Q>()
-                .map(|key| Change::Publish(key.clone(), entry)),
-            Change::Withdraw(subject) => {
-                let key = subject.key::<Q>();
-                key.map(|key| Change::Withdraw(key.clone()))
+            Change::Publish(subject, entry) => {
+                let (key, entry) = (subject.key::<Q>().cloned(), entry.typed().map(Arc::new));
+                key.zip(entry)
+                    .map(|(key, entry)| Change::Publish(key, entry))
             }
+            Change::Withdraw(subject) => subject.key::<Q>().cloned().map(Change::Withdraw),
         };
         self.cache.apply(typed);
     }
@@ -48,21 +46,22 @@ impl<Q: Query> Follower for Board<Q> {
     }
 }
 
-#[derive(Clone)]
 struct Hung {
+    query: TypeId,
     name: &'static str,
     typed: Arc<dyn Any + Send + Sync>,
     follower: Arc<dyn Follower>,
 }
 
-/// All boards of a node. Nothing depends on their order.
-type Map = HashMap<TypeId, Hung, FixedState>;
+/// Places for boards; half of them stay empty, so that looking for one is soon over.
+const PLACES: usize = 2 * QUERIES_MAX;
 
-/// See the module. Readers take no lock.
+/// See the module. Boards are hung up and never taken down. Readers take no lock.
 pub(super) struct Boards {
     ages: Ages,
     generation: Arc<AtomicU64>,
-    map: ArcSwap<Map>,
+    /// Each board is in the first place that was empty from the one of its query's hash on.
+    places: [OnceLock<Hung>; PLACES],
 }
 
 impl Boards {
@@ -70,46 +69,63 @@ impl Boards {
         Boards {
             ages,
             generation: Arc::clone(generation),
-            map: ArcSwap::default(),
+            places: [const { OnceLock::new() }; PLACES],
         }
     }
 
-    /// Hangs up an empty board for a query; nothing where there is one.
+    /// Hangs up an empty board for a query; nothing where there is one. No more than [`QUERIES_MAX`]
+    /// may be.
     pub(super) fn add<Q: Query>(&self) {
         let board = Arc::new(Board::<Q> {
             cache: Cache::following(self.ages, &self.generation),
         });
-        self.map.rcu(|map| {
-            let mut map = Map::clone(map);
-            let hung = || Hung {
-                name: Q::NAME,
-                typed: board.clone(),
-                follower: board.clone(),
-            };
-            map.entry(TypeId::of::<Q>()).or_insert_with(hung);
-            map
-        });
+        let hung = || Hung {
+            query: TypeId::of::<Q>(),
+            name: Q::NAME,
+            typed: board.clone(),
+            follower: board.clone(),
+        };
+        let is_there = self
+            .places_of(TypeId::of::<Q>())
+            .any(|place| place.get_or_init(hung).query == TypeId::of::<Q>());
+        assert!(is_there, "more boards than there may be queries");
+    }
+
+    #[inline]
+    fn places_of(&self, query: TypeId) -> impl Iterator<Item = &OnceLock<Hung>> {
+        let first = FixedState::default().hash_one(query) as usize % PLACES;
+        let (before, from) = self.places.split_at(first);
+        from.iter().chain(before)
+    }
+
+    fn hung(&self) -> impl Iterator<Item = &Hung> {
+        self.places.iter().filter_map(OnceLock::get)
+    }
+
+    /// The board of a query, if there is one.
+    #[inline]
+    fn find<Q: Query>(&self) -> Option<&Hung> {
+        let query = TypeId::of::<Q>();
+        let mut hung = self.places_of(query).map_while(OnceLock::get);
+        hung.find(|hung| hung.query == query)
     }
 
     /// Looks at the board of a query, if there is one.
-    pub(super) fn look<Q: Query, R>(&self, look: impl FnOnce(&Board<Q>) -> R) -> Option<R> {
-        let map = self.map.load();
-        let hung = map.get(&TypeId::of::<Q>())?;
-        hung.typed.downcast_ref().map(look)
+    #[inline]
+    pub(super) fn look<Q: Query>(&self) -> Option<&Board<Q>> {
+        self.find::<Q>()?.typed.downcast_ref()
     }
 
     /// The board of a query, if there is one.
     pub(super) fn of<Q: Query>(&self) -> Option<Arc<Board<Q>>> {
-        let hung = self.map.load().get(&TypeId::of::<Q>())?.typed.clone();
-        hung.downcast().ok()
+        self.find::<Q>()?.typed.clone().downcast().ok()
     }
 
     /// Shows what a store has changed, in the order it told.
     pub(super) fn follow(&self, changes: impl IntoIterator<Item = Change<Subject, Value>>) {
-        let map = self.map.load();
         for change in changes {
             let (Change::Publish(subject, _) | Change::Withdraw(subject)) = &change;
-            if let Some(hung) = map.values().find(|hung| hung.name == subject.query()) {
+            if let Some(hung) = self.hung().find(|hung| hung.name == subject.query()) {
                 hung.follower.follow(change);
             }
         }
@@ -118,7 +134,7 @@ impl Boards {
     /// How often what was read.
     pub(super) fn reads(&self) -> Reads {
         let mut all = Reads::default();
-        for hung in self.map.load().values() {
+        for hung in self.hung() {
             let reads = hung.follower.reads();
             all.fresh += reads.fresh;
             all.stale += reads.stale;
@@ -130,7 +146,6 @@ impl Boards {
 
     /// Answers that hang anywhere.
     pub(super) fn keys(&self) -> usize {
-        let map = self.map.load();
-        map.values().map(|hung| hung.follower.keys()).sum()
+        self.hung().map(|hung| hung.follower.keys()).sum()
     }
 }

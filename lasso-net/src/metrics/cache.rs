@@ -1,20 +1,24 @@
 //! Cached answers that many threads read at once.
 //!
 //! Beside the [`Store`](lasso_core::metrics::store::Store), which decides behind a lock, stands this
-//! map, which follows the store's changes and which readers look into. A read takes no lock: it loads
-//! the map and the entry through atomic pointers, so neither a refresh nor the store's lock can hold
-//! it up.
+//! map, which follows the store's changes and which readers look into. A read takes no lock, so
+//! neither a refresh nor the store's lock can hold it up; and it writes nothing that another thread
+//! reads, so readers do not slow each other down:
 //!
-//! The map itself is copied when a key comes or goes, and only then; an entry is replaced in its
-//! place. Readers count themselves on cache lines of their own, one of [`SHARDS`] for each thread.
+//! - The map is copied when a key comes or goes, and only then; each thread keeps the copy it last
+//!   read from and looks whether it is still the last. An entry is replaced in its place.
+//! - An entry is not counted as referred to while a reader holds it, but noted in a place of the
+//!   reader's thread, as long as that has one free: see [`Held`].
+//! - Each thread counts its reads by itself.
+//!
+//! A thread that reads no more keeps its copy of the map until the cache is gone: keys and empty
+//! places, at most as many as the store has keys, and no answers that the store has given up.
 //!
 //! Chosen by measurement, bare maps of 1,024 keys with a thousand writes a second, one and two threads,
 //! by processor time: maps behind arc-swap 28 and 47 million reads a second, papaya 33 and 48,
 //! quick_cache 34 and 54. quick_cache's readers wait for whoever writes; papaya is hardly faster, and
-//! arc-swap the older and more widely used of the two. With freshness, counts and the entry's own
-//! pointer this cache reads 17 and 29 million (`benches/cache.rs`); asking the system for the time
-//! with each read halves that, so that a caller with many reads does better to ask less often
-//! ([`Reader::get_at`](super::Reader::get_at)).
+//! arc-swap the older and more widely used of the two. What this cache reads beside such a bare map is
+//! in `benches/cache.rs`.
 //!
 //! ```
 //! use lasso_core::metrics::store::{Freshness, Brought, Store, StoreSettings};
@@ -39,42 +43,94 @@
 //! ```
 
 use core::borrow::Borrow;
+use core::cell::RefCell;
+use core::fmt;
 use core::hash::Hash;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::ops::Deref;
+use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use foldhash::fast::RandomState;
 use lasso_core::metrics::store::{Ages, Change, Entry, Freshness, Reading, Reads};
 use lasso_core::time::Instant;
 use parking_lot::Mutex;
+use thread_local::ThreadLocal;
 
-/// Lines that reads are counted on. Threads beyond that many share some.
-pub const SHARDS: usize = 16;
 /// Of all who read one entry that is not fresh, one goes to the store in this time. A refresh takes
 /// longer; and should one that went have come to nothing, another goes.
 const WANT_AGAIN: Duration = Duration::from_secs(1);
 
 /// What is shown under a key until the next change.
 struct Shown<V> {
-    entry: Arc<Entry<V>>,
+    entry: Entry<V>,
     /// When a reader last went to the store for it, in nanoseconds plus one; 0 for never.
     wanted_at: AtomicU64,
 }
 
-type Place<V> = Arc<ArcSwap<Shown<V>>>;
+/// Where what is shown under a key stands; empty once the key is gone, for whoever still has a map
+/// with it.
+type Place<V> = Arc<ArcSwapOption<Shown<V>>>;
 
 /// With the standard hasher a read takes twice as long. Nothing depends on the order; and whoever
 /// finds keys that share a place, though it is seeded, still finds no more of them than the store has
 /// keys.
 type Map<K, V> = HashMap<K, Place<V>, RandomState>;
 
-/// Counts of one shard, alone on its pair of cache lines.
+/// The present map, for all threads.
+type SharedMap<K, V> = Arc<ArcSwap<Map<K, V>>>;
+
+/// An entry in the hands of a reader, to be kept as long as it likes. While a thread holds more than
+/// eight, in all caches together, its further reads are counted as references, and cost a little more.
+pub struct Held<V>(Guard<Option<Arc<Shown<V>>>>);
+
+impl<V> Held<V> {
+    fn of(place: &Place<V>) -> Option<Self> {
+        let shown = place.load();
+        shown.is_some().then_some(Held(shown))
+    }
+
+    fn shown(&self) -> &Shown<V> {
+        self.0.as_ref().expect("looked at where it was taken")
+    }
+}
+
+impl<V> Deref for Held<V> {
+    type Target = Entry<V>;
+
+    fn deref(&self) -> &Entry<V> {
+        &self.shown().entry
+    }
+}
+
+impl<V> Clone for Held<V> {
+    fn clone(&self) -> Self {
+        Held(Guard::from_inner(Option::clone(&self.0)))
+    }
+}
+
+impl<V: fmt::Debug> fmt::Debug for Held<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shown().entry.fmt(f)
+    }
+}
+
+/// The map as one thread has last seen it, which it renews when there is another.
+type SeenMap<K, V> = arc_swap::Cache<SharedMap<K, V>, Arc<Map<K, V>>>;
+
+/// What one thread has for itself, alone on a pair of cache lines, as each read writes to it.
+#[repr(align(128))]
+struct Local<K, V> {
+    map: RefCell<SeenMap<K, V>>,
+    counts: Arc<Counts>,
+}
+
+/// Reads of one thread, which alone writes here; on lines of its own too.
 #[derive(Default)]
 #[repr(align(128))]
-struct Shard {
+struct Counts {
     fresh: AtomicU64,
     stale: AtomicU64,
     expired: AtomicU64,
@@ -82,16 +138,18 @@ struct Shard {
 }
 
 /// See the module. It is to be shared behind an [`Arc`]; it holds as many keys as the store does.
-pub struct Cache<K, V> {
+pub struct Cache<K: Send + Sync, V: Send + Sync> {
     ages: Ages,
     generation: Arc<AtomicU64>,
-    map: ArcSwap<Map<K, V>>,
+    map: SharedMap<K, V>,
     /// Held by whoever applies changes, never by a reader.
     writing: Mutex<()>,
-    shards: [Shard; SHARDS],
+    locals: ThreadLocal<Local<K, V>>,
+    /// The counts of all that there are in `locals`; one more with each thread's first read.
+    counts: Mutex<Vec<Arc<Counts>>>,
 }
 
-impl<K: Hash + Eq + Clone, V> Cache<K, V> {
+impl<K: Hash + Eq + Clone + Send + Sync, V: Send + Sync> Cache<K, V> {
     /// A cache of nothing, whose entries age as the store's.
     pub fn new(ages: Ages) -> Self {
         Cache::following(ages, &Arc::new(AtomicU64::new(0)))
@@ -102,30 +160,32 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
         Cache {
             ages,
             generation: Arc::clone(generation),
-            map: ArcSwap::from_pointee(Map::default()),
+            map: Arc::new(ArcSwap::from_pointee(Map::default())),
             writing: Mutex::new(()),
-            shards: Default::default(),
+            locals: ThreadLocal::new(),
+            counts: Mutex::default(),
         }
     }
 
     /// What is there, at once. Calls `want`, which is to call
     /// [`Store::want`](lasso_core::metrics::store::Store::want), when it is not fresh and nobody has
     /// done so for a second; always when there is nothing.
-    pub fn read<Q>(&self, now: Instant, key: &Q, want: impl FnOnce()) -> Reading<V>
+    #[inline]
+    pub fn read<Q>(&self, now: Instant, key: &Q, want: impl FnOnce()) -> Reading<Held<V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
+        let local = self.locals.get_or(|| self.local());
         let generation = self.generation.load(Ordering::Acquire);
-        let map = self.map.load();
-        let shown = map.get(key).map(|place| place.load());
-        let entry = shown.as_ref().map(|shown| &shown.entry);
-        let reading = Reading::of(entry, now, generation, &self.ages);
-        self.count(reading.freshness);
-        if reading.freshness != Freshness::Fresh
-            && shown.is_none_or(|shown| shown.is_first_to_want(now))
-        {
-            want();
+        let held = local.find(key).unwrap_or_else(|| self.find(key));
+        let reading = Reading::of(held, now, generation, &self.ages);
+        local.counts.count(reading.freshness);
+        if reading.freshness != Freshness::Fresh {
+            let entry = reading.entry.as_ref();
+            if entry.is_none_or(|held| held.shown().is_first_to_want(now)) {
+                want();
+            }
         }
         reading
     }
@@ -137,9 +197,7 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
         Q: Hash + Eq + ?Sized,
     {
         let generation = self.generation.load(Ordering::Acquire);
-        let map = self.map.load();
-        let entry = map.get(key).map(|place| Arc::clone(&place.load().entry));
-        let reading = Reading::of(entry.as_ref(), now, generation, &self.ages);
+        let reading = Reading::of(self.find(key), now, generation, &self.ages);
         reading.freshness != Freshness::Loading
     }
 
@@ -150,7 +208,7 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
         for change in changes {
             match change {
                 Change::Publish(key, entry) => self.publish(key, entry),
-                Change::Withdraw(key) => self.copy_map(|map| drop(map.remove(&key))),
+                Change::Withdraw(key) => self.withdraw(&key),
             }
         }
     }
@@ -173,29 +231,38 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
 
     /// How often what was read, by all threads so far.
     pub fn reads(&self) -> Reads {
-        let sum = |count: fn(&Shard) -> &AtomicU64| {
-            let counts = self.shards.iter().map(count);
+        let counts = self.counts.lock();
+        let sum = |count: fn(&Counts) -> &AtomicU64| {
+            let counts = counts.iter().map(|counts| count(counts));
             counts.map(|count| count.load(Ordering::Relaxed)).sum()
         };
         Reads {
-            fresh: sum(|shard| &shard.fresh),
-            stale: sum(|shard| &shard.stale),
-            expired: sum(|shard| &shard.expired),
-            loading: sum(|shard| &shard.loading),
+            fresh: sum(|counts| &counts.fresh),
+            stale: sum(|counts| &counts.stale),
+            expired: sum(|counts| &counts.expired),
+            loading: sum(|counts| &counts.loading),
         }
     }
 
     fn publish(&self, key: K, entry: Arc<Entry<V>>) {
         let shown = Arc::new(Shown {
-            entry,
+            entry: Arc::unwrap_or_clone(entry),
             wanted_at: AtomicU64::new(0),
         });
         if let Some(place) = self.map.load().get(&key) {
-            place.store(shown);
+            place.store(Some(shown));
         } else {
-            let place = Arc::new(ArcSwap::new(shown));
+            let place = Arc::new(ArcSwapOption::new(Some(shown)));
             self.copy_map(|map| drop(map.insert(key, place)));
         }
+    }
+
+    fn withdraw(&self, key: &K) {
+        self.copy_map(|map| {
+            if let Some(place) = map.remove(key) {
+                place.store(None);
+            }
+        });
     }
 
     fn copy_map(&self, change: impl FnOnce(&mut Map<K, V>)) {
@@ -204,15 +271,50 @@ impl<K: Hash + Eq + Clone, V> Cache<K, V> {
         self.map.store(Arc::new(map));
     }
 
+    fn find<Q>(&self, key: &Q) -> Option<Held<V>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.map.load().get(key).and_then(Held::of)
+    }
+
+    #[cold]
+    fn local(&self) -> Local<K, V> {
+        let counts = Arc::<Counts>::default();
+        self.counts.lock().push(Arc::clone(&counts));
+        Local {
+            map: RefCell::new(arc_swap::Cache::new(Arc::clone(&self.map))),
+            counts,
+        }
+    }
+}
+
+impl<K: Hash + Eq, V> Local<K, V> {
+    /// What is there; `None` when this thread is looking for a key already, whose hash or comparison
+    /// has asked for another.
+    #[inline]
+    fn find<Q>(&self, key: &Q) -> Option<Option<Held<V>>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let mut map = self.map.try_borrow_mut().ok()?;
+        Some(map.load().get(key).and_then(Held::of))
+    }
+}
+
+impl Counts {
+    #[inline]
     fn count(&self, freshness: Freshness) {
-        let shard = &self.shards[SHARD.with(|shard| *shard)];
         let count = match freshness {
-            Freshness::Fresh => &shard.fresh,
-            Freshness::Stale => &shard.stale,
-            Freshness::Expired => &shard.expired,
-            Freshness::Loading => &shard.loading,
+            Freshness::Fresh => &self.fresh,
+            Freshness::Stale => &self.stale,
+            Freshness::Expired => &self.expired,
+            Freshness::Loading => &self.loading,
         };
-        count.fetch_add(1, Ordering::Relaxed);
+        // Nobody else writes: no need to lock the line.
+        count.store(count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     }
 }
 
@@ -230,142 +332,5 @@ impl<V> Shown<V> {
     }
 }
 
-/// Threads that have counted so far.
-static THREADS: AtomicUsize = AtomicUsize::new(0);
-
-thread_local! {
-    /// Where this thread counts.
-    static SHARD: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SHARDS;
-}
-
 #[cfg(test)]
-mod tests {
-    use lasso_core::metrics::store::{Brought, Store, StoreSettings};
-
-    use super::*;
-
-    fn at(seconds: u64) -> Instant {
-        Instant::ZERO + Duration::from_secs(seconds)
-    }
-
-    fn entry(value: u64, gathered_at: Instant, generation: u64) -> Arc<Entry<u64>> {
-        Arc::new(Entry {
-            value: Arc::new(value),
-            gathered_at,
-            generation,
-            alone: false,
-            coverage: Default::default(),
-            failure: None,
-        })
-    }
-
-    fn warm() -> Cache<&'static str, u64> {
-        let cache = Cache::new(Ages::default());
-        cache.apply([Change::Publish("a", entry(1, at(0), 0))]);
-        cache
-    }
-
-    #[test]
-    fn of_many_readers_of_a_stale_entry_one_wants_a_refresh() {
-        let cache = warm();
-        let mut wanted = 0;
-        for _ in 0..1_000 {
-            let reading = cache.read(at(16), &"a", || wanted += 1);
-            assert_eq!(reading.freshness, Freshness::Stale);
-        }
-        assert_eq!(wanted, 1);
-        cache.read(at(17), &"a", || wanted += 1);
-        assert_eq!(wanted, 2, "another goes after a second");
-        cache.apply([Change::Publish("a", entry(2, at(17), 0))]);
-        let reading = cache.read(at(18), &"a", || wanted += 1);
-        assert_eq!((*reading.entry.unwrap().value, wanted), (2, 2));
-        cache.read(at(40), &"a", || wanted += 1);
-        assert_eq!(wanted, 3);
-    }
-
-    #[test]
-    fn whoever_finds_nothing_always_wants() {
-        let cache = warm();
-        let mut wanted = 0;
-        for _ in 0..3 {
-            let reading = cache.read(at(0), &"b", || wanted += 1);
-            assert_eq!(reading.freshness, Freshness::Loading);
-        }
-        assert_eq!(wanted, 3);
-        cache.apply([Change::Withdraw("a")]);
-        assert!(cache.is_empty());
-        cache.read(at(0), &"a", || wanted += 1);
-        assert_eq!(wanted, 4);
-        assert_eq!(cache.reads().loading, 4);
-    }
-
-    #[test]
-    fn a_new_generation_makes_all_stale() {
-        let cache = warm();
-        cache.set_generation(1);
-        let reading = cache.read(at(0), &"a", || ());
-        assert_eq!(reading.freshness, Freshness::Stale);
-        assert_eq!(
-            *reading.entry.unwrap().value,
-            1,
-            "but nothing is thrown away"
-        );
-        assert_eq!(cache.reads().stale, 1);
-    }
-
-    #[test]
-    fn readers_see_what_the_store_would_say() {
-        let settings = StoreSettings {
-            keys_max: 3,
-            ..StoreSettings::default()
-        };
-        let (mut store, mut changes) = (Store::new(settings), Vec::new());
-        let cache = Cache::new(*store.ages());
-        let mut under_way = Vec::new();
-        for step in 0..2_000u64 {
-            let (now, key) = (at(step * 3), step * 7 % 11 % 5);
-            if step % 13 == 0 {
-                store.membership_changed(now);
-                cache.set_generation(store.generation());
-            }
-            store.tick(now, &mut changes);
-            cache.apply(changes.drain(..));
-            let read = cache.read(now, &key, || ());
-            assert_eq!(read, store.read(now, &key, &mut changes));
-            under_way.extend(store.poll_refresh(now));
-            if step % 2 == 0 && !under_way.is_empty() {
-                let gathered = Brought {
-                    value: Some(step),
-                    answered: 1,
-                    failed: Vec::new(),
-                    total: 2,
-                };
-                let refresh = under_way.remove(0);
-                store.finish(now, refresh.id, gathered, &mut changes);
-            }
-            cache.apply(changes.drain(..));
-        }
-        assert_eq!(cache.reads(), *store.reads());
-    }
-
-    #[test]
-    fn many_threads_read_whole_entries_while_they_change() {
-        let cache = warm();
-        std::thread::scope(|scope| {
-            let read = || {
-                let mut last = 0;
-                while last < 999 {
-                    let value = *cache.read(at(0), &"a", || ()).entry.unwrap().value;
-                    assert!(value >= last, "never back to an older one");
-                    last = value;
-                }
-            };
-            scope.spawn(read);
-            scope.spawn(read);
-            for value in 2..1_000 {
-                cache.apply([Change::Publish("a", entry(value, at(0), 0))]);
-            }
-        });
-        assert!(cache.reads().fresh >= 2);
-    }
-}
+mod tests;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use lasso_core::metrics::queries::Query;
 use lasso_core::metrics::recorder::{Call, RecorderCounters, SeriesKey};
-use lasso_core::metrics::service::{AskError, Readout, RegisterError};
+use lasso_core::metrics::service::{AskError, RegisterError};
 use lasso_core::metrics::store::{Reads, StoreCounters};
 use lasso_core::time::Instant;
 
+use super::Readout;
 use super::boards::Board;
 use super::state::State;
 use crate::Cluster;
@@ -62,10 +63,11 @@ impl Metrics<'_> {
         // Before the read, so that no change is between the two.
         let mut shown = self.state.shown.subscribe();
         let board = self.state.board::<Q>()?;
-        let (readout, wish) = self.state.read_and_wish(self.state.now(), &board, key)?;
-        let Some(subject) = wish else {
+        let (readout, wanted) = State::look(self.state.now(), &board, key);
+        if !wanted {
             return Ok(readout);
-        };
+        }
+        let subject = self.state.subject::<Q>(key)?;
         if !readout.is_loading() {
             self.state.try_wish(subject);
             return Ok(readout);
@@ -121,7 +123,8 @@ impl Metrics<'_> {
     ///     }
     ///
     ///     fn merge(&self, (): &(), parts: Vec<(NodeName, u64)>) -> u64 {
-    ///         parts.iter().map(|(_, sessions)| sessions).sum()
+    ///         let sessions = parts.iter().map(|(_, sessions)| sessions);
+    ///         sessions.fold(0, |all, sessions| all.saturating_add(*sessions))
     ///     }
     /// }
     ///

@@ -48,11 +48,14 @@ pub use lasso_core::metrics::queries::{
     ProviderRow, Query, Ranking, Realtime, RealtimeStats, Untold,
 };
 pub use lasso_core::metrics::recorder::{Call, Limits, Outcome, RecorderCounters, SeriesKey};
-pub use lasso_core::metrics::service::{AskError, METHOD, MetricsSettings, Readout, RegisterError};
+pub use lasso_core::metrics::service::{AskError, METHOD, MetricsSettings, RegisterError};
 pub use lasso_core::metrics::store::{
-    Ages, AnswerCoverage, Failure, Freshness, Reads, StoreCounters, StoreSettings,
+    Ages, AnswerCoverage, Failure, Freshness, Reading, Reads, StoreCounters, StoreSettings,
 };
 pub use lasso_core::metrics::{SharedRecorder, Tally};
+
+/// An answer of a query as it is now, and what it is worth.
+pub type Readout<A> = Reading<cache::Held<A>>;
 
 pub(crate) use refresher::start;
 pub(crate) use state::State;

@@ -8,13 +8,14 @@ use arc_swap::ArcSwap;
 use lasso_core::metrics::SharedRecorder;
 use lasso_core::metrics::queries::{AllMethods, Leaderboard, MethodPerformance, Query, Realtime};
 use lasso_core::metrics::service::{
-    AskError, MetricsSettings, Readout, RegisterError, Registry, Subject, Value,
+    AskError, MetricsSettings, RegisterError, Registry, Subject, Value,
 };
 use lasso_core::metrics::store::{Change, Reads, StoreCounters};
 use lasso_core::time::Instant;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, watch};
 
+use super::Readout;
 use super::boards::{Board, Boards};
 
 /// Wishes of readers that may wait for the refresher. What is lost is wished again: by the next
@@ -100,37 +101,38 @@ impl State {
     }
 
     pub(super) fn get<Q: Query>(&self, key: &Q::Key) -> Result<Readout<Q::Answer>, AskError> {
-        let read = self
-            .boards
-            .look::<Q, _>(|board| self.read(self.now(), board, key));
-        read.unwrap_or(Err(AskError::NotRegistered(Q::NAME)))
+        let board = self.boards.look::<Q>();
+        self.read(
+            self.now(),
+            board.ok_or(AskError::NotRegistered(Q::NAME))?,
+            key,
+        )
     }
 
+    #[inline]
     pub(super) fn read<Q: Query>(
         &self,
         now: Instant,
         board: &Board<Q>,
         key: &Q::Key,
     ) -> Result<Readout<Q::Answer>, AskError> {
-        let (readout, wish) = self.read_and_wish(now, board, key)?;
-        if let Some(subject) = wish {
-            self.try_wish(subject);
+        let (readout, wanted) = Self::look(now, board, key);
+        if wanted {
+            self.try_wish(self.subject::<Q>(key)?);
         }
         Ok(readout)
     }
 
-    /// What is there, and what the refresher is to be told of it.
+    /// What is there, and whether the refresher is to be told of it.
     #[inline]
-    pub(super) fn read_and_wish<Q: Query>(
-        &self,
+    pub(super) fn look<Q: Query>(
         now: Instant,
         board: &Board<Q>,
         key: &Q::Key,
-    ) -> Result<(Readout<Q::Answer>, Option<Subject>), AskError> {
+    ) -> (Readout<Q::Answer>, bool) {
         let mut wanted = false;
         let reading = board.cache.read(now, key, || wanted = true);
-        let wish = wanted.then(|| self.subject::<Q>(key)).transpose()?;
-        Ok((Readout::new(reading), wish))
+        (reading, wanted)
     }
 
     /// Waits for nobody.
@@ -141,7 +143,8 @@ impl State {
             .fetch_add(u64::from(lost), Ordering::Relaxed);
     }
 
-    fn subject<Q: Query>(&self, key: &Q::Key) -> Result<Subject, AskError> {
+    #[cold]
+    pub(super) fn subject<Q: Query>(&self, key: &Q::Key) -> Result<Subject, AskError> {
         self.registry.load().subject::<Q>(key)
     }
 

@@ -3,6 +3,7 @@
 //! Everything here is a leaderboard: what one page shows of one chain.
 
 use core::fmt;
+use core::ops::Deref;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -10,8 +11,7 @@ use std::sync::Arc;
 use lasso_core::metrics::aggregate::Figures;
 use lasso_core::metrics::queries::{ProviderKey, Ranking};
 use lasso_core::metrics::recorder::{Call, Outcome, SeriesKey};
-use lasso_core::metrics::service::Readout;
-use lasso_core::metrics::store::{Freshness, StoreCounters};
+use lasso_core::metrics::store::{self, Entry, Freshness, StoreCounters};
 use lasso_core::name::NodeName;
 use lasso_core::time::{Instant, earliest};
 
@@ -154,7 +154,10 @@ impl Row {
 
 impl Sight {
     /// What a readout shows, and what the node's refreshes were by then.
-    pub fn of(readout: &Readout<Ranking>, counters: &StoreCounters) -> Self {
+    pub fn of<H>(readout: &store::Reading<H>, counters: &StoreCounters) -> Self
+    where
+        H: Deref<Target = Entry<Ranking>>,
+    {
         let rows = readout.value().map_or(&[][..], |board| &board.providers);
         let rows = rows.iter().map(|row| Row::of(&row.provider, &row.figures));
         let coverage = readout.coverage();

@@ -16,12 +16,21 @@ use serde::{Deserialize, Serialize};
 use crate::codec::depth;
 use crate::metrics::SharedRecorder;
 use crate::metrics::queries::{AllMethods, Leaderboard, MethodPerformance, Query, Realtime};
+use crate::metrics::store::Entry;
 use crate::name::NodeName;
 use crate::plane::{Answer, CallError, Half, Reject};
 use crate::time::Instant;
 
 /// An answer of a query, of whatever type. [`Readout`](super::Readout) knows which.
 pub type Value = Arc<dyn Any + Send + Sync>;
+
+impl Entry<Value> {
+    /// The same, where the value is an `A`.
+    pub fn typed<A: Send + Sync + 'static>(&self) -> Option<Entry<A>> {
+        let value = Value::clone(&self.value).downcast().ok()?;
+        Some(self.with_value(value))
+    }
+}
 
 /// Most queries of one node, the shipped ones included.
 pub const QUERIES_MAX: usize = 64;

@@ -4,6 +4,7 @@
 //! generation, what it is worth. So readers need nothing of the store but the entries that it hands
 //! out.
 
+use core::ops::Deref;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -92,14 +93,34 @@ pub struct Entry<V> {
     pub failure: Option<Failure>,
 }
 
+impl<V> Clone for Entry<V> {
+    fn clone(&self) -> Self {
+        self.with_value(Arc::clone(&self.value))
+    }
+}
+
 impl<V> Entry<V> {
+    /// The same about another value.
+    pub fn with_value<W>(&self, value: Arc<W>) -> Entry<W> {
+        Entry {
+            value,
+            gathered_at: self.gathered_at,
+            generation: self.generation,
+            alone: self.alone,
+            coverage: self.coverage.clone(),
+            failure: self.failure.clone(),
+        }
+    }
+
     /// The age at `now`, no less than that of any of its parts: it counts from the start of the refresh.
+    #[inline]
     pub fn age(&self, now: Instant) -> Duration {
         now - self.gathered_at
     }
 
     /// What it is worth at `now`, where `generation` is the present one. [`Freshness::Loading`] says
     /// that it is too old to be shown at all.
+    #[inline]
     pub fn freshness(&self, now: Instant, generation: u64, ages: &Ages) -> Freshness {
         let age = self.age(now);
         if age >= ages.dropped {
@@ -114,47 +135,64 @@ impl<V> Entry<V> {
     }
 }
 
-/// What a reader gets.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Reading<V> {
+/// What a reader gets: an answer as it is now, and what it is worth. It does not change any more, and
+/// may be kept.
+///
+/// `H` is how it holds the entry, anything that leads to an [`Entry`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading<H> {
     /// The value with its coverage; nothing while it is loading.
-    pub entry: Option<Arc<Entry<V>>>,
-    /// Its age; zero while it is loading.
+    pub entry: Option<H>,
+    /// The age by the clock of whoever reads, from the start of the gathering; zero while it is loading.
     pub age: Duration,
     /// What it is worth.
     pub freshness: Freshness,
 }
 
-impl<V> Clone for Reading<V> {
-    fn clone(&self) -> Self {
-        Reading {
-            entry: self.entry.clone(),
-            ..*self
-        }
-    }
-}
-
-impl<V> Reading<V> {
+impl<A, H: Deref<Target = Entry<A>>> Reading<H> {
     /// What `entry` says at `now`.
-    pub fn of(
-        entry: Option<&Arc<Entry<V>>>,
-        now: Instant,
-        generation: u64,
-        ages: &Ages,
-    ) -> Reading<V> {
-        let worth = |entry: &Arc<Entry<V>>| entry.freshness(now, generation, ages);
-        match entry.map(|entry| (entry, worth(entry))) {
-            None | Some((_, Freshness::Loading)) => Reading {
+    #[inline]
+    pub fn of(entry: Option<H>, now: Instant, generation: u64, ages: &Ages) -> Self {
+        let worth = |entry: H| (entry.freshness(now, generation, ages), entry);
+        match entry.map(worth) {
+            None | Some((Freshness::Loading, _)) => Reading {
                 entry: None,
                 age: Duration::ZERO,
                 freshness: Freshness::Loading,
             },
-            Some((entry, freshness)) => Reading {
-                entry: Some(Arc::clone(entry)),
+            Some((freshness, entry)) => Reading {
                 age: entry.age(now),
+                entry: Some(entry),
                 freshness,
             },
         }
+    }
+}
+
+impl<A: 'static, H: Deref<Target = Entry<A>>> Reading<H> {
+    /// The answer; nothing while it is loading.
+    pub fn value(&self) -> Option<&A> {
+        Some(&self.entry.as_ref()?.value)
+    }
+
+    /// Whom it speaks for; nothing while it is loading.
+    pub fn coverage(&self) -> Option<&AnswerCoverage> {
+        Some(&self.entry.as_ref()?.coverage)
+    }
+
+    /// What went wrong since it was gathered.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.entry.as_ref()?.failure.as_ref()
+    }
+
+    /// The generation that it is of; nothing while it is loading.
+    pub fn generation(&self) -> Option<u64> {
+        Some(self.entry.as_ref()?.generation)
+    }
+
+    /// There is none yet.
+    pub fn is_loading(&self) -> bool {
+        self.freshness == Freshness::Loading
     }
 }
 

@@ -47,7 +47,7 @@ fn warm() -> (Words, Vec<Change<u8, u64>>) {
     (store, changes)
 }
 
-fn value(reading: &Reading<u64>) -> u64 {
+fn value(reading: &Reading<Arc<Entry<u64>>>) -> u64 {
     *reading.entry.as_ref().unwrap().value
 }
 
