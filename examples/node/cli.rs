@@ -147,6 +147,11 @@ fn command() -> Command {
                 .help("TOML file of the proxy; without one, its providers are simulated [env: PROXY_CONFIG]")
                 .value_parser(value_parser!(PathBuf)),
         )
+        .after_help(
+            "PROXY_OPERATOR_KEY in the environment is the proxy's key for /api and /events of every \
+             profile, where its file has none; without any key /api asks for none, and /events is \
+             open to nobody",
+        )
         .arg(switch(
             "check-config",
             "Print the effective configuration, or everything that is wrong with it, and stop",

@@ -1,7 +1,7 @@
 //! Why the program ends with something other than success.
 
 use std::fmt;
-use std::process::ExitCode;
+use std::process::{ExitCode, ExitStatus};
 
 use lasso::config::{ConfigErrors, EXIT_CONFIG};
 
@@ -18,6 +18,16 @@ impl Failure {
         Failure {
             text: text.into(),
             code: 1,
+        }
+    }
+
+    /// A process that was to run has ended: with its exit code, where it has one that says why.
+    pub(crate) fn ended(text: impl Into<String>, status: Option<ExitStatus>) -> Self {
+        let code = status.and_then(|status| status.code());
+        let code = code.and_then(|code| u8::try_from(code).ok());
+        Failure {
+            text: text.into(),
+            code: code.filter(|code| *code != 0).unwrap_or(1),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
@@ -10,7 +10,6 @@ use lasso::Cluster;
 use lasso::events::SampleRates;
 use lasso::http::Limits;
 
-use crate::cli::NodeOptions;
 use crate::failure::Failure;
 use crate::proxy::Proxy;
 use crate::proxy::settings::{Secret, Settings};
@@ -28,9 +27,9 @@ pub(crate) struct Proxied {
 ///
 /// # Errors
 /// The file cannot be read, or everything that is wrong with it.
-pub(crate) fn load(options: &NodeOptions) -> Result<Proxied, Failure> {
+pub(crate) fn load(flag: Option<&Path>) -> Result<Proxied, Failure> {
     let named = env::var_os("PROXY_CONFIG").filter(|path| !path.is_empty());
-    let file = options.proxy.clone().or(named.map(PathBuf::from));
+    let file = flag.map(PathBuf::from).or(named.map(PathBuf::from));
     let mut settings = match &file {
         None => Settings::built_in(),
         Some(path) => {
@@ -62,6 +61,15 @@ impl Proxied {
         let sink = ClusterSink::new(cluster);
         let proxy = Proxy::start(self.settings.clone(), &node, region.as_str(), sink);
         proxy.serving().merge(proxy.showing(cluster))
+    }
+
+    /// Where requests can go: every `profile/chain`.
+    pub(crate) fn chains(&self) -> impl Iterator<Item = String> {
+        let profiles = self.settings.profiles.iter();
+        profiles.flat_map(|(name, profile)| {
+            let chains = profile.chains.keys();
+            chains.map(move |chain| format!("{name}/{chain}"))
+        })
     }
 
     /// How many successes the node publishes of those of each profile.

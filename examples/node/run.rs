@@ -17,6 +17,7 @@ use crate::cli::NodeOptions;
 use crate::failure::{self, Failure};
 use crate::logs;
 use crate::proxied::{self, Proxied};
+use crate::proxy;
 use crate::report::Report;
 use crate::signals::Signals;
 
@@ -40,16 +41,21 @@ pub(crate) fn keygen() -> ExitCode {
 
 /// Prints the configuration as it would be used, or everything that is wrong with it.
 pub(crate) fn check_config(options: &NodeOptions) -> ExitCode {
-    failure::exit(match (options.loader().load(), proxied::load(options)) {
-        (Ok(loaded), Ok(proxied)) => {
-            print_config(&loaded);
-            print!("{proxied}");
-            Ok(())
-        }
-        (Err(errors), Ok(_)) => Err(Failure::config(errors)),
-        (Ok(_), Err(failure)) => Err(failure),
-        (Err(errors), Err(failure)) => Err(Failure::refused(format!("{errors}\n{failure}"))),
-    })
+    failure::exit(
+        match (
+            options.loader().load(),
+            proxied::load(options.proxy.as_deref()),
+        ) {
+            (Ok(loaded), Ok(proxied)) => {
+                print_config(&loaded);
+                print!("{proxied}");
+                Ok(())
+            }
+            (Err(errors), Ok(_)) => Err(Failure::config(errors)),
+            (Ok(_), Err(failure)) => Err(failure),
+            (Err(errors), Err(failure)) => Err(Failure::refused(format!("{errors}\n{failure}"))),
+        },
+    )
 }
 
 fn print_config(loaded: &Loaded) {
@@ -75,7 +81,7 @@ pub(crate) fn node(options: NodeOptions) -> ExitCode {
         Ok(loaded) => loaded,
         Err(errors) => return failure::exit(Err(Failure::config(errors))),
     };
-    let proxied = match proxied::load(&options) {
+    let proxied = match proxied::load(options.proxy.as_deref()) {
         Ok(proxied) => proxied,
         Err(failure) => return failure::exit(Err(failure)),
     };
@@ -115,6 +121,7 @@ async fn serve(loaded: Loaded, proxied: Proxied, child: bool) -> Result<(), Fail
         .map_err(refused)?;
     let mut events = cluster.topology_events();
     let router = lasso::http::router(cluster.clone()).merge(proxied.start(&cluster));
+    let router = proxy::guided(router);
     let limits = proxied.http_limits();
     let forever = std::future::pending();
     tokio::spawn(lasso::http::serve_with(http, router, limits, forever));

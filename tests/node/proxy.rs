@@ -116,16 +116,23 @@ fn a_node_whose_peers_are_away_serves_and_says_how_little_it_speaks_for() {
 fn a_proxy_file_that_is_wrong_stops_the_start_and_the_effective_one_is_shown() {
     let file = File::new(
         "wrong",
-        "[[keys]]\nkey = \"the-key-of-nobody\"\nprofile = \"p\"\naccount = \"a\"\n",
+        "[[keys]]\nkey = \"the-key-of-nobody\"\nprofile = \"p\"\naccount = \"a\"\n[kees]\n",
     );
-    let mut command = node(&["--check-config", "--proxy-config"]);
-    command.arg(&file.0);
-    let (status, _, err) = output(command);
-    assert_eq!(status.code(), Some(78), "{err}");
-    for part in ["profiles: there is none", "keys.0.profile"] {
-        assert!(err.contains(part), "{err}");
+    for what in [&["--check-config"][..], &[], &["--local", "2"]] {
+        let mut command = node(what);
+        command.arg("--proxy-config").arg(&file.0);
+        let (status, out, err) = output(command);
+        assert_eq!(status.code(), Some(78), "{what:?}: {err}");
+        for part in [
+            "line 1, profiles: there is none",
+            "line 3, keys.0.profile",
+            "line 5, kees",
+        ] {
+            assert!(err.contains(part), "{what:?}: {err}");
+        }
+        assert!(!err.contains("the-key-of-nobody"), "{err}");
+        assert!(out.is_empty(), "nothing was started: {out}");
     }
-    assert!(!err.contains("the-key-of-nobody"), "{err}");
     let mut command = node(&["--check-config"]);
     command.env("PROXY_OPERATOR_KEY", "the-operators");
     let (status, out, err) = output(command);
@@ -138,4 +145,57 @@ fn a_proxy_file_that_is_wrong_stops_the_start_and_the_effective_one_is_shown() {
         out.contains("(13 bytes)") && !out.contains("the-operators"),
         "{out}"
     );
+}
+
+#[test]
+fn a_node_that_ends_before_it_is_up_ends_the_local_cluster_with_its_code() {
+    let good = "[profiles.p.chains.eth]\nproviders = [{ name = \"a\", simulated = {} }]\n";
+    let name = format!("lasso-proxy-pipe-{}", std::process::id());
+    let pipe = File(std::env::temp_dir().join(name));
+    let made = Command::new("mkfifo").arg(&pipe.0).status();
+    assert!(made.expect("there is a mkfifo").success());
+    let base = address(23, 1).to_string();
+    let mut command = node(&["--local", "2", "--local-base", &base]);
+    command.env("PROXY_CONFIG", &pipe.0);
+    let mut local = Running::start(command);
+    let (go_on, goes_on) = std::sync::mpsc::channel();
+    let path = pipe.0.clone();
+    // A thread, as whoever writes waits for a reader: so that this is what the parent reads,
+    std::thread::spawn(move || {
+        fs::write(&path, good).expect("it is read");
+        // and that what a node does.
+        let () = goes_on.recv().expect("the parent has read");
+        fs::write(&path, "profiles = 7").expect("it is read");
+    });
+    local.line(&["2 nodes"]);
+    go_on.send(()).expect("the thread waits");
+    let (status, text) = local.finish();
+    assert_eq!(status.code(), Some(78), "{text}");
+    assert!(text.contains("exit status: 78"), "{text}");
+}
+
+#[test]
+fn a_local_cluster_says_where_requests_go_and_figures_come_from() {
+    let base = address(24, 1).to_string();
+    let mut local = Running::start(node(&["--local", "2", "--local-base", &base]));
+    let line = local.line(&["requests: POST http://", "/rpc/default/base"]);
+    let (_, url) = line.split_once("http://").expect("it was found");
+    let (http, path) = url.split_at(url.find('/').expect("it has a path"));
+    let call = r#"{"jsonrpc":"2.0","id":7,"method":"eth_chainId"}"#;
+    let answer = body(&post(http.parse().expect("an address"), path, call));
+    assert_eq!(answer["result"], "0x2105");
+    let line = local.line(&["/api/leaderboard"]);
+    let (_, url) = line.split_once("http://").expect("it was found");
+    let (http, path) = url.split_at(url.find('/').expect("it has a path"));
+    let figures = body(&get(http.parse().expect("an address"), path));
+    assert_eq!(figures["coverage"]["total"], 2);
+}
+
+#[test]
+fn the_help_names_what_the_proxy_is_told_by_the_environment() {
+    let (status, out, _) = output(node(&["--help"]));
+    assert!(status.success());
+    for name in ["PROXY_CONFIG", "PROXY_OPERATOR_KEY"] {
+        assert!(out.contains(name), "{out}");
+    }
 }

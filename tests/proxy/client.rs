@@ -12,10 +12,10 @@ use hyper_util::service::TowerToHyperService;
 use lasso::Cluster;
 use serde_json::{Value, json};
 
-use crate::proxy::Proxy;
 use crate::proxy::report::{Finished, Report, Sink};
 use crate::proxy::settings::Settings;
 use crate::proxy::sink::{self, ClusterSink};
+use crate::proxy::{Proxy, guided};
 
 /// What came back.
 pub(crate) struct Answered {
@@ -39,7 +39,8 @@ impl Client {
     /// A proxy that tells `sink`.
     pub(crate) fn with(settings: &str, region: &str, sink: impl Sink) -> Self {
         let settings = Settings::read(settings).expect("settings of a test");
-        Client(Proxy::start(settings, "lasso@10.0.0.5", region, sink).serving())
+        let proxy = Proxy::start(settings, "lasso@10.0.0.5", region, sink);
+        Client(guided(proxy.serving()))
     }
 
     /// The proxy of a node, with all that it shows.
@@ -48,7 +49,7 @@ impl Client {
         let (name, region) = (cluster.name().to_string(), cluster.health().node.region);
         let sink = ClusterSink::new(cluster);
         let proxy = Proxy::start(settings, &name, region.as_str(), sink);
-        Client(proxy.serving().merge(proxy.showing(cluster)))
+        Client(guided(proxy.serving().merge(proxy.showing(cluster))))
     }
 
     /// What a node is told for a proxy with these settings.

@@ -5,7 +5,7 @@ use futures_util::stream::{self, StreamExt};
 use serde_json::{Value, json};
 
 use crate::client::{Answered, Client, call};
-use crate::viewers::nodes;
+use crate::viewers::{SOON, nodes};
 
 /// One provider, which takes exactly 100 ms in one region and 200 ms in another, and fails in a third.
 const SETTINGS: &str = r#"
@@ -49,11 +49,15 @@ async fn ask(client: &Client, number: u64) {
 
 /// Waits until each node has counted what it was asked.
 async fn counted(nodes: &[(lasso::Cluster, Client)], calls: &[u64]) {
-    for ((cluster, _), calls) in nodes.iter().zip(calls) {
-        while cluster.metrics().stats().recorder.recorded < *calls {
-            tokio::task::yield_now().await;
+    let all = async {
+        for ((cluster, _), calls) in nodes.iter().zip(calls) {
+            while cluster.metrics().stats().recorder.recorded < *calls {
+                tokio::task::yield_now().await;
+            }
         }
-    }
+    };
+    let counted = tokio::time::timeout(SOON, all).await;
+    counted.expect("what is told of a request is soon recorded");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,17 +147,23 @@ async fn where_there_are_keys_figures_are_the_operators_and_what_is_not_there_is
         (acme, "profile=q&chain=eth", StatusCode::UNAUTHORIZED),
         (acme, "profile=p&chain=eth", StatusCode::FORBIDDEN),
         (operator, "profile=p&chain=eth", StatusCode::OK),
-        (
-            operator,
-            "profile=q&chain=eth&method=eth_call",
-            StatusCode::OK,
-        ),
+        (operator, "profile=q&chain=eth&wait=10s", StatusCode::OK),
         (operator, "profile=q&chain=none", StatusCode::NOT_FOUND),
         (operator, "profile=none&chain=eth", StatusCode::NOT_FOUND),
         (operator, "profile=q", StatusCode::BAD_REQUEST),
         (
             operator,
             "profile=q&chain=eth&wait=5",
+            StatusCode::BAD_REQUEST,
+        ),
+        (
+            operator,
+            "profile=q&chain=eth&wait=60s",
+            StatusCode::BAD_REQUEST,
+        ),
+        (
+            operator,
+            "profile=q&chain=eth&wiat=5s",
             StatusCode::BAD_REQUEST,
         ),
     ] {
@@ -165,5 +175,18 @@ async fn where_there_are_keys_figures_are_the_operators_and_what_is_not_there_is
                 "{key:?} {path}"
             );
         }
+    }
+    let ask = async |path: &str| get(client, operator, &format!("/api/{path}")).await;
+    let answered = ask("methods?profile=q&chain=eth&method=eth_call").await;
+    assert_eq!(answered.status, StatusCode::OK);
+    for (path, words) in [
+        ("leaderboard?profile=q&chain=eth&method=eth_call", "`wait`"),
+        ("realtime?profile=q&chain=eth&wiat=1s", "`wait`"),
+        ("methods?profile=q&chain=eth&wait=11s", "up to `10s`"),
+    ] {
+        let Answered { status, body, .. } = ask(path).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{path}");
+        let error = body["error"].as_str().unwrap();
+        assert!(error.contains(words), "{path}: {error}");
     }
 }

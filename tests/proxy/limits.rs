@@ -78,10 +78,55 @@ async fn a_profile_or_chain_that_is_not_there_is_not_found() {
         let answered = client.post(path, call(1, "eth_call")).await;
         assert_eq!(answered.status, StatusCode::NOT_FOUND, "{path}");
         // One with a part too few is no route at all.
-        if !answered.body.is_null() {
+        if path.contains('/') {
             assert_refused(&answered, StatusCode::NOT_FOUND, -32001);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_for_what_there_is_not_is_told_what_there_is() {
+    let client = start();
+    for (method, path, status) in [
+        ("GET", "/", StatusCode::NOT_FOUND),
+        ("POST", "/rpc/p", StatusCode::NOT_FOUND),
+        ("GET", "/rpc/p/eth", StatusCode::METHOD_NOT_ALLOWED),
+        ("DELETE", "/api/node", StatusCode::METHOD_NOT_ALLOWED),
+    ] {
+        let request = Request::builder().method(method).uri(path);
+        let answered = client.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answered.status, status, "{method} {path}");
+        let error = answered.body["error"].as_str().unwrap();
+        assert!(error.contains(path), "{error}");
+        let routes = answered.body["routes"].as_array().unwrap();
+        assert!(routes.contains(&json!("POST /rpc/{profile}/{chain}")));
+        let allow = answered.headers.contains_key("allow");
+        assert_eq!(allow, status == StatusCode::METHOD_NOT_ALLOWED);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_node_is_doing_is_told_to_its_operator() {
+    let client = start();
+    for (key, status) in [
+        (None, StatusCode::UNAUTHORIZED),
+        (Some("the-key-of-acme"), StatusCode::UNAUTHORIZED),
+        (Some("the-operators"), StatusCode::OK),
+    ] {
+        let request = Request::get("/api/node");
+        let request = key
+            .into_iter()
+            .fold(request, |request, key| request.header("X-Api-Key", key));
+        let answered = client.send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(answered.status, status, "{key:?}");
+    }
+    let open = SETTINGS.replace("operator_key", "# operator_key");
+    let (before, after) = open.split_once("[[keys]]").unwrap();
+    let (_, after) = after.split_once("[profiles").unwrap();
+    let open = format!("{before}[profiles{after}");
+    let (client, _heard) = Client::start(&open, "iad");
+    let request = Request::get("/api/node").body(Body::empty()).unwrap();
+    assert_eq!(client.send(request).await.status, StatusCode::OK);
 }
 
 #[tokio::test(start_paused = true)]
@@ -135,6 +180,16 @@ async fn requests_under_way_are_bounded_for_each_account_and_for_the_node() {
     for answered in [own.await.unwrap(), others.await.unwrap()] {
         assert_eq!(answered.status, StatusCode::OK);
     }
+    // Those without a key have taken all that is theirs, and the operator is none of them.
+    let (some, one) = (send(None, batch(4)), send(None, batch(1)));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let nobody = send(None, batch(1)).await.unwrap();
+    assert_refused(&nobody, StatusCode::TOO_MANY_REQUESTS, -32005);
+    let operator = send(Some("the-operators"), batch(3)).await.unwrap();
+    assert_eq!(operator.status, StatusCode::OK);
+    for answered in [some.await.unwrap(), one.await.unwrap()] {
+        assert_eq!(answered.status, StatusCode::OK);
+    }
     assert_eq!(client.post("p/eth", batch(4)).await.status, StatusCode::OK);
 }
 
@@ -146,7 +201,8 @@ async fn clients_that_go_away_leave_no_place_taken() {
         let gone = tokio::time::timeout(Duration::from_millis(10), asked).await;
         assert!(gone.is_err());
     }
-    let node = Request::get("/api/node").body(Body::empty()).unwrap();
+    let node = Request::get("/api/node").header("X-Api-Key", "the-operators");
+    let node = node.body(Body::empty()).unwrap();
     let counts = client.send(node).await.body;
     let expected = json!({ "under_way": 0, "abandoned": 80, "reports_shed": 0 });
     assert_eq!(counts, expected);

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::client::{Client, call};
 
-const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 const SETTINGS: &str = r#"
 operator_key = "the-operators"
@@ -72,9 +72,13 @@ async fn heard(publisher: &Cluster, subscriber: &Cluster) {
     let _last = subscriber.subscribe_raw(&topic).expect("there is room");
     let to = Audience::Node(subscriber.name());
     let sent = || publisher.publish_raw(&topic, "", to.clone());
-    while sent().expect("they are linked").nodes == 0 {
-        tokio::task::yield_now().await;
-    }
+    let known = async {
+        while sent().expect("they are linked").nodes == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let known = tokio::time::timeout(SOON, known).await;
+    known.expect("what is subscribed to is soon known");
 }
 
 /// A stream of server-sent events.
@@ -190,7 +194,7 @@ async fn viewers_see_circuits_health_and_heights() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_look_is_told_why_and_there_are_so_many_places() {
+async fn who_may_not_look_is_told_why() {
     let nodes = nodes(75, SETTINGS, &["iad"]).await;
     let client = &nodes[0].1;
     for (key, query, status) in [
@@ -220,11 +224,43 @@ async fn who_may_not_look_is_told_why_and_there_are_so_many_places() {
     ] {
         assert_eq!(client.watch(key, query).await.0, status, "{key:?} {query}");
     }
-    let key = "the-operators";
-    let first = Events::open(client, key, "profile=p&account=acme").await;
-    let _second = Events::open(client, key, "profile=q").await;
-    let (status, _) = client.watch(Some(key), "profile=p").await;
-    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
-    drop(first);
-    let _third = Events::open(client, key, "profile=p").await;
+    let (status, body) = client.watch(Some("the-operators"), "profil=p").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    let body = body.collect().await.unwrap().to_bytes();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert!(
+        body["error"].as_str().unwrap().contains("`profile`"),
+        "{body}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_takes_its_share_of_the_places_and_one_is_kept_for_the_operator() {
+    let settings = SETTINGS.replace("viewers = 2", "viewers = 8\nviewers_per_account = 4");
+    let nodes = nodes(79, &settings, &["iad"]).await;
+    let client = &nodes[0].1;
+    let refused = async |key: &'static str| {
+        let (status, body) = client.watch(Some(key), "profile=p").await;
+        let body = body.collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        (status, body["error"].as_str().unwrap().to_owned())
+    };
+    let (acme, other) = ("the-key-of-acme", "the-key-of-other");
+    let mut watching = Vec::new();
+    for key in [acme, acme, acme, acme, other, other, other] {
+        watching.push(Events::open(client, key, "profile=p").await);
+    }
+    let (status, why) = refused(acme).await;
+    assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "{why}");
+    let (status, why) = refused(other).await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{why}");
+    let operator = Events::open(client, "the-operators", "profile=p").await;
+    assert_eq!(
+        refused("the-operators").await.0,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    drop(operator);
+    watching.remove(0);
+    let _operator = Events::open(client, "the-operators", "profile=q").await;
+    let _other = Events::open(client, other, "profile=p").await;
 }

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use crate::cli::{DECIDED, LocalOptions, Script};
 use crate::failure::{self, Failure};
 use crate::logs;
+use crate::proxied::{self, Proxied};
 use crate::signals::Signals;
 use board::{Board, News};
 use child::{Child, Happening, What};
@@ -48,9 +49,11 @@ pub(crate) fn run(options: LocalOptions) -> ExitCode {
 
 async fn play(options: LocalOptions) -> Result<(), Failure> {
     let script = options.script;
+    // Every node would read it and refuse it, one by one.
+    let proxied = proxied::load(options.proxy.as_deref())?;
     let mut local = Local::new(&options).await?;
     let played = match script {
-        Script::Watch => local.watch().await,
+        Script::Watch => local.watch(&proxied).await,
         Script::Demo => demo::play(&mut local).await,
         Script::Measure => measure::play(&mut local).await,
     };
@@ -124,16 +127,45 @@ impl Local {
     }
 
     /// All nodes, until the operator has seen enough.
-    async fn watch(&mut self) -> Result<(), Failure> {
+    async fn watch(&mut self, proxied: &Proxied) -> Result<(), Failure> {
         let start = self.start_all()?;
         let mut formed = false;
-        while self.step(None).await != Step::Stopped {
+        loop {
+            match self.step(None).await {
+                Step::Stopped => return Ok(()),
+                Step::Ended {
+                    was_up: false,
+                    failure,
+                } => return Err(failure),
+                // One that ran is missed by the others, and that can be watched.
+                Step::Ended { .. } | Step::Happened | Step::Passed => {}
+            }
             if !formed && self.board.is_whole() {
                 formed = true;
                 self.say_formed(start);
+                self.say_where(proxied);
             }
         }
-        Ok(())
+    }
+
+    /// Where requests can go, and figures come from.
+    fn say_where(&mut self, proxied: &Proxied) {
+        let rows = self.board.rows().iter();
+        let nodes: Vec<_> = rows.filter_map(|row| row.process.http()).collect();
+        let (Some(first), Some(last)) = (nodes.first(), nodes.last()) else {
+            return;
+        };
+        let (mut lines, mut example) = (Vec::new(), None);
+        for chain in proxied.chains() {
+            lines.push(format!("requests: POST http://{first}/rpc/{chain}"));
+            example = example.or(Some(chain));
+        }
+        if let Some((profile, chain)) = example.as_deref().and_then(|one| one.split_once('/')) {
+            lines.push(format!(
+                "figures, and all else: http://{last}/api/leaderboard?profile={profile}&chain={chain}"
+            ));
+        }
+        lines.iter().for_each(|line| self.say(line));
     }
 
     /// Starts every node; the time of the first start comes back.
@@ -197,7 +229,7 @@ impl Local {
             match self.step(Some(end)).await {
                 Step::Happened => {}
                 Step::Stopped => return Err(Failure::new("interrupted")),
-                Step::Ended(why) => return Err(Failure::new(why)),
+                Step::Ended { failure, .. } => return Err(failure),
                 Step::Passed => {
                     let mut text = format!("not within {} s: {what}", BOUND.as_secs());
                     for line in self.board.explain() {
@@ -218,7 +250,7 @@ impl Local {
                 Step::Happened => {}
                 Step::Passed => return Ok(()),
                 Step::Stopped => return Err(Failure::new("interrupted")),
-                Step::Ended(why) => return Err(Failure::new(why)),
+                Step::Ended { failure, .. } => return Err(failure),
             }
         }
     }
@@ -232,7 +264,7 @@ impl Local {
         self.children.iter_mut().flatten().for_each(Child::stop);
         let end = Instant::now() + GOODBYE;
         while self.children.iter().any(Option::is_some)
-            && self.step(Some(end)).await != Step::Passed
+            && !matches!(self.step(Some(end)).await, Step::Passed)
         {}
         for (node, child) in self.children.iter_mut().enumerate() {
             if let Some(child) = child {
@@ -286,12 +318,16 @@ impl Local {
                 .plain(&format!("{}: {line}", self.plans[node].name)),
             What::Ended(status) => {
                 self.children[node] = None;
-                if self.board.rows()[node].process.pid().is_some() {
+                let process = self.board.rows()[node].process;
+                if process.pid().is_some() {
                     self.board.ended(at, node);
                     let how = status.map_or("".into(), |status| format!(", {status}"));
                     let text = format!("{} has ended{how}", self.plans[node].name);
                     self.screen.line(at, &text);
-                    return Step::Ended(text);
+                    return Step::Ended {
+                        was_up: process.is_up(),
+                        failure: Failure::ended(text, status),
+                    };
                 }
             }
         }
@@ -350,7 +386,6 @@ impl Local {
 }
 
 /// What a step of waiting came to.
-#[derive(PartialEq, Eq)]
 enum Step {
     /// Something happened.
     Happened,
@@ -359,7 +394,12 @@ enum Step {
     /// The operator asks to stop.
     Stopped,
     /// A node has ended that should not have.
-    Ended(String),
+    Ended {
+        /// It took links before.
+        was_up: bool,
+        /// How the program is to end for it.
+        failure: Failure,
+    },
 }
 
 /// Milliseconds with one decimal.

@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -22,10 +21,11 @@ use lasso::metrics::{
 use lasso::{Cluster, Segment, metrics};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tracing::warn;
 
 use super::keys::{Bearer, Keys};
-use super::live::Refused;
 use super::methods;
+use super::refusal::{Asking, Refusal};
 use super::settings::Settings;
 
 /// What every request needs.
@@ -36,8 +36,19 @@ struct Api {
     keys: Arc<Keys>,
 }
 
+/// What is asked of a chain.
 #[derive(Deserialize)]
-struct Asked {
+#[serde(deny_unknown_fields)]
+struct OfChain {
+    profile: String,
+    chain: String,
+    wait: Option<String>,
+}
+
+/// What is asked of the methods of a chain.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfMethods {
     profile: String,
     chain: String,
     method: Option<String>,
@@ -47,11 +58,8 @@ struct Asked {
 /// A question that may be asked.
 struct Question {
     key: ProviderKey,
-    method: Option<String>,
     wait: Duration,
 }
-
-type Asking = Result<Query<Asked>, QueryRejection>;
 
 /// The routes.
 pub(crate) fn router(settings: Arc<Settings>, keys: Arc<Keys>, cluster: &Cluster) -> Router {
@@ -69,29 +77,40 @@ pub(crate) fn router(settings: Arc<Settings>, keys: Arc<Keys>, cluster: &Cluster
 
 async fn leaderboard(
     State(api): State<Api>,
-    asked: Asking,
+    asked: Asking<OfChain>,
     headers: HeaderMap,
-) -> Result<Response, Refused> {
-    let Question { key, wait, .. } = api.question(asked, &headers)?;
+) -> Result<Response, Refusal> {
+    let Question { key, wait } = api.question(asked?.0, &headers)?;
     api.answer::<Leaderboard>(&key, wait).await
 }
 
 async fn realtime(
     State(api): State<Api>,
-    asked: Asking,
+    asked: Asking<OfChain>,
     headers: HeaderMap,
-) -> Result<Response, Refused> {
-    let Question { key, wait, .. } = api.question(asked, &headers)?;
+) -> Result<Response, Refusal> {
+    let Question { key, wait } = api.question(asked?.0, &headers)?;
     api.answer::<Realtime>(&key, wait).await
 }
 
 /// All methods, or with `&method=` the providers for one.
 async fn methods(
     State(api): State<Api>,
-    asked: Asking,
+    asked: Asking<OfMethods>,
     headers: HeaderMap,
-) -> Result<Response, Refused> {
-    let Question { key, method, wait } = api.question(asked, &headers)?;
+) -> Result<Response, Refusal> {
+    let OfMethods {
+        profile,
+        chain,
+        method,
+        wait,
+    } = asked?.0;
+    let of_chain = OfChain {
+        profile,
+        chain,
+        wait,
+    };
+    let Question { key, wait } = api.question(of_chain, &headers)?;
     let Some(method) = method else {
         return api.answer::<AllMethods>(&key, wait).await;
     };
@@ -107,11 +126,9 @@ async fn methods(
 
 impl Api {
     /// What is asked, if it is there and whoever asks may know.
-    fn question(&self, asked: Asking, headers: &HeaderMap) -> Result<Question, Refused> {
-        let bad = |text: String| Refused(StatusCode::BAD_REQUEST, text);
-        let Query(asked) = asked.map_err(|rejection| bad(rejection.body_text()))?;
+    fn question(&self, asked: OfChain, headers: &HeaderMap) -> Result<Question, Refusal> {
         let nothing = || {
-            Refused(
+            Refusal(
                 StatusCode::NOT_FOUND,
                 "there is no such profile and chain".into(),
             )
@@ -120,16 +137,15 @@ impl Api {
         let bearer = self.keys.bearer(&profile, headers);
         match bearer {
             Ok(Bearer::Operator) => {}
-            // Without any keys there is nobody to keep apart.
             Ok(Bearer::Nobody) if self.keys.is_empty() => {}
             // Figures are made of the calls of all accounts.
             Ok(Bearer::Account(_)) => {
                 let text = "figures are of a whole profile, and shown to its operator alone";
-                return Err(Refused(StatusCode::FORBIDDEN, text.into()));
+                return Err(Refusal(StatusCode::FORBIDDEN, text.into()));
             }
             Ok(Bearer::Nobody) | Err(_) => {
                 let text = "X-Api-Key has to be the operator's key";
-                return Err(Refused(StatusCode::UNAUTHORIZED, text.into()));
+                return Err(Refusal(StatusCode::UNAUTHORIZED, text.into()));
             }
         }
         let chains = self
@@ -143,16 +159,13 @@ impl Api {
         }
         let wait = match asked.wait {
             None => WAIT,
-            Some(text) => duration(&text)
-                .map_err(|problem| bad(format!("wait: {problem}; accepted: `500ms`, `8s`")))?
-                .min(WAIT_MAX),
+            Some(text) => wait(&text)?,
         };
         Ok(Question {
             key: ProviderKey {
                 profile: profile.to_string(),
                 chain: chain.to_string(),
             },
-            method: asked.method,
             wait,
         })
     }
@@ -161,18 +174,33 @@ impl Api {
         &self,
         key: &Q::Key,
         wait: Duration,
-    ) -> Result<Response, Refused>
+    ) -> Result<Response, Refusal>
     where
         Q::Answer: Serialize,
     {
         let readout = self.cluster.metrics().get_or_wait::<Q>(key, wait).await;
-        let readout = readout
-            .map_err(|error| Refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        let readout = readout.map_err(|error| {
+            warn!(%error, "a question about figures was refused");
+            let text = "figures cannot be asked for here";
+            Refusal(StatusCode::INTERNAL_SERVER_ERROR, text.into())
+        })?;
         let headers = [
             (header::CONTENT_TYPE, "application/json"),
             (header::CACHE_CONTROL, "no-store"),
         ];
         Ok((headers, text(key, &readout)).into_response())
+    }
+}
+
+/// How long whoever asks wants to wait for a first answer.
+fn wait(text: &str) -> Result<Duration, Refusal> {
+    let accepted = "accepted: up to `10s`, as `500ms`, `8s`";
+    match duration(text) {
+        Ok(wait) if wait <= WAIT_MAX => Ok(wait),
+        Ok(_) => Err(Refusal::bad(format!(
+            "wait: `{text}` is too long; {accepted}"
+        ))),
+        Err(problem) => Err(Refusal::bad(format!("wait: {problem}; {accepted}"))),
     }
 }
 
@@ -201,5 +229,5 @@ fn coverage(coverage: &AnswerCoverage) -> Value {
 
 /// How long a first answer is waited for where nothing is said: longer than healthy nodes take.
 const WAIT: Duration = Duration::from_secs(2);
-/// However long somebody wants to wait.
+/// The longest that somebody may wait.
 const WAIT_MAX: Duration = Duration::from_secs(10);

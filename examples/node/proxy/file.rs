@@ -7,447 +7,306 @@ use axum::http::Uri;
 use axum::http::uri::Scheme;
 use lasso::Label;
 use lasso::Segment;
-use lasso::config::duration;
-use serde::Deserialize;
+use lasso::events::EventSettings;
 
 use super::breaker::BreakerSettings;
+use super::fields::{Fields, Found, Reader};
 use super::settings::{
     Account, ChainSettings, Limits, Profile, ProviderSettings, Secret, Settings, Source, Url, Wrong,
 };
 use super::simulated::{Chain, Traits};
 use super::strategy::Strategy;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    seed: Option<u64>,
-    operator_key: Option<String>,
-    height_interval: Option<String>,
-    #[serde(default)]
-    limits: LimitKeys,
-    #[serde(default)]
-    breaker: BreakerKeys,
-    #[serde(default)]
-    keys: Vec<KeyKeys>,
-    #[serde(default)]
-    profiles: BTreeMap<String, ProfileKeys>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LimitKeys {
-    body_bytes: Option<usize>,
-    answer_bytes: Option<usize>,
-    batch: Option<usize>,
-    in_flight: Option<usize>,
-    in_flight_per_account: Option<usize>,
-    connections: Option<usize>,
-    viewers: Option<usize>,
-    tries: Option<usize>,
-    try_timeout: Option<String>,
-    timeout: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BreakerKeys {
-    failures: Option<u32>,
-    open_for: Option<String>,
-    open_for_max: Option<String>,
-    successes: Option<u32>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyKeys {
-    key: String,
-    profile: String,
-    account: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProfileKeys {
-    #[serde(default)]
-    strategy: Strategy,
-    sampling: Option<f64>,
-    #[serde(default)]
-    chains: BTreeMap<String, ChainKeys>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ChainKeys {
-    chain_id: Option<u64>,
-    block_time: Option<String>,
-    lag_max: Option<u64>,
-    #[serde(default)]
-    providers: Vec<ProviderKeys>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProviderKeys {
-    name: String,
-    url: Option<String>,
-    simulated: Option<SimulatedKeys>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SimulatedKeys {
-    latency: Option<String>,
-    jitter: Option<f64>,
-    error_rate: Option<f64>,
-    rate_limit: Option<u32>,
-    lag: Option<u64>,
-    #[serde(default)]
-    regions: BTreeMap<String, TraitKeys>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TraitKeys {
-    latency: Option<String>,
-    jitter: Option<f64>,
-    error_rate: Option<f64>,
-    rate_limit: Option<u32>,
-    lag: Option<u64>,
-}
-
 /// Reads the text of a file.
 pub(super) fn read(text: &str) -> Result<Settings, Vec<Wrong>> {
-    let file: File = toml::from_str(text).map_err(|error| {
-        let before = error.span().map_or(0, |span| span.start);
-        let line = 1 + text
-            .bytes()
-            .take(before)
-            .filter(|byte| *byte == b'\n')
-            .count();
-        // Only the error's message: the error as a whole shows the line, and there may be a key in it.
-        vec![Wrong {
-            place: format!("line {line}"),
-            problem: error.message().to_owned(),
-        }]
-    })?;
-    let mut reader = Reader { wrong: Vec::new() };
-    let settings = reader.settings(file);
-    if reader.wrong.is_empty() {
-        Ok(settings)
-    } else {
-        Err(reader.wrong)
+    Reader::read(text, settings)
+}
+
+fn settings(reader: &mut Reader<'_>, root: &mut Fields<'_>) -> Settings {
+    let seed = reader.number(root, "seed", ANY).unwrap_or(1);
+    let operator_key = reader.text(root, "operator_key");
+    let operator_key = operator_key.and_then(|found| secret(reader, found));
+    let height_interval = reader.time(root, "height_interval");
+    let mut section = reader.table(root, "limits");
+    let limits = limits(reader, &mut section);
+    section.finish(reader);
+    let mut section = reader.table(root, "breaker");
+    let breaker = breaker(reader, &mut section);
+    section.finish(reader);
+    let section = reader.table(root, "profiles");
+    let mut profiles = BTreeMap::new();
+    for (name, mut fields) in reader.named(&section) {
+        let profile = profile(reader, &mut fields);
+        fields.finish(reader);
+        if let Some(name) = segment(reader, fields.at(), fields.place(), name) {
+            profiles.insert(name, profile);
+        }
+    }
+    if !root.has("profiles") {
+        let problem = "there is none; accepted: at least one profile with a chain";
+        reader.refuse(root.at(), "profiles", problem);
+    }
+    let keys = keys(reader, root, &profiles, operator_key.as_ref());
+    Settings {
+        seed,
+        operator_key,
+        keys,
+        profiles,
+        limits,
+        breaker,
+        height_interval: height_interval.unwrap_or(DEFAULT_INTERVAL),
     }
 }
 
-/// Collects what is wrong, and goes on with something else in its place.
-struct Reader {
-    wrong: Vec<Wrong>,
+fn keys(
+    reader: &mut Reader<'_>,
+    root: &mut Fields<'_>,
+    profiles: &BTreeMap<Segment, Profile>,
+    operator_key: Option<&Secret>,
+) -> HashMap<Secret, Account> {
+    let mut keys = HashMap::new();
+    for mut fields in reader.tables(root, "keys") {
+        let key = reader.needed_text(&mut fields, "key");
+        let key = key.and_then(|found| secret(reader, found));
+        let mut name = |reader: &mut Reader<'_>, key| {
+            let (found, text) = reader.needed_text(&mut fields, key)?;
+            segment(reader, found.at, &found.place, text)
+        };
+        let (profile, account) = (name(reader, "profile"), name(reader, "account"));
+        if profile
+            .as_ref()
+            .is_some_and(|name| !profiles.contains_key(name))
+        {
+            let (at, place) = (fields.at_of("profile"), fields.place_of("profile"));
+            reader.refuse(at, place, "there is no such profile");
+        }
+        fields.finish(reader);
+        let (Some(key), Some(profile), Some(account)) = (key, profile, account) else {
+            continue;
+        };
+        let is_operators = operator_key == Some(&key);
+        if keys.insert(key, Account { profile, account }).is_some() || is_operators {
+            let (at, place) = (fields.at_of("key"), fields.place_of("key"));
+            reader.refuse(at, place, "it is another's key already");
+        }
+    }
+    keys
 }
 
-impl Reader {
-    fn refuse(&mut self, place: impl Into<String>, problem: impl Into<String>) {
-        self.wrong.push(Wrong {
-            place: place.into(),
-            problem: problem.into(),
-        });
-    }
+fn limits(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Limits {
+    let usual = Limits::default();
+    let mut number = |key, usual: usize, least: u64, most: usize| {
+        let read = reader.number(fields, key, least..=most as u64);
+        read.map_or(usual, |number| number as usize)
+    };
+    let in_flight = number("in_flight", usual.in_flight, 1, 100_000);
+    let own = usual.in_flight_per_account.min(in_flight);
+    let viewers = number("viewers", usual.viewers, 1, 10_000);
+    let limits = Limits {
+        body_bytes: number("body_bytes", usual.body_bytes, 1, 16 << 20),
+        answer_bytes: number("answer_bytes", usual.answer_bytes, 1, 64 << 20),
+        batch: number("batch", usual.batch, 1, 10_000),
+        in_flight,
+        in_flight_per_account: number("in_flight_per_account", own, 1, in_flight),
+        connections: number("connections", usual.connections, 2, 100_000),
+        viewers,
+        viewers_per_account: number("viewers_per_account", viewers.div_ceil(4), 1, viewers),
+        tries: number("tries", usual.tries, 1, 100),
+        try_timeout: reader
+            .time(fields, "try_timeout")
+            .unwrap_or(usual.try_timeout),
+        timeout: reader.time(fields, "timeout").unwrap_or(usual.timeout),
+    };
+    let mut demand = |holds: bool, key: &str, problem: &str| {
+        if !holds {
+            reader.refuse(fields.at_of(key), fields.place_of(key), problem);
+        }
+    };
+    demand(
+        limits.batch <= limits.in_flight_per_account,
+        "in_flight_per_account",
+        "a batch of `limits.batch` would never find room",
+    );
+    demand(
+        limits.viewers < limits.connections,
+        "viewers",
+        "it has to be below `limits.connections`",
+    );
+    demand(
+        limits.try_timeout <= limits.timeout,
+        "try_timeout",
+        "it is above `limits.timeout`",
+    );
+    limits
+}
 
-    fn settings(&mut self, file: File) -> Settings {
-        let operator_key = file
-            .operator_key
-            .and_then(|key| self.secret("operator_key", key));
-        let height_interval = self.time("height_interval", file.height_interval, DEFAULT_INTERVAL);
-        let limits = self.limits(file.limits);
-        let breaker = self.breaker(file.breaker);
-        if file.profiles.is_empty() {
-            self.refuse(
-                "profiles",
-                "there is none; accepted: at least one profile with a chain",
-            );
-        }
-        let mut profiles = BTreeMap::new();
-        for (name, keys) in file.profiles {
-            let place = format!("profiles.{name}");
-            let profile = self.profile(&place, keys);
-            if let Some(name) = self.segment(&place, &name) {
-                profiles.insert(name, profile);
-            }
-        }
-        let mut keys = HashMap::new();
-        for (number, key) in file.keys.into_iter().enumerate() {
-            let place = format!("keys.{number}");
-            let account = self.segment(&format!("{place}.account"), &key.account);
-            let profile = self.segment(&format!("{place}.profile"), &key.profile);
-            let known = profile.filter(|profile| profiles.contains_key(profile));
-            if known.is_none() {
-                self.refuse(format!("{place}.profile"), "there is no such profile");
-            }
-            let secret = self.secret(&format!("{place}.key"), key.key);
-            let (Some(profile), Some(account), Some(secret)) = (known, account, secret) else {
-                continue;
-            };
-            let is_operators = operator_key.as_ref() == Some(&secret);
-            if keys.insert(secret, Account { profile, account }).is_some() || is_operators {
-                self.refuse(format!("{place}.key"), "it is another's key already");
-            }
-        }
-        Settings {
-            seed: file.seed.unwrap_or(1),
-            operator_key,
-            keys,
-            profiles,
-            limits,
-            breaker,
-            height_interval,
-        }
+fn breaker(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> BreakerSettings {
+    let usual = BreakerSettings::default();
+    let mut number = |key, usual| {
+        let read = reader.number(fields, key, 1..=u64::from(u32::MAX));
+        read.map_or(usual, |number| number as u32)
+    };
+    let (failures, successes) = (
+        number("failures", usual.failures),
+        number("successes", usual.successes),
+    );
+    let open_for = reader.time(fields, "open_for").unwrap_or(usual.open_for);
+    let open_for_max = reader.time(fields, "open_for_max");
+    let settings = BreakerSettings {
+        failures,
+        open_for,
+        open_for_max: open_for_max.unwrap_or(usual.open_for_max.max(open_for)),
+        successes,
+    };
+    if settings.open_for_max < settings.open_for {
+        let (at, place) = (
+            fields.at_of("open_for_max"),
+            fields.place_of("open_for_max"),
+        );
+        reader.refuse(at, place, "it is below `breaker.open_for`");
     }
+    settings
+}
 
-    fn limits(&mut self, keys: LimitKeys) -> Limits {
-        let usual = Limits::default();
-        let mut number =
-            |name: &str, given: Option<usize>, usual: usize, least: usize, most: usize| {
-                let value = given.unwrap_or(usual);
-                if !(least..=most).contains(&value) {
-                    let problem = format!("`{value}` is out of range; accepted: {least} to {most}");
-                    self.refuse(format!("limits.{name}"), problem);
-                }
-                value
-            };
-        let in_flight = keys.in_flight.unwrap_or(usual.in_flight);
-        let share = usual.in_flight_per_account.min(in_flight);
-        let limits = Limits {
-            body_bytes: number("body_bytes", keys.body_bytes, usual.body_bytes, 1, 16 << 20),
-            answer_bytes: number(
-                "answer_bytes",
-                keys.answer_bytes,
-                usual.answer_bytes,
-                1,
-                64 << 20,
-            ),
-            batch: number("batch", keys.batch, usual.batch, 1, 10_000),
-            in_flight: number("in_flight", keys.in_flight, usual.in_flight, 1, 100_000),
-            in_flight_per_account: number(
-                "in_flight_per_account",
-                keys.in_flight_per_account,
-                share,
-                1,
-                in_flight.max(1),
-            ),
-            connections: number(
-                "connections",
-                keys.connections,
-                usual.connections,
-                2,
-                100_000,
-            ),
-            viewers: number("viewers", keys.viewers, usual.viewers, 1, 10_000),
-            tries: number("tries", keys.tries, usual.tries, 1, 100),
-            try_timeout: Duration::ZERO,
-            timeout: Duration::ZERO,
-        };
-        if limits.batch > limits.in_flight_per_account {
-            let problem = "a batch of `limits.batch` would never find room";
-            self.refuse("limits.in_flight_per_account", problem);
+fn profile(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Profile {
+    let strategy = match reader.text(fields, "strategy") {
+        None => Some(Strategy::default()),
+        Some((found, name)) => {
+            let named = Strategy::ALL.into_iter().find(|one| one.name() == name);
+            if named.is_none() {
+                let names = Strategy::ALL.map(Strategy::name).join("`, `");
+                let problem = format!("there is no such strategy; accepted: `{names}`");
+                reader.refuse(found.at, found.place, problem);
+            }
+            named
         }
-        if limits.viewers >= limits.connections {
-            self.refuse("limits.viewers", "it has to be below `limits.connections`");
-        }
-        let timeout = self.time("limits.timeout", keys.timeout, usual.timeout);
-        let try_timeout = self.time("limits.try_timeout", keys.try_timeout, usual.try_timeout);
-        if try_timeout > timeout {
-            self.refuse("limits.try_timeout", "it is above `limits.timeout`");
-        }
-        Limits {
-            try_timeout,
-            timeout,
-            ..limits
+    };
+    let sampling = reader.share(fields, "sampling", 0.000_001..=1.0);
+    let section = reader.table(fields, "chains");
+    let mut chains = BTreeMap::new();
+    for (name, mut fields) in reader.named(&section) {
+        let chain = chain(reader, &mut fields);
+        fields.finish(reader);
+        if let Some(name) = segment(reader, fields.at(), fields.place(), name) {
+            chains.insert(name, chain);
         }
     }
+    // More could be routed, and not be shown to viewers.
+    let most = EventSettings::default().chains_max;
+    if chains.len() > most {
+        let problem = format!("{} are too many; accepted: {most} at most", chains.len());
+        reader.refuse(section.at(), section.place(), problem);
+    }
+    Profile {
+        strategy: strategy.unwrap_or_default(),
+        sampling_ppm: sampling.map(|share| (share * 1e6).round() as u32),
+        chains,
+    }
+}
 
-    fn breaker(&mut self, keys: BreakerKeys) -> BreakerSettings {
-        let usual = BreakerSettings::default();
-        let open_for = self.time("breaker.open_for", keys.open_for, usual.open_for);
-        let most = usual.open_for_max.max(open_for);
-        let settings = BreakerSettings {
-            failures: keys.failures.unwrap_or(usual.failures),
-            open_for,
-            open_for_max: self.time("breaker.open_for_max", keys.open_for_max, most),
-            successes: keys.successes.unwrap_or(usual.successes),
-        };
-        if settings.failures == 0 || settings.successes == 0 {
-            self.refuse(
-                "breaker",
-                "`failures` and `successes` have to be at least 1",
-            );
-        }
-        if settings.open_for_max < settings.open_for {
-            self.refuse("breaker.open_for_max", "it is below `breaker.open_for`");
-        }
-        settings
+fn chain(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> ChainSettings {
+    let block_time = reader.time(fields, "block_time");
+    let chain = Chain {
+        id: reader.number(fields, "chain_id", ANY).unwrap_or(1),
+        block_time: block_time.unwrap_or(Duration::from_secs(12)),
+    };
+    let lag_max = reader.number(fields, "lag_max", ANY).unwrap_or(5);
+    if !fields.has("providers") {
+        let problem = "there is none; accepted: at least one";
+        reader.refuse(fields.at(), fields.place_of("providers"), problem);
     }
+    let mut names = BTreeSet::new();
+    let mut providers = Vec::new();
+    for mut fields in reader.tables(fields, "providers") {
+        if let Some(one) = provider(reader, &mut fields) {
+            if !names.insert(one.name.clone()) {
+                let (at, place) = (fields.at_of("name"), fields.place_of("name"));
+                reader.refuse(at, place, "there is a provider of that name already");
+            }
+            providers.push(one);
+        }
+        fields.finish(reader);
+    }
+    ChainSettings {
+        chain,
+        lag_max,
+        providers,
+    }
+}
 
-    fn profile(&mut self, place: &str, keys: ProfileKeys) -> Profile {
-        let sampling_ppm = keys.sampling.map(|share| {
-            let ppm = share * 1e6;
-            if !(1.0..=1e6).contains(&ppm) {
-                let problem = format!("`{share}` is out of range; accepted: 0.000001 to 1.0");
-                self.refuse(format!("{place}.sampling"), problem);
-            }
-            ppm.round() as u32
-        });
-        let mut chains = BTreeMap::new();
-        for (name, keys) in keys.chains {
-            let place = format!("{place}.chains.{name}");
-            let chain = self.chain(&place, keys);
-            if let Some(name) = self.segment(&place, &name) {
-                chains.insert(name, chain);
-            }
-        }
-        Profile {
-            strategy: keys.strategy,
-            sampling_ppm,
-            chains,
-        }
+fn provider(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<ProviderSettings> {
+    let name = reader.needed_text(fields, "name");
+    let name = name.and_then(|(found, text)| {
+        let name = Label::new("provider", text);
+        let refused = |error| reader.refuse(found.at, found.place, format!("{error}"));
+        name.map_err(refused).ok()
+    });
+    let (at, both) = (fields.at(), fields.has("url") == fields.has("simulated"));
+    if both {
+        let problem = "accepted: either `url` or `simulated`";
+        reader.refuse(at, fields.place(), problem);
     }
+    let upstream = reader.text(fields, "url");
+    let upstream = upstream.and_then(|found| url(reader, found));
+    let has_simulated = fields.has("simulated");
+    let mut section = reader.table(fields, "simulated");
+    let everywhere = traits(reader, &mut section, &USUAL);
+    let named = reader.table(&mut section, "regions");
+    let mut regions = BTreeMap::new();
+    for (region, mut fields) in reader.named(&named) {
+        regions.insert(region.to_owned(), traits(reader, &mut fields, &everywhere));
+        fields.finish(reader);
+    }
+    section.finish(reader);
+    let source = match upstream {
+        Some(url) => Source::Upstream(Url(url)),
+        None if has_simulated => Source::Simulated {
+            traits: everywhere,
+            regions,
+        },
+        None => return None,
+    };
+    Some(ProviderSettings {
+        name: name?,
+        source,
+    })
+}
 
-    fn chain(&mut self, place: &str, keys: ChainKeys) -> ChainSettings {
-        let block_time = format!("{place}.block_time");
-        let chain = Chain {
-            id: keys.chain_id.unwrap_or(1),
-            block_time: self.time(&block_time, keys.block_time, Duration::from_secs(12)),
-        };
-        if keys.providers.is_empty() {
-            self.refuse(
-                format!("{place}.providers"),
-                "there is none; accepted: at least one",
-            );
-        }
-        let mut names = BTreeSet::new();
-        let mut providers = Vec::new();
-        for (number, keys) in keys.providers.into_iter().enumerate() {
-            let place = format!("{place}.providers.{number}");
-            let name = keys.name.clone();
-            providers.extend(self.provider(&place, keys));
-            if !names.insert(name) {
-                self.refuse(
-                    format!("{place}.name"),
-                    "there is a provider of that name already",
-                );
-            }
-        }
-        ChainSettings {
-            chain,
-            lag_max: keys.lag_max.unwrap_or(5),
-            providers,
-        }
+fn traits(reader: &mut Reader<'_>, fields: &mut Fields<'_>, usual: &Traits) -> Traits {
+    let mut share = |key, usual| reader.share(fields, key, 0.0..=1.0).unwrap_or(usual);
+    let (jitter, error_rate) = (
+        share("jitter", usual.jitter),
+        share("error_rate", usual.error_rate),
+    );
+    let rate_limit = reader.number(fields, "rate_limit", 0..=u64::from(u32::MAX));
+    Traits {
+        latency: reader.time(fields, "latency").unwrap_or(usual.latency),
+        jitter,
+        error_rate,
+        rate_limit: rate_limit.map(|limit| limit as u32).or(usual.rate_limit),
+        lag: reader.number(fields, "lag", ANY).unwrap_or(usual.lag),
     }
+}
 
-    fn provider(&mut self, place: &str, keys: ProviderKeys) -> Option<ProviderSettings> {
-        let source = match (keys.url, keys.simulated) {
-            (Some(url), None) => Source::Upstream(Url(self.url(&format!("{place}.url"), &url)?)),
-            (None, Some(simulated)) => {
-                let place = format!("{place}.simulated");
-                let everywhere = TraitKeys {
-                    latency: simulated.latency,
-                    jitter: simulated.jitter,
-                    error_rate: simulated.error_rate,
-                    rate_limit: simulated.rate_limit,
-                    lag: simulated.lag,
-                };
-                let traits = self.traits(&place, everywhere, &USUAL);
-                let regions = simulated.regions.into_iter().map(|(region, keys)| {
-                    let place = format!("{place}.regions.{region}");
-                    (region, self.traits(&place, keys, &traits))
-                });
-                Source::Simulated {
-                    regions: regions.collect(),
-                    traits,
-                }
-            }
-            _ => {
-                self.refuse(place, "accepted: either `url` or `simulated`");
-                return None;
-            }
-        };
-        match Label::new("provider", &keys.name) {
-            Ok(name) => Some(ProviderSettings { name, source }),
-            Err(error) => {
-                self.refuse(format!("{place}.name"), error.to_string());
-                None
-            }
-        }
+fn url(reader: &mut Reader<'_>, (found, text): (Found<'_>, &str)) -> Option<Uri> {
+    let url = text.parse::<Uri>().ok();
+    let url = url.filter(|url| url.scheme() == Some(&Scheme::HTTP) && url.authority().is_some());
+    if url.is_none() {
+        // Providers' URLs have keys in them, so it is not shown.
+        let problem = "accepted: `http://host:port/path`; https is not spoken";
+        reader.refuse(found.at, found.place, problem);
     }
+    url
+}
 
-    fn traits(&mut self, place: &str, keys: TraitKeys, usual: &Traits) -> Traits {
-        let jitter = keys.jitter.unwrap_or(usual.jitter);
-        let error_rate = keys.error_rate.unwrap_or(usual.error_rate);
-        for (name, value) in [("jitter", jitter), ("error_rate", error_rate)] {
-            if !(0.0..=1.0).contains(&value) {
-                let problem = format!("`{value}` is out of range; accepted: 0.0 to 1.0");
-                self.refuse(format!("{place}.{name}"), problem);
-            }
-        }
-        Traits {
-            latency: self.time(&format!("{place}.latency"), keys.latency, usual.latency),
-            jitter,
-            error_rate,
-            rate_limit: keys.rate_limit.or(usual.rate_limit),
-            lag: keys.lag.unwrap_or(usual.lag),
-        }
-    }
+fn segment(reader: &mut Reader<'_>, at: usize, place: &str, text: &str) -> Option<Segment> {
+    let refused = |error| reader.refuse(at, place, format!("{error}"));
+    Segment::new(text).map_err(refused).ok()
+}
 
-    fn url(&mut self, place: &str, text: &str) -> Option<Uri> {
-        let url = text.parse::<Uri>().ok();
-        let url =
-            url.filter(|url| url.scheme() == Some(&Scheme::HTTP) && url.authority().is_some());
-        if url.is_none() {
-            // Providers' URLs have keys in them, so it is not shown.
-            self.refuse(
-                place,
-                "accepted: `http://host:port/path`; https is not spoken",
-            );
-        }
-        url
-    }
-
-    fn segment(&mut self, place: &str, text: &str) -> Option<Segment> {
-        match Segment::new(text) {
-            Ok(segment) => Some(segment),
-            Err(error) => {
-                self.refuse(place, error.to_string());
-                None
-            }
-        }
-    }
-
-    fn secret(&mut self, place: &str, text: String) -> Option<Secret> {
-        match Secret::chosen(text) {
-            Ok(secret) => Some(secret),
-            Err(problem) => {
-                self.refuse(place, problem);
-                None
-            }
-        }
-    }
-
-    fn time(&mut self, place: &str, text: Option<String>, usual: Duration) -> Duration {
-        let Some(text) = text else { return usual };
-        match duration(&text) {
-            Ok(time) if (LEAST_TIME..=MOST_TIME).contains(&time) => time,
-            Ok(_) => {
-                self.refuse(
-                    place,
-                    format!("`{text}` is out of range; accepted: 1ms to 1h"),
-                );
-                usual
-            }
-            Err(problem) => {
-                let problem = format!("`{text}`: {problem}; accepted: `500ms`, `8s`, `2m`");
-                self.refuse(place, problem);
-                usual
-            }
-        }
-    }
+fn secret(reader: &mut Reader<'_>, (found, text): (Found<'_>, &str)) -> Option<Secret> {
+    let refused = |problem: String| reader.refuse(found.at, found.place, problem);
+    Secret::chosen(text).map_err(refused).ok()
 }
 
 /// A simulated provider of which nothing is said.
@@ -460,7 +319,5 @@ const USUAL: Traits = Traits {
 };
 /// Between two looks at the newest blocks: a few times per block of a fast chain.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(2);
-/// Shortest time that can be configured,
-const LEAST_TIME: Duration = Duration::from_millis(1);
-/// and longest.
-const MOST_TIME: Duration = Duration::from_secs(3600);
+/// Every whole number that a file can hold.
+const ANY: std::ops::RangeInclusive<u64> = 0..=i64::MAX as u64;

@@ -18,7 +18,7 @@ pub(crate) struct Keys {
 }
 
 /// Who somebody is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Bearer {
     /// Somebody without a key.
     Nobody,
@@ -41,9 +41,26 @@ impl Keys {
         }
     }
 
-    /// True when nobody has a key.
+    /// True when nobody has a key: then there is nobody to keep apart.
     pub(crate) fn is_empty(&self) -> bool {
         self.operator.is_none() && self.accounts.is_empty()
+    }
+
+    /// True when the operator has one.
+    pub(crate) fn has_operator(&self) -> bool {
+        self.operator.is_some()
+    }
+
+    /// True for the operator, and for everybody where nobody has a key.
+    pub(crate) fn opens_the_node(&self, headers: &HeaderMap) -> bool {
+        self.is_empty() || self.is_operators(headers)
+    }
+
+    /// True when the operator's key came with the request, and nothing else.
+    fn is_operators(&self, headers: &HeaderMap) -> bool {
+        let operator = self.operator.as_ref();
+        let given = only(headers).ok().flatten();
+        given.zip(operator).is_some_and(|(key, own)| own.is(key))
     }
 
     /// Who asks `profile` with these headers.
@@ -55,23 +72,26 @@ impl Keys {
         profile: &Segment,
         headers: &HeaderMap,
     ) -> Result<Bearer, UnknownKey> {
-        let mut given = headers.get_all(HEADER).iter();
-        let key = match (given.next(), given.next()) {
-            (None, _) => return Ok(Bearer::Nobody),
-            (Some(key), None) => key.to_str().map_err(|_| UnknownKey)?,
-            _ => return Err(UnknownKey),
+        let Some(key) = only(headers)? else {
+            return Ok(Bearer::Nobody);
         };
-        if self
-            .operator
-            .as_ref()
-            .is_some_and(|operator| operator.is(key))
-        {
+        if self.is_operators(headers) {
             return Ok(Bearer::Operator);
         }
         let account = self.accounts.get(&Secret::new(key));
         let own = account.filter(|account| account.profile == *profile);
         own.map(|own| Bearer::Account(own.account.clone()))
             .ok_or(UnknownKey)
+    }
+}
+
+/// The one key that came with a request; `None`: there was none.
+fn only(headers: &HeaderMap) -> Result<Option<&str>, UnknownKey> {
+    let mut given = headers.get_all(HEADER).iter();
+    match (given.next(), given.next()) {
+        (None, _) => Ok(None),
+        (Some(key), None) => key.to_str().map(Some).map_err(|_| UnknownKey),
+        _ => Err(UnknownKey),
     }
 }
 
@@ -118,5 +138,17 @@ mod tests {
         assert_eq!(who("p", &[b""]), Err(UnknownKey));
         assert_eq!(who("p", &[b"\xff"]), Err(UnknownKey));
         assert_eq!(who("p", &[b"acmes-key", b"operator"]), Err(UnknownKey));
+        let opens = |given: &[&'static [u8]]| keys.opens_the_node(&headers(given));
+        assert!(opens(&[b"operator"]));
+        assert!(!opens(&[]) && !opens(&[b"acmes-key"]) && !opens(&[b"operator", b"operator"]));
+    }
+
+    #[test]
+    fn where_nobody_has_a_key_nobody_is_kept_from_a_node() {
+        let keys = Keys {
+            operator: None,
+            accounts: HashMap::new(),
+        };
+        assert!(keys.opens_the_node(&headers(&[])));
     }
 }

@@ -9,9 +9,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -20,9 +19,11 @@ use lasso::http::Endless;
 use lasso::{Cluster, Pass, Scope, Segment};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tracing::warn;
 
+use super::admission::{Caller, Full, Gate, Permit, Places};
 use super::keys::{Bearer, Keys};
+use super::refusal::{Asking, Refusal};
 use super::settings::Settings;
 
 /// What every request needs.
@@ -31,11 +32,12 @@ struct Live {
     cluster: Cluster,
     settings: Arc<Settings>,
     keys: Arc<Keys>,
-    /// Places of viewers that are free.
-    places: Arc<Semaphore>,
+    /// Where viewers get their places.
+    gate: Gate,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Asked {
     profile: String,
     account: Option<String>,
@@ -43,68 +45,45 @@ struct Asked {
 
 /// The routes.
 pub(crate) fn router(settings: Arc<Settings>, keys: Arc<Keys>, cluster: &Cluster) -> Router {
+    let limits = &settings.limits;
+    let kept = if keys.has_operator() {
+        limits.viewers / KEPT_ONE_IN
+    } else {
+        0
+    };
     let live = Live {
         cluster: cluster.clone(),
         keys,
-        places: Arc::new(Semaphore::new(settings.limits.viewers)),
+        gate: Gate::new(Places {
+            all: limits.viewers,
+            caller: limits.viewers_per_account,
+            kept,
+        }),
         settings,
     };
     Router::new().route("/events", get(events)).with_state(live)
 }
 
-/// A refusal, in JSON.
-pub(super) struct Refused(pub(super) StatusCode, pub(super) String);
-
-impl IntoResponse for Refused {
-    fn into_response(self) -> Response {
-        let Refused(status, error) = self;
-        let body = json!({ "error": error }).to_string();
-        let headers = [
-            (header::CONTENT_TYPE, "application/json"),
-            (header::CACHE_CONTROL, "no-store"),
-        ];
-        let mut response = (status, headers, body).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            let seconds = header::HeaderValue::from_static("10");
-            response.headers_mut().insert(header::RETRY_AFTER, seconds);
-        }
-        response
-    }
-}
-
 async fn events(
     State(live): State<Live>,
-    asked: Result<Query<Asked>, QueryRejection>,
+    asked: Asking<Asked>,
     headers: HeaderMap,
-) -> Result<Response, Refused> {
-    let Query(asked) =
-        asked.map_err(|rejection| Refused(StatusCode::BAD_REQUEST, rejection.body_text()))?;
-    let (profile, pass, scope) = live.let_in(asked, &headers)?;
-    let full = |_| {
-        Refused(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "there is no place for one more viewer".into(),
-        )
-    };
-    let place = live.places.clone().try_acquire_owned().map_err(full)?;
+) -> Result<Response, Refusal> {
+    let (caller, pass, scope) = live.let_in(asked?.0, &headers)?;
+    let permit = live.gate.enter(&caller, 1).map_err(no_place)?;
+    let Caller { profile, .. } = caller;
     let chains = live.settings.profiles[&profile].chains.keys().cloned();
     let viewer = live
         .cluster
         .events(profile)
         .chains(chains)
-        .viewer(&pass, scope);
-    let viewer = viewer.map_err(|error| {
-        let status = match error {
-            ViewError::Scope(ScopeError::NotYours) => StatusCode::FORBIDDEN,
-            _ => StatusCode::SERVICE_UNAVAILABLE,
-        };
-        Refused(status, error.to_string())
-    })?;
+        .viewer(&pass, scope)
+        .map_err(refusal)?;
     let mut response = Sse::new(futures_util::stream::unfold(
         Watching {
             viewer,
             began: false,
-            _place: place,
+            _permit: permit,
         },
         Watching::next,
     ))
@@ -115,17 +94,17 @@ async fn events(
 
 impl Live {
     /// Who asks, and what is shown to them.
-    fn let_in(&self, asked: Asked, headers: &HeaderMap) -> Result<(Segment, Pass, Scope), Refused> {
-        let unknown = |text: &str| Refused(StatusCode::UNAUTHORIZED, text.into());
-        let nothing = || Refused(StatusCode::NOT_FOUND, "there is no such profile".into());
+    fn let_in(&self, asked: Asked, headers: &HeaderMap) -> Result<(Caller, Pass, Scope), Refusal> {
+        let unknown = |text: &str| Refusal(StatusCode::UNAUTHORIZED, text.into());
+        let nothing = || Refusal(StatusCode::NOT_FOUND, "there is no such profile".into());
         let profile = Segment::new(&asked.profile).map_err(|_| nothing())?;
         let bearer = self.keys.bearer(&profile, headers);
         let bearer = bearer.map_err(|_| unknown("this key is not known in this profile"))?;
-        let (pass, own) = match bearer {
+        let (pass, own) = match &bearer {
             Bearer::Operator => (Pass::operator(profile.clone()), None),
             Bearer::Account(account) => (
                 Pass::account(profile.clone(), account.clone()),
-                Some(account),
+                Some(account.clone()),
             ),
             Bearer::Nobody => {
                 return Err(unknown(
@@ -139,19 +118,61 @@ impl Live {
         let asked = asked.account.map(|account| Segment::new(&account));
         let asked = asked
             .transpose()
-            .map_err(|error| Refused(StatusCode::BAD_REQUEST, error.to_string()))?;
+            .map_err(|error| Refusal::bad(format!("account: {error}")))?;
         // An account that asks for another's is refused where the viewer is opened.
         let scope = asked.or(own).map_or(Scope::Profile, Scope::Account);
-        Ok((profile, pass, scope))
+        Ok((Caller { profile, bearer }, pass, scope))
     }
 }
+
+fn no_place(full: Full) -> Refusal {
+    match full {
+        Full::Caller => too_many_of_yours(),
+        Full::Node => no_room(),
+    }
+}
+
+fn too_many_of_yours() -> Refusal {
+    let text = "your account has as many viewers here as it may have; close one first";
+    Refusal(StatusCode::TOO_MANY_REQUESTS, text.into())
+}
+
+fn no_room() -> Refusal {
+    let text = "there is no place for one more viewer; try again later";
+    Refusal(StatusCode::SERVICE_UNAVAILABLE, text.into())
+}
+
+/// What whoever asks is told; which bound it is and how many others look is not theirs to know.
+fn refusal(error: ViewError) -> Refusal {
+    match error {
+        ViewError::Scope(ScopeError::NotYours) => {
+            Refusal(StatusCode::FORBIDDEN, ScopeError::NotYours.to_string())
+        }
+        ViewError::Scope(ScopeError::TooManyOfAccount { .. }) => too_many_of_yours(),
+        ViewError::Scope(
+            ScopeError::TooManyViewers { .. }
+            | ScopeError::TooManyScopes { .. }
+            | ScopeError::TooManyProfiles(_),
+        )
+        | ViewError::Subscribe(_) => no_room(),
+        // Trying again mends nothing: the operator has to.
+        ViewError::Scope(ScopeError::TooManyChains { .. }) => {
+            warn!(%error, "a viewer was refused: `events.chains_max` is below the chains of a profile");
+            let text = "this profile has more chains than this node can show";
+            Refusal(StatusCode::INTERNAL_SERVER_ERROR, text.into())
+        }
+    }
+}
+
+/// Of the places for viewers one in so many is kept for the operator, where there is one.
+const KEPT_ONE_IN: usize = 8;
 
 /// A viewer, with its place.
 struct Watching {
     viewer: Viewer,
     /// The snapshot has gone.
     began: bool,
-    _place: OwnedSemaphorePermit,
+    _permit: Permit,
 }
 
 impl Watching {

@@ -12,17 +12,19 @@
 //!
 //! What decides does no IO: `jsonrpc`, `admission`, `keys`, `strategy`, `breaker`, `pool`, `reply`,
 //! `simulated`, `telling`. What does IO decides little: `web`, `service`, `upstream`, `watch`, `report`,
-//! `sink`, `live`, `api`.
+//! `sink`, `live`, `api`, `refusal`.
 
 mod admission;
 mod api;
 mod breaker;
+mod fields;
 mod file;
 mod jsonrpc;
 mod keys;
 mod live;
 mod methods;
 mod pool;
+mod refusal;
 mod reply;
 pub(crate) mod report;
 mod service;
@@ -44,6 +46,8 @@ use keys::Keys;
 use report::{Reporter, Sink};
 use service::Service;
 use settings::Settings;
+
+pub(crate) use refusal::guided;
 
 /// The proxy of one node. What it does beside requests goes on until the runtime ends.
 pub(crate) struct Proxy {

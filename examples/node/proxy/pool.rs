@@ -42,6 +42,18 @@ struct Provider {
     goodness: f64,
     limited_until: Option<Instant>,
     height: Option<u64>,
+    heard: Heard,
+}
+
+/// What requests have got from a provider so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    /// None has ended there.
+    Nothing,
+    /// No answer yet.
+    Failures,
+    /// At least one answer, if only a refusal.
+    Answers,
 }
 
 /// The way of one request.
@@ -102,6 +114,7 @@ impl Pool {
             goodness: 1.0,
             limited_until: None,
             height: None,
+            heard: Heard::Nothing,
         };
         Pool {
             providers: names.into_iter().map(provider).collect(),
@@ -176,6 +189,10 @@ impl Pool {
         latency: Duration,
     ) -> Option<CircuitNews> {
         let provider = &mut self.providers[ended.place];
+        provider.heard = match verdict {
+            Verdict::Provider(_) if provider.heard != Heard::Answers => Heard::Failures,
+            _ => Heard::Answers,
+        };
         let change = match verdict {
             Verdict::Done | Verdict::Client(_) => {
                 provider.took(latency);
@@ -301,6 +318,8 @@ impl Provider {
             CircuitState::Closed if rate_limited || self.goodness < GOOD => {
                 ProviderStatus::Degraded
             }
+            CircuitState::Closed if self.heard == Heard::Nothing => ProviderStatus::Unknown,
+            CircuitState::Closed if self.heard == Heard::Failures => ProviderStatus::Degraded,
             CircuitState::Closed => ProviderStatus::Healthy,
             _ => ProviderStatus::Degraded,
         };
@@ -435,6 +454,29 @@ mod tests {
         pool.set_height(0, None);
         assert_eq!(pool.heights().count(), 2);
         assert_eq!(tried(&mut pool, now, Verdict::Done), [0, 1, 2]);
+    }
+
+    #[test]
+    fn how_a_provider_is_doing_is_unknown_until_a_request_has_ended_there() {
+        let now = Instant::now();
+        for (verdict, status) in [
+            (Verdict::Done, ProviderStatus::Healthy),
+            (Verdict::Client("client error"), ProviderStatus::Healthy),
+            (Verdict::Declined, ProviderStatus::Healthy),
+            (Verdict::RateLimited(MS), ProviderStatus::Degraded),
+            (Verdict::Provider("timeout"), ProviderStatus::Degraded),
+        ] {
+            let mut pool = pool(now, Strategy::Priority);
+            // That it tells its newest block says nothing of requests.
+            pool.set_height(0, Some(7));
+            let gone = first(&mut pool, now).unwrap().0;
+            pool.withdraw(gone);
+            assert_eq!(pool.health(now)[0].status, ProviderStatus::Unknown);
+            let one = first(&mut pool, now).unwrap().0;
+            pool.end(now, one, verdict, MS);
+            assert_eq!(pool.health(now)[0].status, status, "{verdict:?}");
+            assert_eq!(pool.health(now)[1].status, ProviderStatus::Unknown);
+        }
     }
 
     #[test]

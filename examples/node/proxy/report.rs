@@ -5,9 +5,10 @@
 //! that it waits for a lock for ever, no request notices. When the queue is full, what is new is dropped
 //! and counted.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use lasso::Label;
@@ -106,29 +107,30 @@ impl Reporter {
     /// Starts the thread, which ends with the last reporter.
     pub(crate) fn start(mut sink: impl Sink) -> Self {
         let (queue, reports) = sync_channel(QUEUE_MAX);
+        let shed = Arc::new(AtomicU64::new(0));
+        let lost = Arc::clone(&shed);
         let take = move || {
             for (unix_ms, report) in reports {
-                sink.take(unix_ms, report);
+                // One that the sink cannot take is lost alone; the panic's own message says why.
+                let taken = catch_unwind(AssertUnwindSafe(|| sink.take(unix_ms, report)));
+                lost.fetch_add(u64::from(taken.is_err()), Ordering::Relaxed);
             }
         };
         let thread = std::thread::Builder::new().name("reports".into());
         thread
             .spawn(take)
             .expect("the system has a thread to give at the start");
-        Reporter {
-            queue,
-            shed: Arc::new(AtomicU64::new(0)),
-        }
+        Reporter { queue, shed }
     }
 
     /// Hands one in. Returns at once.
     pub(crate) fn tell(&self, unix_ms: u64, report: Report) {
-        if let Err(TrySendError::Full(_)) = self.queue.try_send((unix_ms, report)) {
+        if self.queue.try_send((unix_ms, report)).is_err() {
             self.shed.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    /// Reports that were dropped, as the queue was full.
+    /// Reports that the cluster was not told: there was no room for them, or they were not taken.
     pub(crate) fn shed(&self) -> u64 {
         self.shed.load(Ordering::Relaxed)
     }
@@ -183,5 +185,24 @@ mod tests {
         let took: Vec<u64> = took.into_iter().collect();
         assert!(took.is_sorted());
         assert_eq!(took.len() as u64 + shed, offered);
+    }
+
+    /// Panics at every other report.
+    struct Brittle(Sender<u64>);
+
+    impl Sink for Brittle {
+        fn take(&mut self, unix_ms: u64, _: Report) {
+            assert!(unix_ms.is_multiple_of(2), "this one is not taken");
+            let _ = self.0.send(unix_ms);
+        }
+    }
+
+    #[test]
+    fn a_report_that_cannot_be_taken_is_counted_and_those_after_it_are_told() {
+        let (taken, took) = channel();
+        let reporter = Reporter::start(Brittle(taken));
+        (0..5).for_each(|number| reporter.tell(number, report(number)));
+        assert_eq!(took.iter().take(3).collect::<Vec<_>>(), [0, 2, 4]);
+        assert_eq!(reporter.shed(), 2);
     }
 }

@@ -12,7 +12,7 @@ use lasso::Label;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::admission::{Admission, Caller, Full};
+use super::admission::{Caller, Full, Gate, Permit, Places};
 use super::jsonrpc::{Call, LIMIT_EXCEEDED, RpcError, Said, UNAVAILABLE};
 use super::pool::{CircuitNews, Pool, Route, Try};
 use super::reply::{Failure, Reply, Verdict};
@@ -30,7 +30,7 @@ pub(crate) struct Service {
 
 struct Shared {
     rooms: BTreeMap<Place, Arc<Room>>,
-    admission: Mutex<Admission>,
+    gate: Gate,
     limits: Limits,
     client: Client,
     reporter: Reporter,
@@ -66,13 +66,6 @@ enum Backend {
     Upstream(axum::http::Uri),
 }
 
-/// Places of requests under way, given back when it is dropped.
-pub(crate) struct Permit {
-    service: Service,
-    caller: Caller,
-    requests: usize,
-}
-
 impl Service {
     /// A service for a node of this name and region, which tells `reporter` what happens.
     pub(crate) fn new(settings: &Settings, node: &str, region: &str, reporter: Reporter) -> Self {
@@ -98,11 +91,15 @@ impl Service {
             }
         }
         let limits = settings.limits.clone();
-        let admission = Admission::new(limits.in_flight, limits.in_flight_per_account);
+        let gate = Gate::new(Places {
+            all: limits.in_flight,
+            caller: limits.in_flight_per_account,
+            kept: 0,
+        });
         Service {
             shared: Arc::new(Shared {
                 rooms,
-                admission: Mutex::new(admission),
+                gate,
                 client: Client::new(limits.answer_bytes),
                 limits,
                 reporter,
@@ -129,7 +126,7 @@ impl Service {
     /// What it has done, and is doing.
     pub(crate) fn counts(&self) -> Counts {
         Counts {
-            under_way: self.shared.admission.lock().under_way(),
+            under_way: self.shared.gate.taken(),
             abandoned: self.shared.abandoned.load(Ordering::Relaxed),
             reports_shed: self.shared.reporter.shed(),
         }
@@ -142,12 +139,7 @@ impl Service {
 
     /// Room for that many requests.
     pub(crate) fn enter(&self, caller: &Caller, requests: usize) -> Result<Permit, Full> {
-        self.shared.admission.lock().enter(caller, requests)?;
-        Ok(Permit {
-            service: self.clone(),
-            caller: caller.clone(),
-            requests,
-        })
+        self.shared.gate.enter(caller, requests)
     }
 
     /// What a provider says to a question that is the proxy's own: no figure counts it.
@@ -251,7 +243,7 @@ impl Service {
         let label = |text: &str| Label::new("error category", text).ok();
         let mut finished = Finished {
             place: room.place.clone(),
-            account: caller.account.clone(),
+            account: caller.bearer.account().cloned(),
             method: call.method.clone(),
             strategy: room.strategy.clone(),
             success: last
@@ -379,16 +371,6 @@ impl Drop for UnderWay<'_> {
                 .abandoned
                 .fetch_add(1, Ordering::Relaxed);
         }
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.service
-            .shared
-            .admission
-            .lock()
-            .leave(&self.caller, self.requests);
     }
 }
 

@@ -106,8 +106,11 @@ pub(crate) struct Limits {
     pub(crate) in_flight_per_account: usize,
     /// HTTP connections, 1,024. Higher: more memory for idle clients.
     pub(crate) connections: usize,
-    /// Viewers of `/events`, 64. Higher: more connections that stay.
+    /// Viewers of `/events`, 64, of which one in eight is kept for the operator, where there is one.
+    /// Higher: more connections that stay.
     pub(crate) viewers: usize,
+    /// Of these, viewers of one account: a quarter. Higher: one account can keep more of the others out.
+    pub(crate) viewers_per_account: usize,
     /// Providers that one request is tried at, 3. Higher: more load where everything fails.
     pub(crate) tries: usize,
     /// For one try, 3 s. Higher: a provider that hangs holds requests for longer.
@@ -126,6 +129,7 @@ impl Default for Limits {
             in_flight_per_account: 512,
             connections: 1_024,
             viewers: 64,
+            viewers_per_account: 16,
             tries: 3,
             try_timeout: Duration::from_secs(3),
             timeout: Duration::from_secs(8),
@@ -184,7 +188,9 @@ impl fmt::Debug for Url {
 /// One thing that is wrong with the proxy's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wrong {
-    /// The key, as `profiles.default.chains.eth`.
+    /// The line of the file.
+    pub(crate) line: usize,
+    /// The key, as `profiles.default.chains.eth`; empty for what is no TOML.
     pub(crate) place: String,
     /// What is wrong, and what would be accepted.
     pub(crate) problem: String,
@@ -192,7 +198,15 @@ pub(crate) struct Wrong {
 
 impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.problem)
+        let Wrong {
+            line,
+            place,
+            problem,
+        } = self;
+        match place.as_str() {
+            "" => write!(f, "line {line}: {problem}"),
+            _ => write!(f, "line {line}, {place}: {problem}"),
+        }
     }
 }
 
@@ -226,7 +240,8 @@ mod tests {
 
     fn wrong(text: &str) -> Vec<String> {
         let wrong = Settings::read(text).expect_err("it is wrong");
-        wrong.into_iter().map(|one| one.place).collect()
+        let shown = |one: Wrong| format!("{} {}", one.line, one.place);
+        wrong.into_iter().map(shown).collect()
     }
 
     #[test]
@@ -317,57 +332,79 @@ mod tests {
     }
 
     #[test]
-    fn everything_that_is_wrong_is_told_at_once_and_no_key_is_shown() {
-        let text = r#"
-            operator_key = "short"
+    fn everything_that_is_wrong_is_told_at_once_with_its_line_and_no_key_is_shown() {
+        let text = r#"operator_key = "short"
             height_interval = "5"
             [limits]
             batch = 20
             in_flight = 10
             tries = 0
             try_timeout = "9s"
+            viewrs = 3
             [[keys]]
             key = "a-key-that-is-secret"
             profile = "nobody"
             account = "a:b"
+            [[keys]]
+            key = 5
             [profiles."a:b"]
             [profiles.p]
             sampling = 0.0
+            strategy = "fast"
             [profiles.p.chains.none]
+            chain_id = -1
             [profiles.p.chains.eth]
-            [[profiles.p.chains.eth.providers]]
-            name = "https"
-            url = "https://example.org"
-            [[profiles.p.chains.eth.providers]]
-            name = "both"
-            url = "http://example.org"
-            simulated = {}
-            [[profiles.p.chains.eth.providers]]
-            name = "both"
-            simulated = { error_rate = 2.0 }
-            "#;
-        let all = Settings::read(text).unwrap_err();
-        let places: Vec<&str> = all.iter().map(|one| one.place.as_str()).collect();
-        assert_eq!(
-            places,
-            [
-                "operator_key",
-                "height_interval",
-                "limits.tries",
-                "limits.in_flight_per_account",
-                "limits.try_timeout",
-                "profiles.a:b",
-                "profiles.p.sampling",
-                "profiles.p.chains.eth.providers.0.url",
-                "profiles.p.chains.eth.providers.1",
-                "profiles.p.chains.eth.providers.2.simulated.error_rate",
-                "profiles.p.chains.eth.providers.2.name",
-                "profiles.p.chains.none.providers",
-                "keys.0.account",
-                "keys.0.profile",
+            lag_max = "a-key-that-is-secret"
+            providers = [
+              { name = "https", url = "https://example.org" },
+              { name = "both", url = "http://example.org", simulated = {} },
+              { name = "both", simulated = { error_rate = 2.0, latencies = "1s" } },
+              7,
             ]
+            "#;
+        let expected = [
+            "1 operator_key",
+            "2 height_interval",
+            "3 limits.in_flight_per_account",
+            "6 limits.tries",
+            "7 limits.try_timeout",
+            "8 limits.viewrs",
+            "11 keys.0.profile",
+            "12 keys.0.account",
+            "13 keys.1.profile",
+            "13 keys.1.account",
+            "14 keys.1.key",
+            "15 profiles.a:b",
+            "17 profiles.p.sampling",
+            "18 profiles.p.strategy",
+            "19 profiles.p.chains.none.providers",
+            "20 profiles.p.chains.none.chain_id",
+            "22 profiles.p.chains.eth.lag_max",
+            "24 profiles.p.chains.eth.providers.0.url",
+            "25 profiles.p.chains.eth.providers.1",
+            "26 profiles.p.chains.eth.providers.2.name",
+            "26 profiles.p.chains.eth.providers.2.simulated.error_rate",
+            "26 profiles.p.chains.eth.providers.2.simulated.latencies",
+            "27 profiles.p.chains.eth.providers.3",
+        ];
+        assert_eq!(wrong(text), expected);
+        let all = Settings::read(text).unwrap_err();
+        let shown: Vec<String> = all.iter().map(ToString::to_string).collect();
+        for line in [
+            "line 6, limits.tries: `0` is out of range; accepted: 1 to 100",
+            "line 14, keys.1.key: it is a whole number; accepted: a text in quotes",
+        ] {
+            assert!(
+                shown.iter().any(|one| one == line),
+                "no `{line}`: {shown:?}"
+            );
+        }
+        let unknown = shown.iter().find(|one| one.starts_with("line 8,")).unwrap();
+        assert!(
+            unknown.contains("`viewers`, `viewers_per_account`"),
+            "{unknown}"
         );
-        let shown = format!("{all:?}");
+        let shown = shown.concat();
         assert!(
             !shown.contains("a-key-that-is-secret") && !shown.contains("short"),
             "{shown}"
@@ -375,11 +412,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_toml_and_what_no_key_is_named_by_its_line() {
-        assert_eq!(wrong("seed = 1\nprofils = 2"), ["line 2"]);
-        assert_eq!(wrong("seed = ["), ["line 1"]);
-        assert_eq!(wrong("[[keys]]\nkey = 5"), ["line 2"]);
-        assert_eq!(wrong(""), ["profiles"]);
+    fn what_is_no_toml_is_named_by_its_line() {
+        assert_eq!(wrong("seed = 1\nseed = [")[0], "2 ");
+        assert_eq!(wrong("seed = 1\nprofiles = 2"), ["2 profiles"]);
+        assert_eq!(wrong("seed = 1\nprofils = 2"), ["1 profiles", "2 profils"]);
+        assert_eq!(wrong(""), ["1 profiles"]);
+    }
+
+    #[test]
+    fn a_profile_has_no_more_chains_than_viewers_can_be_shown() {
+        let chain = |number| {
+            format!(
+                "[profiles.p.chains.c{number}]\nproviders = [{{ name = \"a\", simulated = {{}} }}]\n"
+            )
+        };
+        let chains = |number: u32| (0..number).map(chain).collect::<String>();
+        assert!(Settings::read(&chains(64)).is_ok());
+        assert_eq!(wrong(&chains(65)), ["1 profiles.p.chains"]);
     }
 
     #[test]

@@ -7,11 +7,9 @@ use std::fmt;
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use serde::Deserialize;
 
 /// How a profile chooses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Strategy {
     /// The one that answers soonest, but for one request in [`EXPLORE_ONE_IN`].
     Fastest,
@@ -25,6 +23,14 @@ pub(crate) enum Strategy {
 }
 
 impl Strategy {
+    /// All there are.
+    pub(crate) const ALL: [Strategy; 4] = [
+        Strategy::Fastest,
+        Strategy::LoadBalanced,
+        Strategy::LatencyWeighted,
+        Strategy::Priority,
+    ];
+
     /// Its name, as it is configured and shown.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -22,6 +22,7 @@ use lasso::Segment;
 use super::admission::{Caller, Full};
 use super::jsonrpc::{self, Answer, Entry, INVALID_REQUEST, LIMIT_EXCEEDED, NOT_FOUND, REFUSED};
 use super::keys::Keys;
+use super::refusal::Refusal;
 use super::report::Place;
 use super::service::{Room, Service};
 
@@ -89,9 +90,14 @@ impl From<Full> for Refused {
 }
 
 /// What this node is doing.
-async fn node(State(web): State<Web>) -> Response {
+async fn node(State(web): State<Web>, headers: HeaderMap) -> Result<Response, Refusal> {
+    // It tells of the requests of all accounts.
+    if !web.keys.opens_the_node(&headers) {
+        let text = "X-Api-Key has to be the operator's key";
+        return Err(Refusal(StatusCode::UNAUTHORIZED, text.into()));
+    }
     let counts = serde_json::to_string(&web.service.counts());
-    json(StatusCode::OK, counts.expect("numbers are JSON"))
+    Ok(json(StatusCode::OK, counts.expect("numbers are JSON")))
 }
 
 async fn rpc(
@@ -156,7 +162,7 @@ impl Web {
         let bearer = self.keys.bearer(&profile, headers).map_err(unknown)?;
         let caller = Caller {
             profile: profile.clone(),
-            account: bearer.account().cloned(),
+            bearer,
         };
         let room = self.service.room(&Place { profile, chain });
         Ok((room.ok_or_else(not_found)?.clone(), caller))
