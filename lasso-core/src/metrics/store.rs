@@ -188,6 +188,10 @@ impl<K: Ord + Clone, V> Store<K, V> {
         };
         self.running.insert(id, running);
         self.counters.started += 1;
+        // Counted from what is under way, not from what the slot says.
+        let of_key = self.running.values().filter(|running| running.key == key);
+        let most = &mut self.counters.most_of_a_key;
+        *most = (*most).max(of_key.count() as u64);
         self.assert_invariants();
         Some(Refresh { id, key })
     }

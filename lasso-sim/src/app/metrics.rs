@@ -111,8 +111,8 @@ pub struct Sight {
     pub rows: Vec<Row>,
     /// Refreshes of the node since its start, of whatever key.
     pub refreshes: u64,
-    /// Of these, under way.
-    pub under_way: u64,
+    /// The most of one key that were ever under way at the same time.
+    pub most_of_a_key: u64,
 }
 
 /// One provider of a leaderboard. Times in microseconds, shares in millionths.
@@ -171,7 +171,7 @@ impl Sight {
             failures: readout.failure().map_or(0, |failure| failure.count),
             rows: rows.collect(),
             refreshes: counters.started,
-            under_way: counters.started - counters.finished - counters.failed,
+            most_of_a_key: counters.most_of_a_key,
         }
     }
 }

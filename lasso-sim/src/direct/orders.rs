@@ -95,6 +95,7 @@ impl World for DirectWorld {
 
     fn jump_clock(&mut self, node: NodeId, millis: i64) -> Result<(), Refusal> {
         self.hosts[node.index()].clock_offset_ms += millis;
+        self.invariants.clock_moved();
         self.touch();
         Ok(())
     }

@@ -17,6 +17,7 @@ mod one_link;
 mod outcomes;
 mod outsiders;
 mod queues;
+mod shown;
 mod silence;
 #[cfg(test)]
 mod tests;
@@ -193,7 +194,7 @@ impl Invariants {
             deliveries: deliveries::Deliveries::default(),
             outcomes: outcomes::Outcomes::new(nodes.len(), slack),
             queues: queues::Queues::new(nodes.len()),
-            viewers: viewers::Viewers::default(),
+            viewers: viewers::Viewers::new(shown::Shown::new(nodes, slack)),
             metrics: metrics::Metrics::new(nodes.len(), slack),
             touched: Vec::new(),
             told: None,
@@ -211,9 +212,7 @@ impl Invariants {
         self.deliveries.forget(node);
         self.outcomes.forget(node);
         self.queues.forget(node);
-        let events = &spec.settings.events;
-        self.viewers
-            .started(node, events.dedup_window, events.dedup_max);
+        self.viewers.started(node, spec);
         self.metrics.forget(node);
     }
 
@@ -241,6 +240,12 @@ impl Invariants {
         self.cast.disturb_node(now, node);
         self.silence.resumed(now, node);
         self.outcomes.resumed(now, node);
+        self.viewers.shown.resumed(now, node);
+    }
+
+    /// Somebody's wall clock was moved.
+    pub fn clock_moved(&mut self) {
+        self.viewers.shown.clock_moved();
     }
 
     /// These paths are hindered from now on, or no longer.

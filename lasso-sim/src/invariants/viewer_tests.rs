@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use lasso_core::events::figures::{Figures, Row};
+use lasso_core::events::routing::CircuitState;
 use lasso_core::events::topics::Segment;
-use lasso_core::events::{Pass, Scope};
+use lasso_core::events::{Kind, Pass, Scope, StreamEvent};
 use lasso_core::name::Label;
+use lasso_core::plane::Reach;
 
 use super::*;
-use crate::app::events::{Decisions, Emission, Emit, EventSaw, Looked, Sight, What};
+use crate::app::events::{Decisions, Emission, Emit, EventSaw, Known, Looked, Sight, What};
 use crate::app::{Load, Pace};
 
 fn segment(text: &str) -> Segment {
@@ -39,7 +42,7 @@ impl Stand {
         stand.sees_events(at(1), A, viewing);
         for (id, account) in events {
             let emission = stand.emission(id, *account);
-            let result = Ok(None);
+            let result = Ok(Some(Reach::default()));
             stand.sees_events(at(1), B, EventSaw::Emitted { emission, result });
         }
         stand
@@ -80,18 +83,93 @@ impl Stand {
     /// The viewer gets an event that says to be of this account.
     fn sees_event(&mut self, now: Instant, id: &str, account: Option<&str>) {
         let sight = Sight {
-            is_first: false,
-            lost: 0,
             events: vec![(Some(label(id)), account.map(segment), 0)],
-            states_whole: false,
-            states: Vec::new(),
-            states_gone: Vec::new(),
-            figures_whole: false,
-            figures: Vec::new(),
-            figures_gone: Vec::new(),
-            coverage: None,
+            ..nothing()
         };
         self.sees_events(now, A, EventSaw::Seen { viewer: 0, sight });
+    }
+
+    /// The viewer is shown so many calls, and errors among them.
+    fn is_shown(&mut self, now: Instant, row: Row, calls: u64, errors: u64) {
+        let figures = Figures {
+            calls,
+            errors,
+            ..Figures::default()
+        };
+        let sight = Sight {
+            figures: vec![(row, figures)],
+            ..nothing()
+        };
+        self.sees_events(now, A, EventSaw::Seen { viewer: 0, sight });
+    }
+
+    /// `B` has published a state of this profile and chain; `A` has a viewer that has named `eth`.
+    fn with_state(profile: &str, chain: &str, what: What) -> (Self, Emission) {
+        let mut stand = Stand::viewing(None, &[]);
+        let what_is_seen = Looked {
+            profile: segment("premium"),
+            scope: Scope::Profile,
+            chains: vec![segment("eth")],
+            pass: Pass::operator(segment("premium")),
+        };
+        let viewing = EventSaw::Viewing {
+            viewer: 1,
+            name: "other".to_owned(),
+            what: what_is_seen,
+            at_once: true,
+        };
+        stand.sees_events(at(1), A, viewing);
+        let like = stand.emission("a", None);
+        let emission = Emission {
+            emit: Arc::new(Emit {
+                profile: segment(profile),
+                chain: segment(chain),
+                what,
+                ..(*like.emit).clone()
+            }),
+            number: 0,
+            id: None,
+        };
+        let published = EventSaw::Emitted {
+            emission: emission.clone(),
+            result: Ok(Some(Reach::default())),
+        };
+        stand.sees_events(at(1), B, published);
+        (stand, emission)
+    }
+
+    /// The viewer is shown that state, with this value.
+    fn is_shown_state(&mut self, now: Instant, emission: &Emission, known: Known) {
+        let Kind::State(key) = emission.event(0).kind() else {
+            panic!("no state");
+        };
+        let sight = Sight {
+            states: vec![(key, known)],
+            ..nothing()
+        };
+        self.sees_events(now, A, EventSaw::Seen { viewer: 0, sight });
+    }
+}
+
+fn nothing() -> Sight {
+    Sight {
+        is_first: false,
+        lost: 0,
+        events: Vec::new(),
+        states_whole: false,
+        states: Vec::new(),
+        states_gone: Vec::new(),
+        figures_whole: false,
+        figures: Vec::new(),
+        figures_gone: Vec::new(),
+        coverage: None,
+    }
+}
+
+fn region(name: &str) -> Row {
+    Row {
+        series: None,
+        region: Some(label(name)),
     }
 }
 
@@ -154,4 +232,90 @@ fn an_id_of_two_owners_is_caught_when_it_is_published() {
     assert!(Stand::viewing(None, &events).found().is_empty());
     let events = [("a", Some("acme")), ("a", Some("other"))];
     assert_eq!(Stand::viewing(None, &events).found(), [8]);
+}
+
+#[test]
+fn figures_of_more_than_was_published_for_the_account_are_caught() {
+    // Of the profile one success in twenty is published.
+    let events = [("a", Some("acme")), ("b", Some("other")), ("c", None)];
+    let cases = [
+        (Some("acme"), 20, 21),
+        (Some("other"), 20, 21),
+        (None, 60, 61),
+    ];
+    for (account, most, more) in cases {
+        let mut stand = Stand::viewing(account, &events);
+        stand.is_shown(at(2), Row::default(), most, 0);
+        stand.is_shown(at(2), region("unknown"), most, 0);
+        let found = stand.found();
+        assert!(found.is_empty(), "{:?}", stand.invariants.violations());
+        stand.is_shown(at(3), Row::default(), more, 0);
+        assert_eq!(stand.found(), [8], "{account:?}");
+    }
+}
+
+#[test]
+fn figures_of_a_region_or_with_errors_where_there_were_none_are_caught() {
+    let mut stand = Stand::viewing(Some("acme"), &[("a", Some("acme"))]);
+    stand.is_shown(at(2), region("elsewhere"), 1, 0);
+    assert_eq!(stand.found(), [8]);
+    let mut stand = Stand::viewing(Some("acme"), &[("a", Some("acme"))]);
+    stand.is_shown(at(2), Row::default(), 20, 1);
+    assert_eq!(stand.found(), [8]);
+}
+
+#[test]
+fn what_was_left_out_is_in_no_figure_by_itself() {
+    let mut stand = Stand::viewing(Some("acme"), &[]);
+    let emission = stand.emission("a", Some("acme"));
+    let left_out = EventSaw::Emitted {
+        emission,
+        result: Ok(None),
+    };
+    stand.sees_events(at(1), B, left_out);
+    stand.is_shown(at(2), Row::default(), 1, 0);
+    assert_eq!(stand.found(), [8]);
+}
+
+#[test]
+fn figures_of_calls_that_are_out_of_the_window_are_caught_while_all_clocks_are_right() {
+    let stand = || Stand::viewing(Some("acme"), &[("a", Some("acme"))]);
+    let row = Row::default;
+    let mut early = stand();
+    early.is_shown(at(60), row(), 20, 0);
+    // So many calls less need not be told.
+    early.is_shown(at(90), row(), 4, 0);
+    assert!(early.found().is_empty());
+    let mut late = stand();
+    late.is_shown(at(90), row(), 20, 0);
+    assert_eq!(late.found(), [8]);
+    let mut thawed = stand();
+    thawed.invariants.paused(A);
+    thawed.invariants.resumed(at(89), A);
+    thawed.is_shown(at(90), row(), 20, 0);
+    assert!(thawed.found().is_empty());
+    thawed.is_shown(at(99), row(), 20, 0);
+    assert_eq!(thawed.found(), [8]);
+    let mut moved = stand();
+    moved.invariants.clock_moved();
+    moved.is_shown(at(90), row(), 20, 0);
+    assert!(moved.found().is_empty());
+}
+
+#[test]
+fn a_state_that_was_not_published_for_the_profile_or_that_nobody_asked_for_is_caught() {
+    let open = What::Circuit(CircuitState::Open);
+    let is_open = Known::Circuit(CircuitState::Open);
+    let cases = [
+        ("premium", "eth", What::Height(7), Known::Height(7), vec![]),
+        ("premium", "eth", What::Height(7), Known::Height(8), vec![8]),
+        ("premium", "eth", open.clone(), is_open, vec![]),
+        ("premium", "base", open.clone(), is_open, vec![8]),
+        ("free", "eth", open, is_open, vec![8]),
+    ];
+    for (profile, chain, what, known, expected) in cases {
+        let (mut stand, emission) = Stand::with_state(profile, chain, what.clone());
+        stand.is_shown_state(at(2), &emission, known);
+        assert_eq!(stand.found(), expected, "{profile} {chain} {what:?} {known:?}");
+    }
 }

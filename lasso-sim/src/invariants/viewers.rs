@@ -1,5 +1,5 @@
 //! Invariant 8: a viewer never sees an event id twice within the window, nor another account's event,
-//! nor one that nobody published.
+//! nor one that nobody published; nor figures or states that are made of what is not its own to see.
 //!
 //! Whose an event is, is known from who published it, not from what the event says; a scenario that
 //! gives one id to two owners is found out, as nothing could be said about it. The window counts
@@ -17,8 +17,9 @@ use lasso_core::time::Instant;
 
 use super::Found;
 use super::cast::Cast;
-use crate::app::events::{EventSaw, Looked, Sight};
-use crate::scenario::NodeId;
+use super::shown::Shown;
+use crate::app::events::{Emission, EventSaw, Looked, Sight};
+use crate::scenario::{NodeId, NodeSpec};
 
 pub(super) const NUMBER: u32 = 8;
 /// A batch waits for half of it; the rest is for worlds that are late.
@@ -36,20 +37,34 @@ struct Watched {
 }
 
 /// See the module's text.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Viewers {
     watched: BTreeMap<(NodeId, u32), Watched>,
     /// Whose each event is: profile and account.
     owners: BTreeMap<Label, (Segment, Option<Segment>)>,
     /// By node: for how long, and how many, ids are remembered.
     windows: BTreeMap<NodeId, (Duration, usize)>,
+    /// What figures and states may say.
+    pub(super) shown: Shown,
 }
 
 impl Viewers {
-    /// A process begins, with that memory for ids.
-    pub(super) fn started(&mut self, node: NodeId, window: Duration, max: usize) {
+    pub(super) fn new(shown: Shown) -> Self {
+        Viewers {
+            watched: BTreeMap::new(),
+            owners: BTreeMap::new(),
+            windows: BTreeMap::new(),
+            shown,
+        }
+    }
+
+    /// A process begins.
+    pub(super) fn started(&mut self, node: NodeId, spec: &NodeSpec) {
         self.forget(node);
-        self.windows.insert(node, (window, max));
+        let events = &spec.settings.events;
+        self.windows
+            .insert(node, (events.dedup_window, events.dedup_max));
+        self.shown.started(node, spec);
     }
 
     /// A process begins or ends: its viewers are gone.
@@ -72,6 +87,7 @@ impl Viewers {
                 what,
                 at_once,
             } => {
+                self.shown.viewing(node, what);
                 let watched = Watched {
                     name: name.clone(),
                     what: what.clone(),
@@ -84,18 +100,10 @@ impl Viewers {
             EventSaw::Refused { viewer, .. } | EventSaw::Left { viewer } => {
                 self.watched.remove(&(node, *viewer));
             }
-            EventSaw::Emitted { emission, .. } => {
-                if let Some(id) = &emission.id {
-                    let owner = (emission.emit.profile.clone(), emission.account().cloned());
-                    // Of two owners nobody could tell whose event is seen.
-                    let first = self
-                        .owners
-                        .entry(id.clone())
-                        .or_insert_with(|| owner.clone());
-                    if *first != owner {
-                        let text = format!("{id} is published for {first:?} and for {owner:?}");
-                        found.push((NUMBER, text));
-                    }
+            EventSaw::Emitted { emission, result } => {
+                found.extend(self.given_away(emission));
+                if !matches!(result, Ok(None)) {
+                    self.shown.emitted(now, node, emission);
                 }
             }
             EventSaw::Seen { viewer, sight } => {
@@ -107,6 +115,8 @@ impl Viewers {
                         found.push((NUMBER, text));
                     };
                     foreign(&watched.what, &self.owners, sight, &mut wrong);
+                    self.shown
+                        .saw(now, node, &watched.what, sight, &mut wrong);
                     if let Some(id) = watched.again(now, window, sight) {
                         let text = format!("viewer `{}` at {name} sees {id} twice", watched.name);
                         found.push((NUMBER, text));
@@ -114,6 +124,16 @@ impl Viewers {
                 }
             }
         }
+    }
+
+    /// Notes whose an event is. Of two owners nobody could tell whose event is seen.
+    fn given_away(&mut self, emission: &Emission) -> Option<Found> {
+        let id = emission.id.as_ref()?;
+        let owner = (emission.emit.profile.clone(), emission.account().cloned());
+        let first = self.owners.entry(id.clone());
+        let first = first.or_insert_with(|| owner.clone());
+        let text = || format!("{id} is published for {first:?} and for {owner:?}");
+        (*first != owner).then(|| (NUMBER, text()))
     }
 }
 
@@ -126,6 +146,7 @@ fn foreign(
 ) {
     for (id, account, _) in &sight.events {
         let Some(id) = id else {
+            wrong("sees an event that is no request".to_owned());
             continue;
         };
         let Some((profile, owner)) = owners.get(id) else {

@@ -103,6 +103,7 @@ impl World for TurmoilWorld {
         self.hosts[node.index()]
             .clock_offset_ms
             .fetch_add(millis, Ordering::Relaxed);
+        self.books.invariants.clock_moved();
         self.kernels().touch(self.fault);
         Ok(())
     }

@@ -80,4 +80,6 @@ pub struct StoreCounters {
     pub refused: u64,
     /// Values that were dropped for their age.
     pub dropped: u64,
+    /// The most refreshes of one key that were under way at the same time: more than 1 is a bug.
+    pub most_of_a_key: u64,
 }

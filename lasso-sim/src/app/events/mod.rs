@@ -255,7 +255,7 @@ pub struct Sight {
 }
 
 /// The value of a state, as far as anybody looks at it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Known {
     /// A circuit.
     Circuit(CircuitState),
@@ -263,6 +263,17 @@ pub enum Known {
     Height(u64),
     /// Anything else.
     Other,
+}
+
+impl Known {
+    /// What an event says, where it is a value of a state.
+    pub fn of(event: &RoutingEvent) -> Self {
+        match event {
+            RoutingEvent::Circuit(circuit) => Known::Circuit(circuit.state),
+            RoutingEvent::Height(height) => Known::Height(height.height),
+            _ => Known::Other,
+        }
+    }
 }
 
 impl Sight {
@@ -275,11 +286,6 @@ impl Sight {
             };
             (id, event.account().cloned(), event.unix_ms())
         };
-        let known = |event: &RoutingEvent| match event {
-            RoutingEvent::Circuit(circuit) => Known::Circuit(circuit.state),
-            RoutingEvent::Height(height) => Known::Height(height.height),
-            _ => Known::Other,
-        };
         let coverage = delivery.coverage.as_ref();
         let states = delivery.states.changed.iter();
         Sight {
@@ -288,7 +294,7 @@ impl Sight {
             events: delivery.events.iter().map(seen).collect(),
             states_whole: delivery.states.whole,
             states: states
-                .map(|(key, state)| (key.clone(), known(state)))
+                .map(|(key, state)| (key.clone(), Known::of(state)))
                 .collect(),
             states_gone: delivery.states.gone.clone(),
             figures_whole: delivery.figures.whole,

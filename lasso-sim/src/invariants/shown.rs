@@ -1,0 +1,253 @@
+//! What viewers may be shown of figures and states: part of invariant 8.
+//!
+//! 1. The calls of a row, and its errors, are never more than what was published for the viewer's scope
+//!    stands for, by chain, provider and region. A plain success stands for as many as the sampling of its
+//!    node lets it: 1/rate, rounded up. All else stands for one.
+//! 2. Nor are the calls more than what stands for calls of the last window, as long as all wall clocks are right.
+//!    What is shown was looked at up to a heartbeat and a batch before, seconds are counted as wholes, and
+//!    a viewer is told only what matters: the window is taken for so much longer, and a row may have a few
+//!    calls more. Just after a process was frozen nothing is said about windows.
+//! 3. A state is one that somebody published for the profile, with that value, of a chain that a viewer of
+//!    the profile has named at that node.
+//!
+//! What a frozen or restarted publisher had under way counts from when it was published, which is never
+//! later than when it came.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+
+use lasso_core::events::figures::Row;
+use lasso_core::events::routing::RoutingEvent;
+use lasso_core::events::sampler::{SampleRates, WEIGHT_MAX};
+use lasso_core::events::topics::Segment;
+use lasso_core::events::windows::{Series, WINDOW_SECONDS};
+use lasso_core::events::{EventSettings, Kind, Scope, StateKey, StreamEvent};
+use lasso_core::name::Label;
+use lasso_core::time::Instant;
+
+use crate::app::events::{Emission, Known, Looked, Sight};
+use crate::scenario::{NodeId, NodeSpec};
+
+/// Calls, and errors among them.
+type Calls = (u64, u64);
+
+/// Whose calls are counted together: an account's, or those without one, of one series in one region.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Owner {
+    account: Option<Segment>,
+    series: Series,
+    region: Label,
+}
+
+/// What was published stands for so many calls.
+#[derive(Debug, Default)]
+struct Sum {
+    all: Calls,
+    /// By the second in which they happened; those of old are forgotten.
+    seconds: BTreeMap<u64, Calls>,
+}
+
+#[derive(Debug, Default)]
+struct OfProfile {
+    sums: BTreeMap<Owner, Sum>,
+    states: BTreeSet<(StateKey, Known)>,
+}
+
+#[derive(Debug)]
+struct OfNode {
+    events: EventSettings,
+    sampling: SampleRates,
+    /// Until when what is shown may have been looked at long ago.
+    late_until: Instant,
+    /// The chains that viewers have named, by profile.
+    named: BTreeMap<Segment, BTreeSet<Segment>>,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Shown {
+    profiles: BTreeMap<Segment, OfProfile>,
+    nodes: BTreeMap<NodeId, OfNode>,
+    clocks_agree: bool,
+    slack: Duration,
+}
+
+impl Shown {
+    pub(super) fn new(nodes: &[NodeSpec], slack: Duration) -> Self {
+        Shown {
+            profiles: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            clocks_agree: nodes.iter().all(|node| node.clock_offset_ms == 0),
+            slack,
+        }
+    }
+
+    pub(super) fn started(&mut self, node: NodeId, spec: &NodeSpec) {
+        let of = OfNode {
+            events: spec.settings.events.clone(),
+            sampling: spec.settings.sampling.clone(),
+            late_until: Instant::ZERO,
+            named: BTreeMap::new(),
+        };
+        self.nodes.insert(node, of);
+    }
+
+    pub(super) fn resumed(&mut self, now: Instant, node: NodeId) {
+        let slack = self.slack;
+        if let Some(of) = self.nodes.get_mut(&node) {
+            of.late_until = now + lag(&of.events, slack);
+        }
+    }
+
+    /// A wall clock was moved.
+    pub(super) fn clock_moved(&mut self) {
+        self.clocks_agree = false;
+    }
+
+    pub(super) fn viewing(&mut self, node: NodeId, what: &Looked) {
+        if let Some(of) = self.nodes.get_mut(&node) {
+            let named = of.named.entry(what.profile.clone()).or_default();
+            named.extend(what.chains.iter().cloned());
+        }
+    }
+
+    /// A node has published this.
+    pub(super) fn emitted(&mut self, now: Instant, node: NodeId, emission: &Emission) {
+        let event = emission.event(UNIX_MS);
+        let profile = self.profiles.entry(event.profile().clone()).or_default();
+        if let Kind::State(key) = event.kind() {
+            profile.states.insert((key, Known::of(&event)));
+        }
+        let Some(call) = event.call() else {
+            return;
+        };
+        let rates = self.nodes.get(&node).map(|of| &of.sampling);
+        let is_plain = match &event {
+            RoutingEvent::Decision(decision) => decision.is_plain_success(),
+            _ => false,
+        };
+        let weight = match rates {
+            Some(rates) if is_plain => {
+                let rate = rates.by_profile.get(event.profile().as_str());
+                WEIGHT_MAX.div_ceil(rate.unwrap_or(&rates.default).ppm())
+            }
+            _ => 1,
+        };
+        let weight = u64::from(weight);
+        let calls = (weight, if call.success { 0 } else { weight });
+        let owner = Owner {
+            account: event.account().cloned(),
+            series: call.series,
+            region: event.region().clone(),
+        };
+        let ago = Duration::from_millis(UNIX_MS - event.unix_ms());
+        let second = (now - Instant::ZERO).saturating_sub(ago).as_secs();
+        let sum = profile.sums.entry(owner).or_default();
+        add(&mut sum.all, calls);
+        add(sum.seconds.entry(second).or_default(), calls);
+        let old = (now - Instant::ZERO).as_secs().saturating_sub(SECONDS_KEPT);
+        sum.seconds = sum.seconds.split_off(&old);
+    }
+
+    /// What is not the viewer's to be shown.
+    pub(super) fn saw(
+        &self,
+        now: Instant,
+        node: NodeId,
+        what: &Looked,
+        sight: &Sight,
+        wrong: &mut impl FnMut(String),
+    ) {
+        let Some(of) = self.nodes.get(&node) else {
+            return;
+        };
+        let nothing = OfProfile::default();
+        let profile = self.profiles.get(&what.profile).unwrap_or(&nothing);
+        let named = of.named.get(&what.profile);
+        for (key, known) in &sight.states {
+            let is_named = |named: &BTreeSet<Segment>| {
+                let mut named = named.iter();
+                named.any(|chain| chain.as_str() == key.chain.as_str())
+            };
+            if !named.is_some_and(is_named) {
+                wrong(format!("is shown {key:?}, a chain that nobody asked for"));
+            }
+            if !profile.states.contains(&(key.clone(), *known)) {
+                wrong(format!(
+                    "is shown {key:?} as {known:?}, which nobody published"
+                ));
+            }
+        }
+        if sight.figures.is_empty() {
+            return;
+        }
+        let lag = lag(&of.events, self.slack);
+        let recent = self.clocks_agree && now >= of.late_until && lag < LAG_MAX;
+        let since = (now - Instant::ZERO).saturating_sub(WINDOW + lag).as_secs();
+        let sums = profile.sums_of(&what.scope, recent.then_some(since));
+        for (row, figures) in &sight.figures {
+            let (mut all, mut window) = ((0, 0), (0, 0));
+            for (_, of_all, of_window) in sums.iter().filter(|(owner, ..)| owner.is_in(row)) {
+                add(&mut all, *of_all);
+                add(&mut window, *of_window);
+            }
+            let more = of.events.thresholds.calls;
+            let of_window = window.0.saturating_add(more.saturating_sub(1));
+            let calls = if recent { all.0.min(of_window) } else { all.0 };
+            if figures.calls > calls || figures.errors > all.1 {
+                wrong(format!(
+                    "is shown {} calls, {} errors of {row:?}; what was published for it stands for {calls} and {} at most",
+                    figures.calls, figures.errors, all.1
+                ));
+            }
+        }
+    }
+}
+
+impl OfProfile {
+    /// What a scope's events stand for, in all and since that second; where none is given, nothing.
+    fn sums_of(&self, scope: &Scope, since: Option<u64>) -> Vec<(&Owner, Calls, Calls)> {
+        let is_own = |owner: &Owner| match scope {
+            Scope::Profile => true,
+            Scope::Account(own) => owner.account.as_ref() == Some(own),
+        };
+        let own = self.sums.iter().filter(|(owner, _)| is_own(owner));
+        let recent = |sum: &Sum| {
+            let mut recent = (0, 0);
+            if let Some(since) = since {
+                let seconds = sum.seconds.range(since..);
+                seconds.for_each(|(_, calls)| add(&mut recent, *calls));
+            }
+            recent
+        };
+        own.map(|(owner, sum)| (owner, sum.all, recent(sum)))
+            .collect()
+    }
+}
+
+impl Owner {
+    fn is_in(&self, row: &Row) -> bool {
+        row.series.as_ref().is_none_or(|of| *of == self.series)
+            && row.region.as_ref().is_none_or(|of| *of == self.region)
+    }
+}
+
+fn add(sum: &mut Calls, calls: Calls) {
+    sum.0 = sum.0.saturating_add(calls.0);
+    sum.1 = sum.1.saturating_add(calls.1);
+}
+
+/// How long ago what is shown may have been looked at.
+fn lag(events: &EventSettings, slack: Duration) -> Duration {
+    events.heartbeat + events.batch_interval + slack + LATE
+}
+
+const WINDOW: Duration = Duration::from_secs(WINDOW_SECONDS);
+/// For worlds that are late, and for clocks that count milliseconds.
+const LATE: Duration = Duration::from_secs(1);
+/// Above that, what was published is forgotten too early.
+const LAG_MAX: Duration = Duration::from_secs(120);
+/// A window and the longest lag.
+const SECONDS_KEPT: u64 = WINDOW_SECONDS + LAG_MAX.as_secs();
+/// Any moment will do that lies later than any event is old.
+const UNIX_MS: u64 = 1 << 40;
