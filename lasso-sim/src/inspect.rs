@@ -158,6 +158,9 @@ const PLANE_COUNTS: &[(&str, PlaneCount)] = &[
     ("requests_overloaded", |_, calls, _| {
         calls.requests_overloaded
     }),
+    ("requests_over_share", |_, calls, _| {
+        calls.requests_over_share
+    }),
     ("requests_given_up", |_, calls, _| calls.given_up),
     ("answers", |_, calls, _| calls.answers),
     ("answers_shed", |_, calls, _| calls.answers_shed),
@@ -178,6 +181,7 @@ const PLANE_COUNTS: &[(&str, PlaneCount)] = &[
     ("calls_rejected", |_, calls, _| calls.rejected),
     ("calls_malformed", |_, calls, _| calls.malformed),
     ("calls_too_large", |_, calls, _| calls.too_large),
+    ("calls_stopped", |_, calls, _| calls.stopped),
     ("calls_cancelled", |_, calls, _| calls.cancelled),
     ("plane_stray", |_, _, plane| plane.stray),
     ("plane_unknown", |_, _, plane| plane.unknown),

@@ -1,8 +1,10 @@
 //! Every file under `scenarios/` holds in every simulated world that it is for: one test per file
-//! and world, each with three seeds.
+//! and world, each with three seeds. What has to be shown with many is run with a hundred in the direct
+//! world, in parts that run side by side.
 
 mod common;
 
+use core::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,7 +12,11 @@ use lasso_sim::runner::{self, Verdict};
 use lasso_sim::world::WorldKind;
 use libtest_mimic::{Arguments, Failed, Trial};
 
-const SEEDS: [u64; 3] = [1, 2, 3];
+const SEEDS: RangeInclusive<u64> = 1..=3;
+/// Seeds 1 to 100.
+const MANY_SEEDS: [RangeInclusive<u64>; 4] = [1..=25, 26..=50, 51..=75, 76..=100];
+/// Of what they are run.
+const WITH_MANY_SEEDS: &str = "scenarios/events/ten-thousand-events-of-two-accounts.toml";
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -19,16 +25,22 @@ fn main() -> ExitCode {
         for world in common::worlds(&file) {
             let file = file.clone();
             trials.push(Trial::test(common::name(&file, world), move || {
-                holds(file, world)
+                holds(file, world, SEEDS)
             }));
         }
+    }
+    for seeds in MANY_SEEDS {
+        let (file, world) = (PathBuf::from(WITH_MANY_SEEDS), WorldKind::Direct);
+        let (from, to) = (seeds.start(), seeds.end());
+        let name = format!("{}::seeds {from} to {to}", common::name(&file, world));
+        trials.push(Trial::test(name, move || holds(file, world, seeds)));
     }
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn holds(file: PathBuf, world: WorldKind) -> Result<(), Failed> {
+fn holds(file: PathBuf, world: WorldKind, seeds: RangeInclusive<u64>) -> Result<(), Failed> {
     let scenario = common::read(&file)?;
-    for seed in SEEDS {
+    for seed in seeds {
         let outcome = runner::run(&scenario, world, seed, false);
         match outcome.verdict {
             Verdict::Held => {}

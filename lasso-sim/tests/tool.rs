@@ -60,7 +60,7 @@ fn the_command_that_is_printed_can_be_run_by_whoever_ran_the_tool() {
     let fails = file("again.toml", FAILS);
     for (cargo, tool) in [
         (Some("cargo"), "cargo run -p lasso-sim --"),
-        (None, "lasso-sim"),
+        (None, env!("CARGO_BIN_EXE_lasso-sim")),
     ] {
         let mut command = command(&fails, &[]);
         match cargo {
@@ -75,6 +75,16 @@ fn the_command_that_is_printed_can_be_run_by_whoever_ran_the_tool() {
         );
         assert!(text.contains(&line), "{text}");
     }
+}
+
+#[test]
+fn what_is_not_listed_of_what_failed_is_counted() {
+    // Three nodes miss two checks each: four of them are listed.
+    let fails = "expect = { on = \"all\", connected = 2, identified = 2 }\n";
+    let (code, text) = run(&file("more.toml", fails), &["--world", "direct"]);
+    assert_eq!(code, Some(1));
+    assert_eq!(text.matches("    expected: ").count(), 4, "{text}");
+    assert_eq!(text.matches("\n    and 2 more\n").count(), 1, "{text}");
 }
 
 #[test]

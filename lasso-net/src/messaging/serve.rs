@@ -130,10 +130,7 @@ fn encoded(answer: &impl Serialize) -> Answer {
 }
 
 fn said_by_the_node(message: String) -> Answer {
-    Answer::Rejected(Reject {
-        code: Reject::CODE_NODE,
-        message,
-    })
+    Answer::Rejected(Reject::by_node(message))
 }
 
 /// What a handler is told of a call, besides the question.
@@ -263,8 +260,8 @@ impl Drop for Place {
         if !self.is_free {
             let method = &self.method;
             tracing::error!(%method, "the handler of a call panicked");
-            let message = format!("the handler of `{method}` panicked");
-            self.free(Some(said_by_the_node(message)));
+            let reject = Reject::panicked(method);
+            self.free(Some(Answer::Rejected(reject)));
         }
     }
 }

@@ -60,7 +60,7 @@ impl Servers {
         let (panics, rejects) = (u64::from(serve.panics_ppm), u64::from(serve.rejects_ppm));
         let reply = match payload::read(question.payload) {
             None => rejected("the question is not what was asked"),
-            Some(_) if drawn < panics => Reply::Panics,
+            Some(_) if drawn < panics => Reply::Panics(Arc::clone(&serve.method)),
             Some(_) if drawn < panics + rejects => rejected("no"),
             Some(tag) => Reply::Done(payload::make(tag, serve.size)),
         };

@@ -253,7 +253,7 @@ fn a_handler_answers_as_its_manners_are() {
         };
         match id {
             0 => assert_eq!(*reply, Reply::Done(payload::make(3, 64))),
-            1 => assert_eq!(*reply, Reply::Panics),
+            1 => assert_eq!(*reply, Reply::Panics("m".into())),
             _ => assert!(matches!(reply, Reply::Rejected(_))),
         }
     }

@@ -216,8 +216,8 @@ pub enum Reply {
     Done(Bytes),
     /// With a no.
     Rejected(Reject),
-    /// It panics.
-    Panics,
+    /// It panics; the method is told where nobody else knows it.
+    Panics(Arc<str>),
     /// It was still at work when its call's deadline came, and was dropped.
     Late,
 }

@@ -12,9 +12,9 @@ use lasso_core::time::Instant;
 
 use super::events::window;
 use super::names::Wanted;
-use super::{Check, Entry, Mismatch, Observed, amount_within};
-use crate::app::{ReadLog, Row};
-use crate::scenario::{Amount, Deed, Diagnostic, Reader, Value};
+use super::{Check, Entry, Mismatch, Observed, amount_within, most_of};
+use crate::app::{Outcome, ReadLog, Row};
+use crate::scenario::{Amount, Deed, Diagnostic, Fields, Reader, Value};
 
 pub(super) const METRICS: Entry = Entry {
     key: "metrics",
@@ -73,7 +73,7 @@ struct Page {
     provider: Option<String>,
     freshness: Option<Freshness>,
     failed: Option<Wanted>,
-    why: Option<String>,
+    why: Option<&'static str>,
     wanted: Vec<(&'static str, Amount)>,
 }
 
@@ -118,12 +118,12 @@ fn read(
         let most = reader.names.len();
         let wanted = keys.take("failed");
         failed = wanted.and_then(|value| Wanted::read(value, reader, most));
-        why = keys.take("why").and_then(|value| reader.text(value));
+        why = read_why(&mut keys, reader, failed.as_ref());
     }
     let mut wanted = Vec::new();
     for number in numbers {
         if let Some(value) = keys.take(number)
-            && let Some(amount) = amount_within(value, reader, 0, usize::MAX)
+            && let Some(amount) = amount_within(value, reader, 0, most_of(number, reader))
         {
             wanted.push((*number, amount));
         }
@@ -131,8 +131,14 @@ fn read(
     let nothing = wanted.is_empty() && freshness.is_none() && failed.is_none();
     if nothing && reader.error_count() == errors && !keys.has_unknown() {
         let nothing = Diagnostic::new(keys.span(), "this expects nothing");
-        let numbers: Vec<String> = numbers.iter().map(|number| format!("`{number}`")).collect();
-        reader.error(nothing.label(format!("needs {}", numbers.join(" or "))));
+        let others = if newest {
+            &["freshness", "failed"][..]
+        } else {
+            &[]
+        };
+        let known = others.iter().chain(numbers);
+        let known: Vec<String> = known.map(|key| format!("`{key}`")).collect();
+        reader.error(nothing.label(format!("needs {}", known.join(" or "))));
     }
     keys.finish(reader, &format!("`{key}`"));
     if reader.error_count() > errors {
@@ -146,9 +152,27 @@ fn read(
         provider: provider.map(str::to_owned),
         freshness,
         failed,
-        why: why.map(str::to_owned),
+        why,
         wanted,
     })
+}
+
+/// Why nodes failed, which says something only where some did.
+fn read_why(
+    keys: &mut Fields<'_>,
+    reader: &mut Reader<'_>,
+    failed: Option<&Wanted>,
+) -> Option<&'static str> {
+    let value = keys.take("why")?;
+    let failures = Outcome::NAMED.iter().filter(|(name, _)| *name != "ok");
+    let failures: Vec<(&str, &'static str)> = failures.map(|(name, _)| (*name, *name)).collect();
+    let why = reader.choice(value, &failures);
+    if failed.is_none_or(Wanted::may_be_nobody) {
+        let nobody = "this holds, too, where nobody has failed";
+        let nobody = Diagnostic::new(value.span.clone(), nobody);
+        reader.error(nobody.label("needs a `failed` that names somebody, or `failed = \">= 1\"`"));
+    }
+    why
 }
 
 impl Page {
@@ -183,8 +207,8 @@ impl Page {
             let failed: Vec<NodeName> = sight.failed.iter().map(|(node, _)| node.clone()).collect();
             wanted.holds("failed", failed, observed)?;
         }
-        if let Some(wanted) = &self.why
-            && let Some((_, why)) = sight.failed.iter().find(|(_, why)| why != wanted)
+        if let Some(wanted) = self.why
+            && let Some((_, why)) = sight.failed.iter().find(|(_, why)| *why != wanted)
         {
             return Err(self.mismatch("why", &format!("= {wanted}"), why));
         }

@@ -182,6 +182,17 @@ fn amount_within(
     Some(amount)
 }
 
+/// The most that a number of a table can be, by its name.
+fn most_of(number: &str, reader: &Reader<'_>) -> usize {
+    match number {
+        "responding" => reader.names.len(),
+        "hit_percent" => 100,
+        "cold_start" => 1,
+        ppm if ppm.ends_with("_ppm") => 1_000_000,
+        _ => usize::MAX,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::ALL;

@@ -89,6 +89,14 @@ impl Wanted {
         amount_within(value, reader, 0, most).map(Wanted::Many)
     }
 
+    /// Whether it holds, too, where there is nobody.
+    pub(super) fn may_be_nobody(&self) -> bool {
+        match self {
+            Wanted::These(nodes) => nodes.is_empty(),
+            Wanted::Many(amount) => amount.contains(0),
+        }
+    }
+
     /// What is wanted, in the file's words.
     pub(super) fn show(&self, key: &str, observed: &Observed<'_>) -> String {
         match self {

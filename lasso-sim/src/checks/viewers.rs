@@ -11,7 +11,7 @@ use lasso_core::events::routing::CircuitState;
 use lasso_core::name::Label;
 
 use super::viewed::{called, viewers};
-use super::{Check, Entry, Mismatch, Observed, amount_within};
+use super::{Check, Entry, Mismatch, Observed, amount_within, most_of};
 use crate::app::events::{Known, ViewerLog};
 use crate::scenario::{Amount, Diagnostic, Reader, Value};
 
@@ -112,7 +112,8 @@ fn read(value: &Value, reader: &mut Reader<'_>, of: Of) -> Option<Wanted> {
     let mut numbers = Vec::new();
     for key in of.numbers() {
         let value = keys.take(key);
-        let amount = value.and_then(|value| amount_within(value, reader, 0, usize::MAX));
+        let most = most_of(key, reader);
+        let amount = value.and_then(|value| amount_within(value, reader, 0, most));
         numbers.extend(amount.map(|amount| (*key, amount)));
     }
     if numbers.is_empty() && !gone && reader.error_count() == errors && !keys.has_unknown() {

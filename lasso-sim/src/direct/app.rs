@@ -307,10 +307,7 @@ fn answer_of(reply: Reply) -> Option<Answer> {
     match reply {
         Reply::Done(bytes) => Some(Answer::Done(bytes)),
         Reply::Rejected(reject) => Some(Answer::Rejected(reject)),
-        Reply::Panics => Some(Answer::Rejected(Reject {
-            code: Reject::CODE_NODE,
-            message: "the handler panicked".to_owned(),
-        })),
+        Reply::Panics(method) => Some(Answer::Rejected(Reject::panicked(&method))),
         Reply::Late => None,
     }
 }

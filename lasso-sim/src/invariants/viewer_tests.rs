@@ -316,6 +316,10 @@ fn a_state_that_was_not_published_for_the_profile_or_that_nobody_asked_for_is_ca
     for (profile, chain, what, known, expected) in cases {
         let (mut stand, emission) = Stand::with_state(profile, chain, what.clone());
         stand.is_shown_state(at(2), &emission, known);
-        assert_eq!(stand.found(), expected, "{profile} {chain} {what:?} {known:?}");
+        assert_eq!(
+            stand.found(),
+            expected,
+            "{profile} {chain} {what:?} {known:?}"
+        );
     }
 }

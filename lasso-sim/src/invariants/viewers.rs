@@ -115,8 +115,7 @@ impl Viewers {
                         found.push((NUMBER, text));
                     };
                     foreign(&watched.what, &self.owners, sight, &mut wrong);
-                    self.shown
-                        .saw(now, node, &watched.what, sight, &mut wrong);
+                    self.shown.saw(now, node, &watched.what, sight, &mut wrong);
                     if let Some(id) = watched.again(now, window, sight) {
                         let text = format!("viewer `{}` at {name} sees {id} twice", watched.name);
                         found.push((NUMBER, text));

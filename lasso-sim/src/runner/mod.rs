@@ -18,6 +18,7 @@ use lasso_core::time::Instant;
 
 use self::expect::{Miss, Moment};
 pub use self::outcome::{Failure, Outcome, Verdict};
+use crate::checks::Mismatch;
 use crate::direct::Options;
 use crate::scenario::{self, NodeId, RuleKind, Scenario};
 use crate::stage::{Stage, stage};
@@ -25,7 +26,7 @@ use crate::world::{FaultId, World, WorldKind};
 
 /// Lines of the trace in a failure.
 const LINES: usize = 20;
-/// Misses of one expectation that are shown.
+/// Misses of one expectation that are shown; of the others it is said how many there are.
 const MISSES: usize = 4;
 /// Digests of inputs are written into the trace this often.
 const CHECKPOINT: Duration = Duration::from_secs(600);
@@ -123,6 +124,7 @@ fn panic_of(place: String, panic: &(dyn core::any::Any + Send)) -> Failure {
         node: None,
         expected: "nothing panics".to_owned(),
         seen: format!("a panic: {}", text.unwrap_or("without a text")),
+        more: 0,
         trace: Vec::new(),
     }
 }
@@ -237,7 +239,7 @@ impl<'a> Run<'a> {
             scenario::Moment::When { condition, by } => (condition, at(*by)),
             _ => return Ok(self.due_at().is_some_and(|due| due <= now)),
         };
-        let misses = Moment::new(self.scenario, &*self.stage).misses(condition, MISSES);
+        let misses = Moment::new(self.scenario, &*self.stage).misses(condition, 1);
         if misses.is_empty() {
             return Ok(true);
         }
@@ -298,18 +300,20 @@ impl<'a> Run<'a> {
     }
 
     fn look_at_open(&mut self, now: Instant) -> Vec<Failure> {
-        let mut late: Vec<(usize, Miss)> = Vec::new();
+        let mut late: Vec<(usize, Vec<Miss>)> = Vec::new();
         let mut held = Vec::new();
         let mut moment = Moment::new(self.scenario, &*self.stage);
         for open in &self.open {
             let Some(expectation) = &self.scenario.steps[open.step].expect else {
                 continue;
             };
-            let misses = moment.misses(&expectation.expect, MISSES);
+            let is_late = now >= open.deadline;
+            let most = if is_late { usize::MAX } else { 1 };
+            let misses = moment.misses(&expectation.expect, most);
             if misses.is_empty() {
                 held.push(open.step);
-            } else if now >= open.deadline {
-                late.extend(misses.into_iter().map(|miss| (open.step, miss)));
+            } else if is_late {
+                late.push((open.step, misses));
             }
         }
         self.open.retain(|open| !held.contains(&open.step));
@@ -319,7 +323,7 @@ impl<'a> Run<'a> {
             trace.line(now, "step", format_args!("line {line}: holds"));
         }
         let mut failures = Vec::new();
-        for (step, miss) in late {
+        for (step, misses) in late {
             let within = self.scenario.steps[step]
                 .expect
                 .as_ref()
@@ -328,8 +332,25 @@ impl<'a> Run<'a> {
             let within = within
                 .map(|within| format!("within {}: ", scenario::show_duration(within)))
                 .unwrap_or_default();
-            let expected = format!("{within}{}", miss.mismatch.expected);
-            failures.push(self.failure(miss.place, miss.node, &expected, &miss.mismatch.seen));
+            failures.extend(self.missed(&within, &misses));
+        }
+        failures
+    }
+
+    /// The first of these as failures, the last of which says how many more there are.
+    fn missed(&self, when: &str, misses: &[Miss]) -> Vec<Failure> {
+        let failure = |miss: &Miss| {
+            let expected = format!("{when}{}", miss.mismatch.expected);
+            self.failure(
+                miss.place.clone(),
+                miss.node,
+                &expected,
+                &miss.mismatch.seen,
+            )
+        };
+        let mut failures: Vec<Failure> = misses.iter().take(MISSES).map(failure).collect();
+        if let Some(last) = failures.last_mut() {
+            last.more = misses.len().saturating_sub(MISSES);
         }
         failures
     }
@@ -343,11 +364,8 @@ impl<'a> Run<'a> {
             }
             match rule.kind {
                 RuleKind::Always => {
-                    for miss in moment.misses(&rule.expect, MISSES) {
-                        let expected = format!("always: {}", miss.mismatch.expected);
-                        let seen = &miss.mismatch.seen;
-                        failures.push(self.failure(miss.place, miss.node, &expected, seen));
-                    }
+                    let misses = moment.misses(&rule.expect, usize::MAX);
+                    failures.extend(self.missed("always: ", &misses));
                 }
                 RuleKind::Never => {
                     if let Some(node) = moment.holds_for(&rule.expect) {
@@ -369,16 +387,16 @@ impl<'a> Run<'a> {
         let new: Vec<_> = violations[self.violations_seen..].to_vec();
         self.violations_seen = violations.len();
         let place = self.scenario.source.path.display().to_string();
-        let failure = |violation: &crate::invariants::Violation| {
-            let expected = format!("invariant {} of what always holds", violation.number);
-            self.failure(
-                place.clone(),
-                Some(violation.node),
-                &expected,
-                &violation.text,
-            )
+        let miss = |violation: &crate::invariants::Violation| Miss {
+            place: place.clone(),
+            node: Some(violation.node),
+            mismatch: Mismatch {
+                expected: format!("invariant {} of what always holds", violation.number),
+                seen: violation.text.clone(),
+            },
         };
-        new.iter().take(MISSES).map(failure).collect()
+        let misses: Vec<Miss> = new.iter().map(miss).collect();
+        self.missed("", &misses)
     }
 
     /// The next moment at which something is to be done or looked at, whatever changes before.
@@ -405,6 +423,7 @@ impl<'a> Run<'a> {
             node: node.map(|node| self.scenario.node(node).key.clone()),
             expected: expected.to_owned(),
             seen: seen.to_owned(),
+            more: 0,
             trace: self.stage.record().trace.tail(LINES),
         }
     }

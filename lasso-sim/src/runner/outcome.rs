@@ -2,6 +2,7 @@
 
 use core::fmt::{self, Write};
 use std::borrow::Cow;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -32,6 +33,8 @@ pub struct Failure {
     pub expected: String,
     /// What was so.
     pub seen: String,
+    /// How many more did not hold at that moment and are not listed after this one.
+    pub more: usize,
     /// The last lines of the trace.
     pub trace: Vec<String>,
 }
@@ -84,7 +87,11 @@ impl Failure {
             .unwrap_or_default();
         writeln!(out, "  {}: at {} s{on}", self.place, self.at)?;
         writeln!(out, "    expected: {}", self.expected)?;
-        writeln!(out, "    seen:     {}", self.seen)
+        writeln!(out, "    seen:     {}", self.seen)?;
+        if self.more > 0 {
+            writeln!(out, "    and {} more", self.more)?;
+        }
+        Ok(())
     }
 
     fn write_before(&self, out: &mut impl Write) -> fmt::Result {
@@ -126,21 +133,27 @@ impl Outcome {
 }
 
 /// The command that repeats a run, as a shell takes it: by cargo where this process was started so,
-/// since the tool is then likely not installed.
+/// since the tool is then likely not installed; by its path where it was started by that.
 pub(super) fn replay(file: &str, world: WorldKind, seed: u64) -> String {
     let by_cargo = std::env::var_os("CARGO").is_some();
-    replayed_by(by_cargo, file, world, seed)
+    let program = std::env::args().next();
+    let tool = tool_of(by_cargo, program.as_deref());
+    let file = quoted(file);
+    format!("{tool} run {file} --seed {seed} --world {world}")
 }
 
-fn replayed_by(cargo: bool, file: &str, world: WorldKind, seed: u64) -> String {
-    let tool = if cargo {
-        "cargo run -p lasso-sim -- run"
-    } else {
-        "lasso-sim run"
-    };
-    let file = quoted(file);
-    format!("{tool} {file} --seed {seed} --world {world}")
+/// How the tool is started: as this process was, where it is the tool.
+fn tool_of(by_cargo: bool, program: Option<&str>) -> Cow<'_, str> {
+    let stem = |program: &str| Path::new(program).file_stem().map(|stem| stem == TOOL);
+    match program {
+        _ if by_cargo => Cow::Borrowed("cargo run -p lasso-sim --"),
+        Some(program) if stem(program) == Some(true) => quoted(program),
+        _ => Cow::Borrowed(TOOL),
+    }
 }
+
+/// The tool's name.
+const TOOL: &str = "lasso-sim";
 
 #[cfg(test)]
 mod tests {
@@ -148,11 +161,20 @@ mod tests {
 
     #[test]
     fn the_command_to_replay_is_for_whoever_runs_the_tool() {
-        let (file, world) = ("my files/a.toml", WorldKind::Direct);
-        let rest = "run 'my files/a.toml' --seed 7 --world direct";
-        for (cargo, tool) in [(false, "lasso-sim"), (true, "cargo run -p lasso-sim --")] {
-            let expected = format!("{tool} {rest}");
-            assert_eq!(replayed_by(cargo, file, world, 7), expected);
+        let cases = [
+            (
+                true,
+                Some("target/debug/lasso-sim"),
+                "cargo run -p lasso-sim --",
+            ),
+            (false, Some("lasso-sim"), "lasso-sim"),
+            (false, Some("./my bin/lasso-sim"), "'./my bin/lasso-sim'"),
+            (false, Some("/tmp/lasso-sim"), "/tmp/lasso-sim"),
+            (false, Some("target/debug/deps/scenarios-12"), "lasso-sim"),
+            (false, None, "lasso-sim"),
+        ];
+        for (cargo, program, tool) in cases {
+            assert_eq!(tool_of(cargo, program), tool, "{program:?}");
         }
     }
 

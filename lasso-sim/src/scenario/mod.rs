@@ -32,7 +32,7 @@ pub use parse::{FILE_BYTES_MAX, LANGUAGE};
 pub use reader::{Fields, Reader};
 pub use settings::keys as setting_keys;
 pub use units::{DURATION_MAX, show as show_duration};
-pub use uses::Deed;
+pub use uses::{Deed, OPERATOR};
 pub use value::{Key, Kind, Table, Value};
 
 pub(crate) use draft::{address, offset_ms};

@@ -132,6 +132,7 @@ fn read(
         reader.error(idle.help("add a `[[step]]` with `expect`, an `[[always]]` or a `[[never]]`"));
     }
     reader.refuse_unused_words();
+    reader.refuse_unknown_accounts();
     nodes::refuse_unused_groups(reader, fields.take("groups"));
     nodes::refuse_idle_nodes(reader);
     fields.finish(reader, "the file");

@@ -11,6 +11,9 @@ use super::names::shorten;
 use super::reader::Reader;
 use super::value::{Kind, Value};
 
+/// As whom somebody asks who runs a profile: no account.
+pub const OPERATOR: &str = "operator";
+
 /// What applications do with a topic or a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
@@ -70,6 +73,10 @@ pub(super) struct Uses {
     named: BTreeSet<String>,
     /// Topics with the nodes that must publish on them somewhere in the file.
     sources: Vec<(String, Value)>,
+    /// Accounts whose events there are, or at which somebody looks.
+    accounts: BTreeSet<String>,
+    /// As whom viewers ask: one of these.
+    guises: Vec<Value>,
 }
 
 impl Uses {
@@ -157,6 +164,38 @@ impl Reader<'_> {
     /// Remembers that these nodes have to publish on a topic somewhere in the file.
     pub fn needs_sources(&mut self, topic: &str, nodes: &Value) {
         self.uses.sources.push((topic.to_owned(), nodes.clone()));
+    }
+
+    /// Remembers that there is such an account.
+    pub fn note_account(&mut self, account: &str) {
+        self.uses.accounts.insert(account.to_owned());
+    }
+
+    /// Remembers that this has to be [`OPERATOR`], or an account somewhere in the file.
+    pub fn needs_account(&mut self, value: &Value) {
+        self.uses.guises.push(value.clone());
+    }
+
+    /// Complains of those who ask as somebody who is nowhere else in the file.
+    pub(super) fn refuse_unknown_accounts(&mut self) {
+        for guise in core::mem::take(&mut self.uses.guises) {
+            let Kind::Text(name) = &guise.kind else {
+                continue;
+            };
+            let accounts = self.uses.accounts.iter().map(String::as_str);
+            let known: BTreeSet<&str> = accounts.chain([OPERATOR]).collect();
+            if !known.contains(name.as_str()) {
+                let message = format!("nothing in the file is of an account `{name}`");
+                let unknown = Diagnostic::new(guise.span.clone(), message);
+                let unknown = match did_you_mean(name, known.iter().copied()) {
+                    Some(close) => unknown.label(format!("did you mean `{close}`?")),
+                    None => unknown.label("here"),
+                };
+                let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+                let unknown = unknown.help(format!("one asks as {}", shorten(&known)));
+                self.error(unknown);
+            }
+        }
     }
 
     fn nobody(&self, word: &str, span: Range<usize>, deed: Deed) -> Diagnostic {

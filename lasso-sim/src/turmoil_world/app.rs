@@ -225,7 +225,7 @@ impl Runner {
                     Ok(Reply::Done(answer)) => Ok(answer),
                     Ok(Reply::Rejected(reject)) => Err(reject),
                     // As `panic!` does, without the lines on the standard error.
-                    Ok(Reply::Panics) => resume_unwind(Box::new("out of order")),
+                    Ok(Reply::Panics(_)) => resume_unwind(Box::new("out of order")),
                     // The node drops this at the same moment.
                     Ok(Reply::Late) => core::future::pending().await,
                     Err(_) => Err(gone()),

@@ -102,6 +102,9 @@ fn read_what(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<What> {
     }
     let accounts = keys.take("accounts");
     let accounts = accounts.map_or(Some(Vec::new()), |value| segments(reader, value));
+    for account in accounts.iter().flatten() {
+        reader.note_account(account.as_str());
+    }
     let mut share = |key| {
         let value = keys.take(key);
         value.map_or(Some(0), |value| reader.share(value))

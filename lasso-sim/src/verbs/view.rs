@@ -10,7 +10,7 @@ use lasso_core::events::{Pass, Scope};
 use super::{Entry, Verb, keys, loads, subscribe};
 use crate::app::events::{Looked, View};
 use crate::app::{Order, Reads};
-use crate::scenario::{Deed, Diagnostic, NodeId, Reader, Scenario, Value};
+use crate::scenario::{Deed, Diagnostic, NodeId, OPERATOR, Reader, Scenario, Value};
 use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -21,8 +21,6 @@ pub(super) const ENTRY: Entry = Entry {
 
 /// Most viewers of one order.
 const COUNT_MAX: i64 = 10_000;
-/// Who runs the profile.
-const OPERATOR: &str = "operator";
 
 #[derive(Debug)]
 struct Views {
@@ -43,7 +41,13 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
     let chains = chains.map_or(Some(Vec::new()), |value| segments(reader, value));
     let called_at = keys.need(reader, "called");
     let called = called_at.and_then(|value| reader.text(value));
+    if let Some(Some(account)) = &account {
+        reader.note_account(account.as_str());
+    }
     let who = keys.take("as").map(|value| (value, reader.text(value)));
+    if let Some((value, Some(_))) = who {
+        reader.needs_account(value);
+    }
     let count = keys.take("count");
     let count = count.map_or(Some(1), |value| reader.integer(value, 1, COUNT_MAX));
     let reads = keys.take("reads");

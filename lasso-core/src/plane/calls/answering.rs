@@ -136,10 +136,7 @@ impl Calls {
                 Ok(()) => Verdict::Done(payload),
                 Err(error) => {
                     self.counters.answers_too_large += 1;
-                    Verdict::Rejected(Reject {
-                        code: Reject::CODE_NODE,
-                        message: error.to_string(),
-                    })
+                    Verdict::Rejected(Reject::by_node(error.to_string()))
                 }
             },
             Answer::Rejected(mut reject) => {

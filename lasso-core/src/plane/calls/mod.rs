@@ -134,6 +134,19 @@ impl Reject {
     /// The code of what the node says in its handler's place: the handler panicked, or its answer is
     /// larger than a message may be.
     pub const CODE_NODE: u32 = u32::MAX;
+
+    /// What a node says in the place of a handler that panicked.
+    pub fn panicked(method: &str) -> Self {
+        Reject::by_node(format!("the handler of `{method}` panicked"))
+    }
+
+    /// What a node says in the place of a handler.
+    pub fn by_node(message: String) -> Self {
+        Reject {
+            code: Reject::CODE_NODE,
+            message,
+        }
+    }
 }
 
 impl fmt::Display for Reject {
