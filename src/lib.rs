@@ -29,6 +29,30 @@
 //! if let Some(Received::Message { value, source, .. }) = news.recv().await {
 //!     assert_eq!((value.as_str(), &source.node), ("B is here", &b.name()));
 //! }
+//!
+//! // A node counts its own calls, and any node answers for all of them.
+//! use lasso::metrics::{Call, Leaderboard, Outcome, ProviderKey, SeriesKey};
+//! let series = SeriesKey {
+//!     profile: "free",
+//!     provider: "alchemy",
+//!     chain: "ethereum",
+//!     method: "eth_call",
+//!     region: "iad",
+//! };
+//! a.record(&series, Call::new(Outcome::Success, std::time::Duration::from_millis(80)));
+//! let chain = ProviderKey { profile: "free".into(), chain: "ethereum".into() };
+//! let board = b.metrics().get_or_wait::<Leaderboard>(&chain, SOON).await?;
+//! let (figures, coverage) = (board.value().unwrap(), board.coverage().unwrap());
+//! assert_eq!(figures.providers[0].figures.calls, 1);
+//! assert_eq!((coverage.responding, coverage.total), (2, 2));
+//!
+//! // Whoever looks at a profile sees what all nodes publish of their requests.
+//! use lasso::events::{Pass, Scope, Segment};
+//! let profile = Segment::new("free")?;
+//! let pass = Pass::operator(profile.clone());
+//! let mut viewer = b.events(profile).viewer(&pass, Scope::Profile)?;
+//! let snapshot = viewer.recv().await.expect("a snapshot is there at once");
+//! assert!(snapshot.events.is_empty(), "nobody has published an event yet");
 //! # Ok(())
 //! # }
 //! ```
@@ -39,14 +63,19 @@
 //! what everybody may hear, at most once; [`Cluster::call`] and [`Cluster::call_many`] ask nodes that
 //! [`Cluster::serve`], and tell what came of it for each; see [`messaging`]. What nodes see of their
 //! requests is shown live to whoever looks, from any node: [`Cluster::publish_event`] and
-//! [`Cluster::events`]; see [`mod@events`]. A node may also be
+//! [`Cluster::events`]; see [`mod@events`]. What they have measured is one answer on any of them, with its
+//! age and coverage: [`Cluster::record`] and [`Cluster::metrics`]; see [`metrics`]. A node may also be
 //! configured from flags, environment and a file: see [`config`].
+//!
+//! What more than one part has a word for stands in its part alone: [`messaging::Call`] is a call under way
+//! and [`metrics::Call`] one that is counted, [`events::Outcome`] is a request's and [`metrics::Outcome`] a
+//! call's, [`messaging::Row`] is a row of numbers and [`events::Row`] one of figures, and
+//! [`discovery::Query`] is a name that is looked up and [`metrics::Query`] a question to all nodes.
 //!
 //! Three crates stand behind this one: `lasso-core` decides and does no IO, `lasso-net` runs it over
 //! tokio, `lasso-sim` runs both in simulation.
 
 pub use lasso_core::config::Settings;
-pub use lasso_core::discovery::{Query, QueryState, QueryStatus};
 pub use lasso_core::event::{Change, CloseReason, DownReason, Notice, TopologyEvent};
 pub use lasso_core::health::{HealthReport, HealthStatus};
 pub use lasso_core::name::{
@@ -55,21 +84,26 @@ pub use lasso_core::name::{
 pub use lasso_core::time;
 pub use lasso_core::topology::{Coverage, Island, Member, NodeState, Pair, Partitions};
 pub use lasso_net::events::{
-    Delivery, Events, Outcome, Pass, RoutingDecision, RoutingEvent, Scope, ScopeError, Segment,
-    ViewError, Viewer,
+    Delivery, Events, Pass, RoutingDecision, RoutingEvent, Scope, ScopeError, Segment, ViewError,
+    Viewer,
 };
 #[cfg(feature = "http")]
 pub use lasso_net::http;
 pub use lasso_net::messaging::{
-    Answers, Audience, Call, CallCoverage, CallError, CallMany, CallOptions, Context, FailedCall,
-    Half, Message, PublishError, PublishTimes, RawAnswers, RawCall, RawCallMany, RawSubscription,
-    Reach, Received, Reject, Row, ServeError, Serving, Source, SubscribeError, SubscribeOptions,
-    Subscription, Targets, Undecodable, Update,
+    Answers, Audience, CallCoverage, CallError, CallMany, CallOptions, Context, FailedCall, Half,
+    Message, PublishError, PublishTimes, RawAnswers, RawCall, RawCallMany, RawSubscription, Reach,
+    Received, Reject, ServeError, Serving, Source, SubscribeError, SubscribeOptions, Subscription,
+    Targets, Undecodable, Update,
 };
 pub use lasso_net::{
     Builder, Cluster, StartError, TopologyEvents, TopologySnapshot, TopologyUpdate,
 };
 pub use lasso_net::{config, events, messaging, metrics, responder};
+
+/// What a node looks up to find the others.
+pub mod discovery {
+    pub use lasso_core::discovery::{Query, QueryState, QueryStatus};
+}
 
 #[cfg(feature = "sim")]
 pub use lasso_sim as sim;

@@ -81,6 +81,11 @@ fn every_statement_about_metrics_names_a_test_or_scenario_that_exists() {
     every_statement_names_what_shows_it("docs/metrics.md");
 }
 
+#[test]
+fn every_statement_about_the_proxy_names_a_test_that_exists() {
+    every_statement_names_what_shows_it("docs/proxy.md");
+}
+
 fn every_statement_names_what_shows_it(document: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join(document)).expect("the document");

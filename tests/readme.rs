@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lasso::metrics::{Call, Leaderboard, Outcome, ProviderKey, SeriesKey};
+
 const README: &str = include_str!("../README.md");
 
 fn blocks(language: &str) -> Vec<&'static str> {
@@ -55,4 +57,55 @@ async fn the_program_of_the_readme_forms_a_cluster() {
         // Only once both have seen it: a goodbye makes it one node less.
         cluster.shutdown().await;
     }
+}
+
+/// The lines of the README about figures, but for the words that only it has.
+const FIGURES: &str = r#"let series = SeriesKey {
+    profile: "free", provider: "alchemy", chain: "ethereum", method: "eth_call", region: "iad",
+};
+cluster.record(&series, Call::new(Outcome::Success, took)); // of this node alone; no network in it
+
+let chain = ProviderKey { profile: "free".into(), chain: "ethereum".into() };
+let board = cluster.metrics().get_or_wait::<Leaderboard>(&chain, wait).await?; // of all nodes
+for provider in board.value().into_iter().flat_map(|ranking| &ranking.providers) {
+    println!("{}: {:.1} ms", provider.provider, provider.figures.mean_latency_ms);
+}
+println!("{:?}, {:?} old, {:?}", board.freshness, board.age, board.coverage());
+"#;
+
+#[tokio::test]
+async fn the_figures_of_the_readme_are_those_of_the_calls() -> Result<(), Box<dyn std::error::Error>>
+{
+    assert!(
+        blocks("rust").contains(&FIGURES),
+        "the README's lines about figures are others"
+    );
+    let (took, wait) = (Duration::from_millis(80), Duration::from_secs(20));
+    let cluster = lasso::Cluster::builder().start().await?;
+    let series = SeriesKey {
+        profile: "free",
+        provider: "alchemy",
+        chain: "ethereum",
+        method: "eth_call",
+        region: "iad",
+    };
+    (0..10).for_each(|_| cluster.record(&series, Call::new(Outcome::Success, took)));
+    let chain = ProviderKey {
+        profile: "free".into(),
+        chain: "ethereum".into(),
+    };
+    let board = cluster
+        .metrics()
+        .get_or_wait::<Leaderboard>(&chain, wait)
+        .await?;
+    let shown = board
+        .value()
+        .into_iter()
+        .flat_map(|ranking| &ranking.providers);
+    let shown: Vec<String> = shown
+        .map(|one| format!("{}: {:.1} ms", one.provider, one.figures.mean_latency_ms))
+        .collect();
+    assert_eq!(shown, ["alchemy: 80.0 ms"]);
+    assert_eq!(board.coverage().map(|whole| whole.responding), Some(1));
+    Ok(())
 }

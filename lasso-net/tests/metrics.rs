@@ -1,5 +1,7 @@
 //! What all nodes have recorded, asked over real sockets on loopback.
 
+use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -13,6 +15,7 @@ use lasso_net::metrics::{
     Readout, RegisterError, SeriesKey,
 };
 use lasso_net::{Builder, Cluster, TopologyUpdate};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -335,4 +338,79 @@ async fn whoever_waits_for_what_never_comes_gets_loading_in_time() {
     let metrics = a.metrics();
     let readout = metrics.get_or_wait::<Leaderboard>(&chain(), wait).await;
     assert!(readout.unwrap().is_loading());
+}
+
+/// A query whose code stands still at one place, until it is let go.
+struct Held {
+    at: &'static str,
+    arrived: UnboundedSender<()>,
+    go_on: Mutex<Receiver<()>>,
+}
+
+impl Held {
+    /// The query, how it tells that it has arrived, and how it is let go.
+    fn at(at: &'static str) -> (Self, UnboundedReceiver<()>, Sender<()>) {
+        let (arrived, arrives) = unbounded_channel();
+        let (let_go, go_on) = channel();
+        let go_on = Mutex::new(go_on);
+        (Held { at, arrived, go_on }, arrives, let_go)
+    }
+
+    fn pass(&self, at: &'static str) {
+        if self.at == at {
+            let _ = self.arrived.send(());
+            // It is let go by a word, or as the test is over.
+            let _ = self.go_on.lock().expect("nobody panics").recv();
+        }
+    }
+}
+
+impl Query for Held {
+    const NAME: &'static str = "app.held";
+    type Key = String;
+    type Partial = u64;
+    type Answer = u64;
+
+    fn collect(&self, _now: Instant, _: &String) -> u64 {
+        self.pass("part");
+        1
+    }
+
+    fn merge(&self, _: &String, parts: Vec<(NodeName, u64)>) -> u64 {
+        self.pass("merge");
+        parts.iter().map(|(_, part)| part).sum()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn while_a_refresh_stands_still_calls_are_recorded_and_answers_read() {
+    let nodes = nodes(91, 2).await;
+    let [a, b] = &nodes[..] else { panic!() };
+    let (mine, mut merging, merge) = Held::at("merge");
+    let (theirs, mut collecting, collect) = Held::at("part");
+    a.metrics().register(mine).unwrap();
+    b.metrics().register(theirs).unwrap();
+    record_many(a, 10, 5);
+    board(a).await;
+    let goes_on = |recorded: u64| {
+        for node in [a, b] {
+            record_many(node, 10, 5);
+        }
+        assert_eq!(stats(a).recorder.recorded, recorded);
+        let readout = a.metrics().get::<Leaderboard>(&chain()).unwrap();
+        let provider = &readout.value().expect("it was gathered before").providers[0];
+        assert!(provider.figures.calls >= 10);
+        let key = String::new();
+        assert!(a.metrics().get::<Held>(&key).unwrap().is_loading());
+    };
+    let key = String::new();
+    assert!(a.metrics().get::<Held>(&key).unwrap().is_loading());
+    soon(collecting.recv()).await;
+    goes_on(20);
+    collect.send(()).unwrap();
+    soon(merging.recv()).await;
+    goes_on(30);
+    drop((collect, merge));
+    let whole = a.metrics().get_or_wait::<Held>(&key, SOON).await.unwrap();
+    assert_eq!(whole.value(), Some(&2));
 }

@@ -117,11 +117,14 @@ impl Events {
     /// The next events of requests, `number` of them.
     async fn decisions(&mut self, number: usize) -> Vec<Value> {
         let mut all = Vec::new();
-        while all.len() < number {
-            let (_, data) = self.next().await;
-            all.extend(data["events"].as_array().unwrap().iter().cloned());
-        }
-        assert_eq!(all.len(), number);
+        let look = async {
+            while all.len() < number {
+                let (_, data) = self.next().await;
+                all.extend(data["events"].as_array().unwrap().iter().cloned());
+            }
+        };
+        let _ = tokio::time::timeout(SOON, look).await;
+        assert_eq!(all.len(), number, "{all:?}");
         all
     }
 }
@@ -184,13 +187,18 @@ async fn viewers_see_circuits_health_and_heights() {
         client.post("p/eth", call(id, "eth_call")).await;
     }
     let mut groups = BTreeSet::new();
-    while groups.len() < 3 {
-        let (_, data) = operator.next().await;
-        for state in data["states"]["changed"].as_array().unwrap() {
-            assert_eq!(state["key"]["subject"], "a");
-            groups.insert(state["key"]["group"].to_string());
+    let look = async {
+        while groups.len() < 3 {
+            let (_, data) = operator.next().await;
+            for state in data["states"]["changed"].as_array().unwrap() {
+                assert_eq!(state["key"]["subject"], "a");
+                groups.insert(state["key"]["group"].as_str().unwrap().to_owned());
+            }
         }
-    }
+    };
+    let _ = tokio::time::timeout(SOON, look).await;
+    let groups: Vec<_> = groups.iter().map(String::as_str).collect();
+    assert_eq!(groups, ["circuit", "health", "height"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,4 +271,56 @@ async fn an_account_takes_its_share_of_the_places_and_one_is_kept_for_the_operat
     watching.remove(0);
     let _operator = Events::open(client, "the-operators", "profile=q").await;
     let _other = Events::open(client, other, "profile=p").await;
+}
+
+/// Every field of a value, by its way from the root; fields of events and states by their kind.
+fn fields(value: &Value, way: &str, all: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(object) => {
+            let kind = object.get("kind").and_then(Value::as_str).unwrap_or("");
+            for (key, value) in object {
+                let way = format!("{way}.{kind}{key}");
+                fields(value, &way, all);
+                all.insert(way);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| fields(item, way, all)),
+        _ => {}
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_documented_example_of_events_has_the_fields_of_real_ones() {
+    let text = include_str!("../../docs/proxy.md");
+    let (_, example) = text.split_once("```json\n").expect("an example");
+    let (example, _) = example.split_once("```").expect("its end");
+    let example = serde_json::from_str(example).expect("JSON");
+    let mut documented = BTreeSet::new();
+    fields(&example, "", &mut documented);
+    let settings = format!("height_interval = \"20ms\"\n{SETTINGS}");
+    let nodes = nodes(69, &settings, &["iad"]).await;
+    let client = &nodes[0].1;
+    let mut acme = Events::open(client, "the-key-of-acme", "profile=p").await;
+    client
+        .post_as("the-key-of-acme", "p/eth", call(1, "eth_call"))
+        .await;
+    let mut real = BTreeSet::new();
+    let look = async {
+        while !documented.is_subset(&real) {
+            let (_, data) = acme.next().await;
+            fields(&data, "", &mut real);
+        }
+    };
+    // Late is not the same: what is missing then is shown.
+    let _ = tokio::time::timeout(SOON, look).await;
+    assert_eq!(documented, real);
+}
+
+#[test]
+fn the_documented_configurations_are_accepted() {
+    let text = include_str!("../../docs/proxy.md");
+    for block in text.split("```toml\n").skip(1) {
+        let (block, _) = block.split_once("```").expect("its end");
+        crate::proxy::settings::Settings::read(block).expect("it is accepted");
+    }
 }
