@@ -15,4 +15,5 @@ pub mod node;
 pub mod plane;
 pub mod secure;
 pub mod time;
+mod timers;
 pub mod topology;

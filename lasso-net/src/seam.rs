@@ -76,6 +76,13 @@ pub trait Platform: Clone + Send + Sync + 'static {
 
     /// Starts a task that ends with its host.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
+
+    /// Does work that may take milliseconds and awaits nothing, where no task has to wait for it: on a
+    /// thread of its own, in a real node. Here it is done at once, which suits a simulation, whose clock
+    /// stands still meanwhile. Work that is never done, since the host has ended, is dropped.
+    fn aside(&self, work: impl FnOnce() + Send + 'static) {
+        work();
+    }
 }
 
 /// A byte stream to one peer, of which one task reads and another writes.

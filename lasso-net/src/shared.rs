@@ -1,8 +1,9 @@
 //! What the loop of a node, its links' tasks and its handles have in common.
 //!
 //! Two locks: the node's, for all that decides about the cluster, and the data plane's. Where both
-//! are held, the node's was taken first. Live events have two of their own: that of the desk, under which
-//! the data plane's may be taken and the node's never, and the sampler's, under which none is. Those of
+//! are held, the node's was taken first. Live events have theirs: that of the desk's machine, which its
+//! runner alone takes, and under which the data plane's and the desk's front may be taken, and the node's
+//! never; those of the front, of a viewer's seat and of the sampler, under which none is. Those of
 //! metrics are named where they are. None is held across an await. No task of an application is woken
 //! under any, and no waker dropped: it may use a handle of the node.
 
@@ -29,6 +30,9 @@ use crate::{Observer, TopologyEvent};
 /// A task that ends with its host.
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// What is done aside from all tasks.
+type Work = Box<dyn FnOnce() + Send>;
+
 /// See the module's text.
 pub(crate) struct Shared {
     pub(crate) node: Mutex<Node>,
@@ -53,6 +57,7 @@ pub(crate) struct Shared {
     /// bug of ours does, and then it is driven no more.
     handling: AtomicBool,
     spawn: Box<dyn Fn(Task) + Send + Sync>,
+    aside: Box<dyn Fn(Work) + Send + Sync>,
     unix_ms: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
@@ -64,7 +69,7 @@ impl Shared {
         observer: Option<Arc<dyn Observer>>,
         metrics: Arc<metrics::State>,
     ) -> Self {
-        let (spawner, wall) = (platform.clone(), platform.clone());
+        let (spawner, worker, wall) = (platform.clone(), platform.clone(), platform.clone());
         Shared {
             plane: Arc::clone(node.plane()),
             node: Mutex::new(node),
@@ -80,6 +85,7 @@ impl Shared {
             stopped: watch::Sender::new(false),
             handling: AtomicBool::new(false),
             spawn: Box::new(move |task| spawner.spawn(task)),
+            aside: Box::new(move |work| worker.aside(work)),
             unix_ms: Box::new(move || wall.unix_ms()),
         }
     }
@@ -104,6 +110,11 @@ impl Shared {
     /// Starts a task that ends with the node's host.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         (self.spawn)(Box::pin(task));
+    }
+
+    /// Does work that may take a while where no task waits for it; see [`Platform::aside`].
+    pub(crate) fn aside(&self, work: impl FnOnce() + Send + 'static) {
+        (self.aside)(Box::new(work));
     }
 
     /// Gives the node an input from outside its loop.

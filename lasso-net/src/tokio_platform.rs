@@ -15,6 +15,7 @@ use lasso_core::time::Instant;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 
 use crate::dns::Resolver;
 use crate::seam::{Listener, Platform, Stream};
@@ -23,13 +24,18 @@ use crate::seam::{Listener, Platform, Stream};
 #[derive(Clone)]
 pub(crate) struct TokioPlatform {
     resolver: Resolver,
+    runtime: Handle,
 }
 
 impl TokioPlatform {
     /// Asks `dns_server`, or the system's resolvers.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub(crate) fn new(dns_server: Option<SocketAddr>) -> Self {
         TokioPlatform {
             resolver: Resolver::new(dns_server),
+            runtime: Handle::current(),
         }
     }
 }
@@ -70,6 +76,11 @@ impl Platform for TokioPlatform {
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         tokio::spawn(task);
+    }
+
+    fn aside(&self, work: impl FnOnce() + Send + 'static) {
+        // From any thread: the last viewer may be dropped outside of the runtime.
+        self.runtime.spawn_blocking(work);
     }
 }
 

@@ -78,6 +78,7 @@ async fn events(
         .events(profile)
         .chains(chains)
         .viewer(&pass, scope)
+        .await
         .map_err(refusal)?;
     let mut response = Sse::new(futures_util::stream::unfold(
         Watching {
@@ -154,7 +155,8 @@ fn refusal(error: ViewError) -> Refusal {
             | ScopeError::TooManyScopes { .. }
             | ScopeError::TooManyProfiles(_),
         )
-        | ViewError::Subscribe(_) => no_room(),
+        | ViewError::Subscribe(_)
+        | ViewError::Ended => no_room(),
         // Trying again mends nothing: the operator has to.
         ViewError::Scope(ScopeError::TooManyChains { .. }) => {
             warn!(%error, "a viewer was refused: `events.chains_max` is below the chains of a profile");

@@ -19,7 +19,7 @@ pub(super) struct Chains {
 struct Hold {
     /// Viewers that have named it.
     viewers: usize,
-    /// Until when it is held without any; of no meaning while there are some.
+    /// Until when it is held without any, as far as viewers that are gone are concerned.
     until: Instant,
 }
 
@@ -62,7 +62,7 @@ impl Chains {
         for chain in named {
             if let Some(hold) = self.held.get_mut(chain) {
                 hold.viewers -= 1;
-                hold.until = until;
+                hold.until = hold.until.max(until);
             }
         }
     }

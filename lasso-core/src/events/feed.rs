@@ -136,8 +136,10 @@ pub(super) struct Feed<E> {
     /// Grows with every coverage.
     coverage_version: u64,
     viewers: BTreeMap<ViewerId, Viewer<E>>,
-    /// Since when there is no viewer.
-    empty_since: Option<Instant>,
+    /// Until when it is kept without viewers: for the linger after the last that has looked.
+    kept_until: Instant,
+    /// The deadline that whoever holds it knows of.
+    pub(super) scheduled: Option<Instant>,
     /// When the figures were last looked at.
     looked_at: Option<Instant>,
     /// Calls came since.
@@ -159,7 +161,8 @@ impl<E: StreamEvent> Feed<E> {
             coverage: None,
             coverage_version: 0,
             viewers: BTreeMap::new(),
-            empty_since: Some(now),
+            kept_until: now,
+            scheduled: None,
             looked_at: None,
             unseen: false,
             cleaned_at: now,
@@ -171,7 +174,6 @@ impl<E: StreamEvent> Feed<E> {
 
     /// A viewer comes. What it gets first is all that is known; what waits for a batch comes with it.
     pub(super) fn enter(&mut self, now: Instant, id: ViewerId) -> Delivery<E> {
-        self.empty_since = None;
         self.batch.start(now);
         self.clean(now);
         self.look(now);
@@ -196,9 +198,14 @@ impl<E: StreamEvent> Feed<E> {
 
     /// A viewer goes. With the last one everything that is due is put off.
     pub(super) fn leave(&mut self, now: Instant, now_unix_ms: u64, id: ViewerId) {
-        self.viewers.remove(&id);
-        if self.viewers.is_empty() && self.empty_since.is_none() {
-            self.empty_since = Some(now);
+        self.kept_until = now + self.settings.linger;
+        self.dismiss(now, now_unix_ms, id);
+    }
+
+    /// The same for one that has not looked: nothing is kept for it.
+    pub(super) fn dismiss(&mut self, now: Instant, now_unix_ms: u64, id: ViewerId) {
+        let was_there = self.viewers.remove(&id).is_some();
+        if was_there && self.viewers.is_empty() {
             let rest = self.batch.stop();
             self.settle(now, now_unix_ms, rest);
         }
@@ -261,7 +268,9 @@ impl<E: StreamEvent> Feed<E> {
     pub(super) fn set_coverage(&mut self, now: Instant, coverage: Arc<Coverage>) {
         self.coverage = Some(coverage);
         self.coverage_version += 1;
-        self.batch.open(now);
+        if !self.viewers.is_empty() {
+            self.batch.open(now);
+        }
     }
 
     /// Does what is due.
@@ -275,16 +284,15 @@ impl<E: StreamEvent> Feed<E> {
         self.flush(now, now_unix_ms, readable);
     }
 
-    /// True when the last viewer has been gone for long enough.
+    /// True when there is no viewer, and the last that has looked has been gone for long enough.
     pub(super) fn has_ended(&self, now: Instant) -> bool {
-        self.empty_since
-            .is_some_and(|since| now - since >= self.settings.linger)
+        self.viewers.is_empty() && now >= self.kept_until
     }
 
     /// When something is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        if let Some(since) = self.empty_since {
-            return Some(since + self.settings.linger);
+        if self.viewers.is_empty() {
+            return Some(self.kept_until);
         }
         earliest(
             self.batch.deadline(),

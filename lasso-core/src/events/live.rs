@@ -10,6 +10,8 @@
 //!    the linger over, nothing is left: no stream, no topic, no deadline.
 //! 2. From the topic of a scope only events are taken, and from those of a chain only states.
 //! 3. What a topic missed is told to every viewer that it would have brought something to.
+//! 4. A viewer is there only while all topics that it needs can be had, and nothing is kept of one that
+//!    was turned away since they cannot.
 //!
 //! What it does not do: it publishes nothing; [`publications`](super::publications) says what to.
 //!
@@ -18,12 +20,17 @@
 //! use lasso_core::events::topics::Segment;
 //! use lasso_core::events::{EventSettings, Live, LiveOrder, Pass, Scope};
 //! use lasso_core::time::Instant;
+//! use lasso_core::topology::Coverage;
 //!
 //! let mut live: Live<RoutingEvent> = Live::new(EventSettings::default(), [1, 2]);
 //! let (now, unix_ms) = (Instant::ZERO, 1_769_248_800_000);
 //! let profile = Segment::new("premium")?;
 //! let pass = Pass::operator(profile.clone());
-//! let seat = live.view(now, &profile, &[], &pass, Scope::Profile)?;
+//! let coverage = || Coverage {
+//!     expected: 1, connected: 1, responding: 1, identified: 1,
+//!     unresponsive: vec![], disconnected: vec![], epoch: 0,
+//! };
+//! let seat = live.view(now, &profile, &[], &pass, Scope::Profile, coverage)?;
 //! let topic = "routing:decisions:premium".to_owned();
 //! assert_eq!(live.poll(), Some(LiveOrder::Subscribe { topic: topic.clone() }));
 //!
@@ -35,87 +42,23 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use rand_chacha::ChaCha12Rng;
-use rand_core::{Rng, SeedableRng};
-
-use super::Kind;
 use super::chains::Chains;
+use super::counters::LiveCounters;
 use super::feed::{Delivery, FeedCounters};
+use super::orders::{LiveOrder, Orders};
 use super::settings::EventSettings;
 use super::stream::{EventStream, Seat, Stirred, StreamCounters};
 use super::topics::Segment;
 use super::viewer::{Pass, Scope, ScopeError, ViewerId};
 use super::wire::WireEvent;
+use super::{Kind, StreamEvent};
 use crate::plane::Update;
-use crate::time::Instant;
+use crate::time::{Instant, earliest};
+use crate::timers::Timers;
 use crate::topology::Coverage;
-
-/// What whoever drives the machine is to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LiveOrder {
-    /// Subscribe to this topic, and hand in what it brings.
-    Subscribe {
-        /// Which topic.
-        topic: String,
-    },
-    /// Subscribe to it no longer.
-    Unsubscribe {
-        /// Which topic.
-        topic: String,
-    },
-    /// This viewer has something to read, and had nothing before.
-    Readable {
-        /// Which viewer.
-        viewer: ViewerId,
-    },
-}
-
-/// What a node's streams have done, as numbers that only grow, unless they say that they are of now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LiveCounters {
-    /// Streams, now.
-    pub streams: usize,
-    /// Viewers, now.
-    pub viewers: usize,
-    /// Topics that are subscribed to, now.
-    pub topics: usize,
-    /// Something will be due, now.
-    pub has_deadline: bool,
-    /// What the streams took in and refused.
-    pub stream: StreamCounters,
-    /// What the feeds of the streams did.
-    pub feeds: FeedCounters,
-    /// Messages that were no event.
-    pub malformed: u64,
-    /// Events of kinds that this release does not know.
-    pub unknown: u64,
-    /// Events on a topic of states, and states on a topic of events.
-    pub mixed: u64,
-    /// Messages of topics that were not subscribed to, or no longer: normal in small numbers.
-    pub stray: u64,
-}
-
-/// What is drawn at random for a node's events.
-pub struct EventKeys {
-    /// What ids are hashed under: for [`Live::new`].
-    pub ids: [u64; 2],
-    /// What sampling draws from: for [`Sampler::new`](super::sampler::Sampler::new).
-    pub sampling: [u8; 32],
-}
-
-/// Draws them from a node's seed, which must come from a good source; what the node draws from it for
-/// other purposes stays apart.
-pub fn event_keys(seed: [u8; 32]) -> EventKeys {
-    let mut rng = ChaCha12Rng::from_seed(seed);
-    rng.set_stream(KEYS_STREAM);
-    let ids = [rng.next_u64(), rng.next_u64()];
-    let mut sampling = [0; 32];
-    rng.fill_bytes(&mut sampling);
-    EventKeys { ids, sampling }
-}
 
 /// What a topic brings.
 struct Place {
@@ -135,11 +78,20 @@ struct Running<E> {
     stream: EventStream<E>,
     /// The chains whose states are wanted.
     chains: Chains,
+    /// The deadline that is in the table.
+    scheduled: Option<Instant>,
+}
+
+impl<E: StreamEvent> Running<E> {
+    fn deadline(&self) -> Option<Instant> {
+        earliest(self.stream.deadline(), self.chains.deadline())
+    }
 }
 
 /// What a viewer looks at.
 struct Looking {
     profile: Segment,
+    scope: Scope,
     /// The chains that it has named.
     chains: BTreeSet<Segment>,
 }
@@ -150,6 +102,8 @@ pub struct Live<E> {
     /// What ids are hashed under.
     key: [u64; 2],
     streams: BTreeMap<Segment, Running<E>>,
+    /// When something is due of each stream.
+    timers: Timers<Segment>,
     /// The topics that are subscribed to.
     topics: BTreeMap<String, Place>,
     /// What each viewer looks at.
@@ -157,8 +111,7 @@ pub struct Live<E> {
     /// The number of the next viewer.
     next_viewer: u64,
     coverage: Option<Arc<Coverage>>,
-    /// At most one for each viewer, and one for each topic.
-    orders: VecDeque<LiveOrder>,
+    orders: Orders,
     stirred: Stirred,
     /// Of the streams that have ended; of viewers that were turned away without a stream.
     ended: (StreamCounters, FeedCounters),
@@ -178,11 +131,12 @@ impl<E: WireEvent> Live<E> {
             settings,
             key,
             streams: BTreeMap::new(),
+            timers: Timers::new(),
             topics: BTreeMap::new(),
             viewers: BTreeMap::new(),
             next_viewer: 0,
             coverage: None,
-            orders: VecDeque::new(),
+            orders: Orders::default(),
             stirred: Stirred::default(),
             ended: Default::default(),
             counters: LiveCounters::default(),
@@ -190,7 +144,11 @@ impl<E: WireEvent> Live<E> {
     }
 
     /// Lets a viewer in to a scope of a profile. `chains` are those whose states it wants besides what
-    /// others want.
+    /// others want. `coverage` is looked at only where nothing was looked at before: from then on every
+    /// change is to be told by [`Live::set_coverage`].
+    ///
+    /// It is not one before all that is then ordered was done: a topic that is refused takes it away
+    /// again, see [`Live::on_refused`].
     ///
     /// # Errors
     /// [`ScopeError`]: the scope is not its to see, or there are too many of something. Nothing was
@@ -202,6 +160,7 @@ impl<E: WireEvent> Live<E> {
         chains: &[Segment],
         pass: &Pass,
         scope: Scope,
+        coverage: impl FnOnce() -> Coverage,
     ) -> Result<Seat<E>, ScopeError> {
         let chains: BTreeSet<Segment> = chains.iter().cloned().collect();
         if let Err(error) = self.check(profile, &chains, pass, &scope) {
@@ -211,14 +170,20 @@ impl<E: WireEvent> Live<E> {
             }
             return Err(error);
         }
+        if self.streams.is_empty() {
+            self.coverage = Some(Arc::new(coverage()));
+        }
         let (settings, key, coverage) = (&self.settings, self.key, &self.coverage);
         let begin = || {
             let mut stream = EventStream::new(profile.clone(), settings.clone(), key);
             if let Some(coverage) = coverage {
                 stream.set_coverage(now, Arc::clone(coverage));
             }
-            let chains = Chains::default();
-            Running { stream, chains }
+            Running {
+                stream,
+                chains: Chains::default(),
+                scheduled: None,
+            }
         };
         let running = self.streams.entry(profile.clone()).or_insert_with(begin);
         // A new stream has room for whom its pass lets in.
@@ -226,68 +191,99 @@ impl<E: WireEvent> Live<E> {
         let seat = running.stream.admit(now, viewer, pass, scope.clone())?;
         self.next_viewer += 1;
         let gone = running.chains.name(now, &chains, settings.chains_max);
+        schedule(&mut self.timers, profile, running);
         self.unwant_states(profile, &gone);
-        self.want_topics(profile, scope, &chains);
-        let profile = profile.clone();
-        self.viewers.insert(viewer, Looking { profile, chains });
+        self.want_topics(profile, &scope, &chains);
+        let looking = Looking {
+            profile: profile.clone(),
+            scope,
+            chains,
+        };
+        self.viewers.insert(viewer, looking);
         self.assert_invariants();
         Ok(seat)
     }
 
     /// A viewer goes. One that is not there is ignored.
     pub fn leave(&mut self, now: Instant, now_unix_ms: u64, viewer: ViewerId) {
-        let until = now + self.settings.linger;
-        self.go(now, now_unix_ms, viewer, until);
-    }
-
-    /// The viewer that was let in last cannot stay, as a topic that it needs was refused. It goes, and
-    /// what chains it alone has named go at once.
-    pub fn turn_away(&mut self, now: Instant, now_unix_ms: u64, viewer: ViewerId) {
-        let Some(profile) = self.go(now, now_unix_ms, viewer, now) else {
+        let Some(Looking {
+            profile, chains, ..
+        }) = self.viewers.remove(&viewer)
+        else {
             return;
         };
-        let running = self.streams.get_mut(&profile);
-        let over = running.map(|running| running.chains.end(now));
-        self.unwant_states(&profile, &over.unwrap_or_default());
-    }
-
-    /// A viewer goes, and what it has named is held until then. Returns its profile.
-    fn go(
-        &mut self,
-        now: Instant,
-        now_unix_ms: u64,
-        viewer: ViewerId,
-        until: Instant,
-    ) -> Option<Segment> {
-        let Looking { profile, chains } = self.viewers.remove(&viewer)?;
+        self.orders.forget(viewer);
         if let Some(running) = self.streams.get_mut(&profile) {
             running.stream.unsubscribe(now, now_unix_ms, viewer);
-            running.chains.leave(&chains, until);
+            running.chains.leave(&chains, now + self.settings.linger);
+            schedule(&mut self.timers, &profile, running);
         }
-        self.orders
-            .retain(|order| *order != LiveOrder::Readable { viewer });
-        Some(profile)
     }
 
-    /// This topic could not be subscribed to. It is asked for again with the next viewer that needs it;
-    /// the one that was let in last does, and is to be turned away by [`Live::turn_away`].
-    pub fn on_refused(&mut self, topic: &str) {
-        self.topics.remove(topic);
+    /// This topic could not be subscribed to. Viewers that need it cannot stay, and are turned away: whoever
+    /// drives the machine tells them why. As each topic is ordered for the first viewer that needs it,
+    /// that is the one that was let in last, and nobody else. What was there for it alone goes at once;
+    /// the topic is asked for again with the next viewer that needs it.
+    pub fn on_refused(&mut self, now: Instant, now_unix_ms: u64, topic: &str) -> Vec<ViewerId> {
+        let Some(Place { profile, brings }) = self.topics.remove(topic) else {
+            return Vec::new();
+        };
+        let needs = |looking: &Looking| match &brings {
+            Brings::Events(scope) => looking.scope == *scope,
+            Brings::States => looking.chains.iter().any(|chain| {
+                E::state_topics(&profile, chain)
+                    .iter()
+                    .any(|is| is == topic)
+            }),
+        };
+        let viewers = self.viewers.iter();
+        let needy = viewers.filter(|(_, looking)| looking.profile == profile && needs(looking));
+        let needy: Vec<ViewerId> = needy.map(|(viewer, _)| *viewer).collect();
+        for viewer in &needy {
+            self.turn_away(now, now_unix_ms, *viewer);
+        }
+        self.assert_invariants();
+        needy
+    }
+
+    /// A viewer goes that has not looked.
+    fn turn_away(&mut self, now: Instant, now_unix_ms: u64, viewer: ViewerId) {
+        let Some(looking) = self.viewers.remove(&viewer) else {
+            return;
+        };
+        self.orders.forget(viewer);
+        let profile = looking.profile;
+        let Some(running) = self.streams.get_mut(&profile) else {
+            return;
+        };
+        let has_ended = running.stream.dismiss(now, now_unix_ms, viewer);
+        running.chains.leave(&looking.chains, now);
+        let unnamed = running.chains.end(now);
+        schedule(&mut self.timers, &profile, running);
+        self.unwant_states(&profile, &unnamed);
+        if has_ended {
+            self.unwant(&E::event_topic(&profile, &looking.scope));
+            self.end_if_empty(&profile);
+        }
     }
 
     /// Something came from this topic.
     pub fn on_update(&mut self, now: Instant, now_unix_ms: u64, topic: &str, update: &Update) {
         let place = self.topics.get(topic);
         let running = place.and_then(|place| self.streams.get_mut(&place.profile));
-        let (Some(place), Some(Running { stream, .. })) = (place, running) else {
+        let (Some(place), Some(running)) = (place, running) else {
             self.counters.stray += 1;
             return;
         };
+        let stream = &mut running.stream;
         let message = match (update, &place.brings) {
-            (Update::Missed(missed), Brings::Events(scope)) => {
-                return stream.miss(now, scope, *missed);
+            (Update::Missed(missed), brings) => {
+                match brings {
+                    Brings::Events(scope) => stream.miss(now, scope, *missed),
+                    Brings::States => stream.miss_states(now, *missed),
+                }
+                return schedule(&mut self.timers, &place.profile, running);
             }
-            (Update::Missed(missed), Brings::States) => return stream.miss_states(now, *missed),
             (Update::Message(message), _) => message,
         };
         let event = match E::decode(&message.payload) {
@@ -301,51 +297,45 @@ impl<E: WireEvent> Live<E> {
             _ => return self.counters.mixed += 1,
         };
         stream.receive(now, now_unix_ms, from, Arc::new(event), &mut self.stirred);
-        self.order_reading();
+        schedule(&mut self.timers, &place.profile, running);
+        self.orders.read(self.stirred.readable.drain(..));
     }
 
     /// How much of the cluster is there, now that it has changed: told with the next batch.
     pub fn set_coverage(&mut self, now: Instant, coverage: Coverage) {
         let coverage = Arc::new(coverage);
-        for running in self.streams.values_mut() {
+        for (profile, running) in &mut self.streams {
             running.stream.set_coverage(now, Arc::clone(&coverage));
+            schedule(&mut self.timers, profile, running);
         }
         self.coverage = Some(coverage);
     }
 
     /// Does what is due; to be called at [`Live::deadline`], and harmless at any other time.
     pub fn tick(&mut self, now: Instant, now_unix_ms: u64) {
-        let (mut over, mut unnamed) = (Vec::new(), Vec::new());
-        for (profile, running) in &mut self.streams {
-            let chains = running.chains.end(now);
-            if !chains.is_empty() {
-                unnamed.push((profile.clone(), chains));
-            }
-            let stream = &mut running.stream;
-            if stream.deadline().is_none_or(|deadline| deadline > now) {
+        let mut due: Vec<Segment> = core::iter::from_fn(|| self.timers.pop(now)).collect();
+        due.sort_unstable();
+        for profile in due {
+            let Some(running) = self.streams.get_mut(&profile) else {
                 continue;
+            };
+            running.scheduled = None;
+            let unnamed = running.chains.end(now);
+            running.stream.tick(now, now_unix_ms, &mut self.stirred);
+            schedule(&mut self.timers, &profile, running);
+            self.unwant_states(&profile, &unnamed);
+            for scope in core::mem::take(&mut self.stirred.ended) {
+                self.unwant(&E::event_topic(&profile, &scope));
             }
-            stream.tick(now, now_unix_ms, &mut self.stirred);
-            let ended = self.stirred.ended.drain(..);
-            over.extend(ended.map(|scope| (profile.clone(), scope)));
-        }
-        for (profile, chains) in unnamed {
-            self.unwant_states(&profile, &chains);
-        }
-        for (profile, scope) in over {
-            self.unwant(&E::event_topic(&profile, &scope));
             self.end_if_empty(&profile);
         }
-        self.order_reading();
+        self.orders.read(self.stirred.readable.drain(..));
         self.assert_invariants();
     }
 
     /// When something is due; `None` while nobody looks or has just looked.
     pub fn deadline(&self) -> Option<Instant> {
-        let running = self.streams.values();
-        let due =
-            running.flat_map(|running| [running.stream.deadline(), running.chains.deadline()]);
-        due.flatten().min()
+        self.timers.next()
     }
 
     /// What this viewer has coming: see [`EventStream::read`].
@@ -356,7 +346,7 @@ impl<E: WireEvent> Live<E> {
 
     /// What is to be done next, in order; to be asked until there is nothing, after every other call.
     pub fn poll(&mut self) -> Option<LiveOrder> {
-        self.orders.pop_front()
+        self.orders.next()
     }
 
     /// Viewers.
@@ -415,8 +405,9 @@ impl<E: WireEvent> Live<E> {
 
     /// Asks for the topics that a viewer of this scope and these chains needs and that are not
     /// subscribed to; for no other's, so that what is refused is this viewer's to bear.
-    fn want_topics(&mut self, profile: &Segment, scope: Scope, chains: &BTreeSet<Segment>) {
-        let mut needed = vec![(E::event_topic(profile, &scope), Brings::Events(scope))];
+    fn want_topics(&mut self, profile: &Segment, scope: &Scope, chains: &BTreeSet<Segment>) {
+        let of_scope = E::event_topic(profile, scope);
+        let mut needed = vec![(of_scope, Brings::Events(scope.clone()))];
         for chain in chains {
             let topics = E::state_topics(profile, chain).into_iter();
             needed.extend(topics.map(|topic| (topic, Brings::States)));
@@ -425,12 +416,9 @@ impl<E: WireEvent> Live<E> {
             if self.topics.contains_key(&topic) {
                 continue;
             }
+            self.orders.subscribe(&topic);
             let profile = profile.clone();
-            self.topics.insert(topic.clone(), Place { profile, brings });
-            let withdrawn = LiveOrder::Unsubscribe {
-                topic: topic.clone(),
-            };
-            self.order(LiveOrder::Subscribe { topic }, &withdrawn);
+            self.topics.insert(topic, Place { profile, brings });
         }
     }
 
@@ -447,24 +435,8 @@ impl<E: WireEvent> Live<E> {
     /// A topic is not needed any more.
     fn unwant(&mut self, topic: &str) {
         if self.topics.remove(topic).is_some() {
-            let topic = || topic.to_owned();
-            let withdrawn = LiveOrder::Subscribe { topic: topic() };
-            self.order(LiveOrder::Unsubscribe { topic: topic() }, &withdrawn);
+            self.orders.unsubscribe(topic);
         }
-    }
-
-    /// Gives an order, or takes back the one that it would undo.
-    fn order(&mut self, order: LiveOrder, opposite: &LiveOrder) {
-        match self.orders.iter().position(|given| given == opposite) {
-            Some(at) => drop(self.orders.remove(at)),
-            None => self.orders.push_back(order),
-        }
-    }
-
-    fn order_reading(&mut self) {
-        let readable = self.stirred.readable.drain(..);
-        self.orders
-            .extend(readable.map(|viewer| LiveOrder::Readable { viewer }));
     }
 
     /// Ends a stream that has no feed any more.
@@ -476,6 +448,7 @@ impl<E: WireEvent> Live<E> {
         let Some(running) = self.streams.remove(profile) else {
             return;
         };
+        self.timers.clear(profile);
         self.ended.0.add(&running.stream.counters());
         self.ended.1.add(&running.stream.feeds_counters());
         let chains: Vec<Segment> = running.chains.held().cloned().collect();
@@ -490,11 +463,27 @@ impl<E: WireEvent> Live<E> {
                 Brings::States => running.chains.held().next().is_some(),
             })
         }));
+        let mut running = self.streams.values();
+        debug_assert!(running.all(|running| running.deadline() == running.scheduled));
         debug_assert!(self.streams.len() <= self.settings.profiles_max);
         let seated: usize = self.streams.values().map(|r| r.stream.viewers()).sum();
         debug_assert_eq!(seated, self.viewers.len(), "a viewer sits in one stream");
     }
 }
 
-/// The node itself draws from the streams before it.
-const KEYS_STREAM: u64 = 2;
+/// Sees to it that what is due of a stream is known, after something was done to it.
+fn schedule<E: StreamEvent>(
+    timers: &mut Timers<Segment>,
+    profile: &Segment,
+    running: &mut Running<E>,
+) {
+    let due = running.deadline();
+    if due == running.scheduled {
+        return;
+    }
+    running.scheduled = due;
+    match due {
+        Some(due) => timers.set(profile.clone(), due),
+        None => _ = timers.clear(profile),
+    }
+}

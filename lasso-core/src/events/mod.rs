@@ -63,11 +63,14 @@
 pub mod batch;
 mod chains;
 pub mod changes;
+mod counters;
 pub mod dedup;
 mod feed;
 pub mod figures;
 mod hash;
+mod keys;
 mod live;
+mod orders;
 pub mod rate;
 pub mod recent;
 pub mod routing;
@@ -84,8 +87,11 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use counters::LiveCounters;
 pub use feed::{Delivery, FeedCounters};
-pub use live::{EventKeys, Live, LiveCounters, LiveOrder, event_keys};
+pub use keys::{EventKeys, event_keys};
+pub use live::Live;
+pub use orders::LiveOrder;
 pub use settings::{EventSettings, Thresholds};
 pub use stream::{EventStream, Seat, Stirred, StreamCounters};
 pub use viewer::{Pass, Scope, ScopeError, Staleness, ViewerId};

@@ -39,8 +39,9 @@ pub struct EventSettings {
     /// Most viewers of one profile, 1,000; at least 1. Higher: more work per batch. Lower: viewers are
     /// turned away.
     pub viewers_max: usize,
-    /// Most viewers of one account of a profile, 250, a quarter of the profile's; at least 1. Higher: few
-    /// accounts can take the places of all others. Lower: an account's own viewers are turned away.
+    /// Most viewers that one account of a profile has itself, 250, a quarter of the profile's; one at
+    /// least. Operators who look at the account count for the profile only. Higher: few accounts can
+    /// take the places of all others. Lower: an account's own viewers are turned away.
     pub account_viewers_max: usize,
     /// Most scopes of one profile with viewers, 256; at least 1. Higher: more memory, a few MiB for
     /// each busy one. Lower: accounts are turned away.

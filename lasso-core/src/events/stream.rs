@@ -19,6 +19,7 @@ use super::topics::Segment;
 use super::viewer::{Pass, Scope, ScopeError, ViewerId};
 use super::{Kind, StreamEvent};
 use crate::time::Instant;
+use crate::timers::Timers;
 use crate::topology::Coverage;
 
 /// A viewer that was let in.
@@ -76,6 +77,13 @@ impl StreamCounters {
     }
 }
 
+/// Where a viewer sits.
+struct Place {
+    scope: Scope,
+    /// An operator's; it takes no account's place.
+    is_operators: bool,
+}
+
 /// The machine. See the module's text.
 pub struct EventStream<E> {
     profile: Segment,
@@ -83,9 +91,11 @@ pub struct EventStream<E> {
     /// What ids are hashed under.
     key: [u64; 2],
     feeds: BTreeMap<Scope, Feed<E>>,
+    /// When something is due of each feed.
+    timers: Timers<Scope>,
     coverage: Option<Arc<Coverage>>,
     /// Where each viewer sits.
-    viewers: BTreeMap<ViewerId, Scope>,
+    viewers: BTreeMap<ViewerId, Place>,
     /// The number of the next viewer.
     next_viewer: u64,
     /// What the feeds that have ended did.
@@ -107,6 +117,7 @@ impl<E: StreamEvent> EventStream<E> {
             settings,
             key,
             feeds: BTreeMap::new(),
+            timers: Timers::new(),
             coverage: None,
             viewers: BTreeMap::new(),
             next_viewer: 0,
@@ -143,7 +154,7 @@ impl<E: StreamEvent> EventStream<E> {
             self.counters.refused += 1;
             return Err(ScopeError::NotYours);
         }
-        if let Err(error) = self.check_room(&scope) {
+        if let Err(error) = self.check_room(pass, &scope) {
             self.counters.crowded += 1;
             return Err(error);
         }
@@ -162,7 +173,13 @@ impl<E: StreamEvent> EventStream<E> {
             .get_mut(&scope)
             .expect("it is there or was just put there");
         let snapshot = feed.enter(now, viewer);
-        self.viewers.insert(viewer, scope);
+        schedule(&mut self.timers, &scope, feed);
+        let is_operators = pass.is_operators();
+        let place = Place {
+            scope,
+            is_operators,
+        };
+        self.viewers.insert(viewer, place);
         Ok(Seat {
             viewer,
             snapshot,
@@ -172,10 +189,31 @@ impl<E: StreamEvent> EventStream<E> {
 
     /// A viewer goes. One that is not there is ignored.
     pub fn unsubscribe(&mut self, now: Instant, now_unix_ms: u64, viewer: ViewerId) {
-        let scope = self.viewers.remove(&viewer);
-        if let Some(feed) = scope.and_then(|scope| self.feeds.get_mut(&scope)) {
+        let Some(Place { scope, .. }) = self.viewers.remove(&viewer) else {
+            return;
+        };
+        if let Some(feed) = self.feeds.get_mut(&scope) {
             feed.leave(now, now_unix_ms, viewer);
+            schedule(&mut self.timers, &scope, feed);
         }
+    }
+
+    /// A viewer that was let in goes without having looked: nothing is kept for it. True when that was
+    /// the end of its scope's feed.
+    pub(super) fn dismiss(&mut self, now: Instant, now_unix_ms: u64, viewer: ViewerId) -> bool {
+        let Some(Place { scope, .. }) = self.viewers.remove(&viewer) else {
+            return false;
+        };
+        let Some(feed) = self.feeds.get_mut(&scope) else {
+            return false;
+        };
+        feed.dismiss(now, now_unix_ms, viewer);
+        schedule(&mut self.timers, &scope, feed);
+        let has_ended = feed.has_ended(now);
+        if has_ended {
+            self.end(&scope);
+        }
+        has_ended
     }
 
     /// An event came from the topic of this scope.
@@ -199,13 +237,17 @@ impl<E: StreamEvent> EventStream<E> {
         let readable = &mut stirred.readable;
         if *from == Scope::Profile && matches!(event.kind(), Kind::State(_)) {
             self.counters.unwanted += u64::from(self.feeds.is_empty());
-            for feed in self.feeds.values_mut() {
+            for (scope, feed) in &mut self.feeds {
                 feed.push(now, now_unix_ms, Arc::clone(&event), readable);
+                schedule(&mut self.timers, scope, feed);
             }
             return;
         }
         match self.feeds.get_mut(from) {
-            Some(feed) => feed.push(now, now_unix_ms, event, readable),
+            Some(feed) => {
+                feed.push(now, now_unix_ms, event, readable);
+                schedule(&mut self.timers, from, feed);
+            }
             None => self.counters.unwanted += 1,
         }
     }
@@ -216,6 +258,7 @@ impl<E: StreamEvent> EventStream<E> {
         self.counters.missed += missed;
         if let Some(feed) = self.feeds.get_mut(from) {
             feed.miss(now, missed);
+            schedule(&mut self.timers, from, feed);
         }
     }
 
@@ -223,46 +266,52 @@ impl<E: StreamEvent> EventStream<E> {
     /// are told: what they show may be older than it need be.
     pub fn miss_states(&mut self, now: Instant, missed: u64) {
         self.counters.missed += missed;
-        for feed in self.feeds.values_mut() {
+        for (scope, feed) in &mut self.feeds {
             feed.miss(now, missed);
+            schedule(&mut self.timers, scope, feed);
         }
     }
 
     /// How much of the cluster is there, now that it has changed.
     pub fn set_coverage(&mut self, now: Instant, coverage: impl Into<Arc<Coverage>>) {
         let coverage = coverage.into();
-        for feed in self.feeds.values_mut() {
+        for (scope, feed) in &mut self.feeds {
             feed.set_coverage(now, Arc::clone(&coverage));
+            schedule(&mut self.timers, scope, feed);
         }
         self.coverage = Some(coverage);
     }
 
     /// Does what is due; to be called at [`EventStream::deadline`], and harmless at any other time.
     pub fn tick(&mut self, now: Instant, now_unix_ms: u64, stirred: &mut Stirred) {
-        for feed in self.feeds.values_mut() {
+        let mut due: Vec<Scope> = core::iter::from_fn(|| self.timers.pop(now)).collect();
+        due.sort_unstable();
+        for scope in due {
+            let Some(feed) = self.feeds.get_mut(&scope) else {
+                continue;
+            };
+            feed.scheduled = None;
             feed.tick(now, now_unix_ms, &mut stirred.readable);
-        }
-        let over = self.feeds.iter().filter(|(_, feed)| feed.has_ended(now));
-        let over: Vec<Scope> = over.map(|(scope, _)| scope.clone()).collect();
-        for scope in over {
-            if let Some(feed) = self.feeds.remove(&scope) {
-                self.ended.add(&feed.counters().of_the_past());
+            if feed.has_ended(now) {
+                self.end(&scope);
+                stirred.ended.push(scope);
+            } else {
+                schedule(&mut self.timers, &scope, feed);
             }
-            stirred.ended.push(scope);
         }
         self.assert_invariants();
     }
 
     /// When something is due; `None` while nobody looks or has just looked.
     pub fn deadline(&self) -> Option<Instant> {
-        self.feeds.values().filter_map(Feed::deadline).min()
+        self.timers.next()
     }
 
     /// What this viewer has coming; `None` when nothing has come since it last read, not even a
     /// heartbeat. What is read late comes together, each state and row once.
     pub fn read(&mut self, viewer: ViewerId) -> Option<Delivery<E>> {
-        let scope = self.viewers.get(&viewer)?;
-        self.feeds.get_mut(scope)?.read(viewer)
+        let place = self.viewers.get(&viewer)?;
+        self.feeds.get_mut(&place.scope)?.read(viewer)
     }
 
     /// Scopes with a feed: those whose topics are to be subscribed to.
@@ -294,12 +343,22 @@ impl<E: StreamEvent> EventStream<E> {
         sum
     }
 
-    fn check_room(&self, scope: &Scope) -> Result<(), ScopeError> {
+    /// Ends a feed; what it did stays counted.
+    fn end(&mut self, scope: &Scope) {
+        self.timers.clear(scope);
+        if let Some(feed) = self.feeds.remove(scope) {
+            self.ended.add(&feed.counters().of_the_past());
+        }
+    }
+
+    fn check_room(&self, pass: &Pass, scope: &Scope) -> Result<(), ScopeError> {
         let settings = &self.settings;
         let profile = || self.profile.clone();
+        let own = self.viewers.values();
+        let own = own.filter(|place| !place.is_operators && place.scope == *scope);
         if let Scope::Account(account) = scope
-            && let Some(feed) = self.feeds.get(scope)
-            && feed.viewers() >= settings.account_viewers_max
+            && !pass.is_operators()
+            && own.count() >= settings.account_viewers_max
         {
             let (account, max) = (account.clone(), settings.account_viewers_max);
             return Err(ScopeError::TooManyOfAccount { account, max });
@@ -319,5 +378,24 @@ impl<E: StreamEvent> EventStream<E> {
         let seated: usize = self.feeds.values().map(Feed::viewers).sum();
         debug_assert_eq!(seated, self.viewers.len(), "a viewer sits in one feed");
         debug_assert!(self.feeds.len() <= self.settings.scopes_max);
+        debug_assert!(
+            self.feeds
+                .values()
+                .all(|feed| feed.deadline() == feed.scheduled),
+            "whatever is due is known"
+        );
+    }
+}
+
+/// Sees to it that what is due of a feed is known, after something was done to it.
+fn schedule<E: StreamEvent>(timers: &mut Timers<Scope>, scope: &Scope, feed: &mut Feed<E>) {
+    let due = feed.deadline();
+    if due == feed.scheduled {
+        return;
+    }
+    feed.scheduled = due;
+    match due {
+        Some(due) => timers.set(scope.clone(), due),
+        None => _ = timers.clear(scope),
     }
 }

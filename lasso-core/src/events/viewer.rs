@@ -79,6 +79,11 @@ impl Pass {
         }
     }
 
+    /// True for somebody who runs the profile.
+    pub(super) fn is_operators(&self) -> bool {
+        self.account.is_none()
+    }
+
     /// True when this scope of this profile is open to the bearer.
     pub fn may_see(&self, profile: &Segment, scope: &Scope) -> bool {
         self.profile == *profile

@@ -17,10 +17,10 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::timers::Timers;
 use crate::config::TopologySettings;
 use crate::name::NodeName;
 use crate::time::Instant;
+use crate::timers::Timers;
 
 /// What the checks want done, or have found out.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,10 +10,10 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use super::timers::Timers;
 use crate::config::TopologySettings;
 use crate::name::NodeName;
 use crate::time::Instant;
+use crate::timers::Timers;
 
 /// What the tries want done, or have found out.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -44,7 +44,6 @@ mod member;
 mod overlap;
 mod partitions;
 mod roster;
-mod timers;
 mod views;
 
 #[cfg(test)]

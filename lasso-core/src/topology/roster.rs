@@ -14,11 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::coverage::{Share, Tally};
 use super::member::{Member, NodeState};
-use super::timers::Timers;
 use crate::config::TopologySettings;
 use crate::event::DownReason;
 use crate::name::{Identity, NodeName};
 use crate::time::Instant;
+use crate::timers::Timers;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {

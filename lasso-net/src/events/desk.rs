@@ -1,75 +1,144 @@
-//! Drives the machine of live events: a task for each topic that it needs, and one for its deadlines,
+//! Drives the machine of live events, where it keeps nobody waiting.
+//!
+//! What the machine does may take long: it decodes events, sorts latencies, goes through a thousand
+//! viewers. So whoever wants something of it says so by a [`Wish`] and goes on, and a runner fulfils the
+//! wishes in their order, aside from the tasks that serve requests: see [`Platform::aside`]. It is there
+//! while there are wishes. Tasks bring what topics bring, one for each, and tell that something is due,
 //! while anybody looks or has just looked.
 //!
-//! One lock guards the machine. Under it the data plane's may be taken, to subscribe, and nothing
-//! else. Nobody is woken under it, and no waker cloned or dropped, which may do anything.
+//! Three kinds of locks. The machine's is taken by the runner alone; under it the data plane's may be
+//! taken, to subscribe, and the front's. The front's and that of a seat are anybody's, for as long as it
+//! takes to put something there or to take it away, and none is taken under them. Nobody is woken under
+//! any, and no waker cloned or dropped, which may do anything.
+//!
+//! [`Platform::aside`]: crate::seam::Platform::aside
 
-use core::task::Waker;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use lasso_core::config::Settings;
 use lasso_core::event::TopologyEvent;
 use lasso_core::events::routing::RoutingEvent;
 use lasso_core::events::sampler::Sampler;
-use lasso_core::events::{Live, LiveOrder, Pass, Scope, Seat, ViewerId, event_keys};
-use lasso_core::plane::{Effects, SubscribeError};
+use lasso_core::events::{Live, LiveCounters, LiveOrder, ViewerId, event_keys};
+use lasso_core::plane::{Effects, SubscribeError, Update};
 use lasso_core::time::Instant;
 use lasso_core::topology::Coverage;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::broadcast::{self, error::RecvError};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, broadcast, oneshot};
 
-use super::viewer::{Events, ViewError};
+use super::seat::Seat;
+use super::tasks::{keep_time, read};
+use super::viewer::{ViewError, Viewer, Wanted};
 use super::{Delivery, EventCounters};
 use crate::messaging::RawSubscription;
 use crate::shared::Shared;
 
 /// See the module's text.
 pub(crate) struct Desk {
-    inner: Mutex<Inner>,
+    machine: Mutex<Machine>,
+    front: Mutex<Front>,
     sampler: Mutex<Sampler>,
     /// Tells the clock that something is due earlier than it thought.
-    sooner: Notify,
+    pub(super) sooner: Notify,
 }
 
-struct Inner {
+/// What becomes of somebody who wants to look.
+pub(super) type Opened = Result<Viewer, ViewError>;
+
+/// What is wanted of the machine. Of each viewer, opening, topic and clock one waits at most.
+pub(super) enum Wish {
+    /// Somebody wants to look.
+    View {
+        wanted: Box<Wanted>,
+        seated: oneshot::Sender<Opened>,
+    },
+    /// A viewer wants what comes next, as soon as it does.
+    Read { viewer: ViewerId },
+    /// A viewer is gone.
+    Leave { viewer: ViewerId },
+    /// A topic has brought these; to be given back empty.
+    Updates {
+        topic: Arc<str>,
+        updates: Vec<Update>,
+        taken: oneshot::Sender<Vec<Update>>,
+    },
+    /// How much of the cluster is there.
+    Coverage {
+        coverage: Coverage,
+        told: oneshot::Sender<()>,
+    },
+    /// Something is due.
+    Tick { done: oneshot::Sender<()> },
+    /// The node has stopped: nothing comes any more.
+    Stopped,
+}
+
+/// What anybody may look at.
+#[derive(Default)]
+struct Front {
+    wishes: VecDeque<Wish>,
+    /// There is a runner, which looks for wishes before it ends.
+    is_running: bool,
+    /// As of the runner's last turn.
+    counters: LiveCounters,
+    /// The same.
+    deadline: Option<Instant>,
+    /// There is a clock, which looks for a deadline before it ends.
+    is_ticking: bool,
+}
+
+/// What is the runner's alone.
+struct Machine {
     live: Live<RoutingEvent>,
-    /// Viewers that wait.
-    waiting: BTreeMap<ViewerId, Waker>,
+    /// Where deliveries are put.
+    seats: BTreeMap<ViewerId, Arc<Seat>>,
+    /// Viewers that want what comes next, of which there was nothing yet.
+    waiting: BTreeSet<ViewerId>,
     /// The topics that are read; dropping one ends its task.
     readers: BTreeMap<String, oneshot::Sender<()>>,
-    /// The clock runs.
-    ticking: bool,
+    /// The node has stopped.
+    is_over: bool,
 }
 
-/// What is to be done once the lock is released.
+/// What is to be done once the machine's lock is released.
 #[derive(Default)]
 struct After {
-    woken: Vec<Waker>,
-    /// The waker of a viewer that is gone.
-    spent: Option<Waker>,
+    effects: Effects,
     /// Tasks to start.
     readers: Vec<(String, RawSubscription, oneshot::Receiver<()>)>,
     /// Tasks to end.
     over: Vec<oneshot::Sender<()>>,
-    /// Why a subscription was refused.
-    refused: Option<SubscribeError>,
-    effects: Effects,
+    /// The changes of the cluster since its coverage was looked at.
+    changes: Option<broadcast::Receiver<Arc<TopologyEvent>>>,
+    /// A clock is to be started.
+    clock: bool,
     /// The clock is to look again.
     sooner: bool,
+    /// What viewers are given.
+    given: Vec<(Arc<Seat>, Delivery)>,
+    /// Seats of viewers that are gone, with their wakers.
+    spent: Vec<Arc<Seat>>,
+    /// Seats to which nothing comes any more.
+    ended: Vec<Arc<Seat>>,
+    /// What became of those who wanted to look.
+    seated: Vec<(oneshot::Sender<Opened>, Opened)>,
+    taken: Vec<(oneshot::Sender<Vec<Update>>, Vec<Update>)>,
+    done: Vec<oneshot::Sender<()>>,
 }
 
 impl Desk {
     pub(crate) fn new(settings: &Settings, seed: [u8; 32]) -> Self {
         let keys = event_keys(seed);
         Desk {
-            inner: Mutex::new(Inner {
+            machine: Mutex::new(Machine {
                 live: Live::new(settings.events.clone(), keys.ids),
-                waiting: BTreeMap::new(),
+                seats: BTreeMap::new(),
+                waiting: BTreeSet::new(),
                 readers: BTreeMap::new(),
-                ticking: false,
+                is_over: false,
             }),
+            front: Mutex::default(),
             sampler: Mutex::new(Sampler::new(settings.sampling.clone(), keys.sampling)),
             sooner: Notify::new(),
         }
@@ -81,121 +150,239 @@ impl Desk {
     }
 
     pub(super) fn counters(&self) -> EventCounters {
-        let live = self.inner.lock().live.counters();
+        let live = self.front.lock().counters;
         EventCounters {
             live,
             sampler: self.sampler.lock().counters(),
         }
     }
 
-    /// Lets a viewer in, and sees to it that the clock runs.
-    pub(super) fn view(
-        &self,
-        shared: &Arc<Shared>,
-        events: &Events,
-        pass: &Pass,
-        scope: Scope,
-    ) -> Result<Seat<RoutingEvent>, ViewError> {
-        // In this order, and before the lock: whatever changes after the look is told to the clock.
-        let changes = shared.events.subscribe();
-        let coverage = shared.node.lock().coverage();
-        let mut changes = Some(changes);
-        let (seat, refused) = self.with(shared, |inner, now, unix_ms, after| {
-            let is_first = !inner.ticking;
-            if is_first {
-                inner.live.set_coverage(now, coverage);
-            }
-            let live = &mut inner.live;
-            let seat = live.view(now, &events.profile, &events.chains, pass, scope)?;
-            inner.obey(shared, after);
-            let refused = after.refused.take();
-            if refused.is_some() {
-                inner.live.turn_away(now, unix_ms, seat.viewer);
-            }
-            inner.ticking = true;
-            if !is_first {
-                changes = None;
-            }
-            Ok::<_, ViewError>((seat, refused))
-        })?;
-        if let Some(changes) = changes {
-            shared.spawn(keep_time(Arc::clone(shared), changes));
-        }
-        refused.map_or(Ok(seat), |error| Err(ViewError::Subscribe(error)))
+    /// When something is due; where nothing is, the clock that asks is to end.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let mut front = self.front.lock();
+        front.is_ticking = front.deadline.is_some();
+        front.deadline
     }
 
-    pub(super) fn leave(&self, shared: &Arc<Shared>, viewer: ViewerId) {
-        self.with(shared, |inner, now, unix_ms, after| {
-            after.spent = inner.waiting.remove(&viewer);
-            inner.live.leave(now, unix_ms, viewer);
-        });
-    }
-
-    /// What this viewer has coming; where that is nothing, `waker` is kept.
-    pub(super) fn read(&self, viewer: ViewerId, waker: Option<&Waker>) -> Option<Delivery> {
-        let mut waker = waker.cloned();
-        let (delivery, spent) = {
-            let mut inner = self.inner.lock();
-            let delivery = inner.live.read(viewer);
-            let kept = if delivery.is_none() {
-                waker.take()
-            } else {
-                None
+    /// Wants something of the machine, and does not wait for it.
+    pub(super) fn wish(&self, shared: &Arc<Shared>, wish: Wish) {
+        let starts = {
+            let mut front = self.front.lock();
+            front.wishes.push_back(wish);
+            !core::mem::replace(&mut front.is_running, true)
+        };
+        if starts {
+            let runner = Runner {
+                shared: Arc::clone(shared),
+                is_done: false,
             };
-            let spent = kept.and_then(|waker| inner.waiting.insert(viewer, waker));
-            (delivery, spent)
-        };
-        drop((waker, spent));
-        delivery
+            shared.aside(move || runner.run());
+        }
     }
 
-    /// Does something with the machine, and then what the machine wants done.
-    fn with<R>(
-        &self,
-        shared: &Arc<Shared>,
-        act: impl FnOnce(&mut Inner, Instant, u64, &mut After) -> R,
-    ) -> R {
+    /// Fulfils wishes, and then what the machine wants done for them.
+    fn turn(&self, shared: &Arc<Shared>, wishes: &mut VecDeque<Wish>) {
         let mut after = After::default();
-        let result = {
-            let mut inner = self.inner.lock();
+        {
+            let mut machine = self.machine.lock();
             // Read under the lock: no time is older than one that was named before it.
-            let (now, unix_ms) = (shared.now(), shared.unix_ms());
-            let due = inner.live.deadline();
-            let result = act(&mut inner, now, unix_ms, &mut after);
-            inner.obey(shared, &mut after);
-            let due_now = inner.live.deadline();
-            after.sooner = due_now.is_some_and(|now| due.is_none_or(|due| now < due));
-            result
-        };
+            let mut turn = Turn {
+                shared,
+                now: shared.now(),
+                unix_ms: shared.unix_ms(),
+                machine: &mut machine,
+                after: &mut after,
+            };
+            for wish in wishes.drain(..) {
+                turn.fulfil(wish);
+            }
+            let (deadline, counters) = (machine.live.deadline(), machine.live.counters());
+            let mut front = self.front.lock();
+            front.counters = counters;
+            let was = core::mem::replace(&mut front.deadline, deadline);
+            if let Some(due) = deadline {
+                after.sooner = was.is_none_or(|was| due < was);
+                after.clock = !core::mem::replace(&mut front.is_ticking, true);
+            }
+        }
         after.carry_out(shared);
-        result
     }
 }
 
-impl Inner {
-    /// Does what is ordered, as far as that is done under the lock.
-    fn obey(&mut self, shared: &Arc<Shared>, after: &mut After) {
-        while let Some(order) = self.live.poll() {
+/// Fulfils wishes while there are any.
+struct Runner {
+    shared: Arc<Shared>,
+    is_done: bool,
+}
+
+impl Runner {
+    fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let mut wishes = VecDeque::new();
+        loop {
+            {
+                let mut front = shared.desk.front.lock();
+                core::mem::swap(&mut wishes, &mut front.wishes);
+                if wishes.is_empty() {
+                    front.is_running = false;
+                    self.is_done = true;
+                    return;
+                }
+            }
+            shared.desk.turn(&shared, &mut wishes);
+        }
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if self.is_done {
+            return;
+        }
+        // It never ran, as its runtime has ended, or a bug of ours has ended it: whoever waits is told.
+        let wishes = {
+            let mut front = self.shared.desk.front.lock();
+            front.is_running = false;
+            core::mem::take(&mut front.wishes)
+        };
+        drop(wishes);
+    }
+}
+
+/// The machine, at one moment.
+struct Turn<'a> {
+    shared: &'a Arc<Shared>,
+    now: Instant,
+    unix_ms: u64,
+    machine: &'a mut Machine,
+    after: &'a mut After,
+}
+
+impl Turn<'_> {
+    fn fulfil(&mut self, wish: Wish) {
+        let (now, unix_ms) = (self.now, self.unix_ms);
+        let live = &mut self.machine.live;
+        match wish {
+            Wish::View { wanted, seated } => {
+                let outcome = self.view(*wanted);
+                self.after.seated.push((seated, outcome));
+            }
+            Wish::Read { viewer } => self.read(viewer),
+            Wish::Leave { viewer } => {
+                live.leave(now, unix_ms, viewer);
+                self.forget(viewer);
+            }
+            Wish::Updates {
+                topic,
+                mut updates,
+                taken,
+            } => {
+                for update in updates.drain(..) {
+                    live.on_update(now, unix_ms, &topic, &update);
+                }
+                self.after.taken.push((taken, updates));
+            }
+            Wish::Coverage { coverage, told } => {
+                live.set_coverage(now, coverage);
+                self.after.done.push(told);
+            }
+            Wish::Tick { done } => {
+                live.tick(now, unix_ms);
+                self.after.done.push(done);
+            }
+            Wish::Stopped => self.stop(),
+        }
+        let refused = self.obey();
+        debug_assert!(refused.is_empty(), "only who has just come is turned away");
+    }
+
+    fn view(&mut self, wanted: Wanted) -> Opened {
+        let Wanted {
+            profile,
+            chains,
+            pass,
+            scope,
+            coverage,
+            changes,
+        } = wanted;
+        let kept = &mut self.after.changes;
+        let looked = || {
+            *kept = Some(changes);
+            coverage
+        };
+        let live = &mut self.machine.live;
+        let seat = live.view(self.now, &profile, &chains, &pass, scope, looked)?;
+        let mut refused = self.obey().into_iter();
+        if let Some((_, error)) = refused.find(|(who, _)| *who == seat.viewer) {
+            return Err(ViewError::Subscribe(error));
+        }
+        let place = Arc::new(Seat::new(self.machine.is_over));
+        self.machine.seats.insert(seat.viewer, Arc::clone(&place));
+        let shared = Arc::clone(self.shared);
+        Ok(Viewer::new(shared, seat.viewer, place, seat.snapshot))
+    }
+
+    fn read(&mut self, viewer: ViewerId) {
+        let Some(seat) = self.machine.seats.get(&viewer) else {
+            return;
+        };
+        match self.machine.live.read(viewer) {
+            Some(delivery) => self.after.given.push((Arc::clone(seat), delivery)),
+            None => _ = self.machine.waiting.insert(viewer),
+        }
+    }
+
+    fn forget(&mut self, viewer: ViewerId) {
+        self.machine.waiting.remove(&viewer);
+        self.after.spent.extend(self.machine.seats.remove(&viewer));
+    }
+
+    fn stop(&mut self) {
+        self.machine.is_over = true;
+        self.after
+            .ended
+            .extend(self.machine.seats.values().cloned());
+    }
+
+    /// Does what is ordered, as far as that is done under the lock. Returns who was turned away, since a
+    /// topic that it needs was refused.
+    fn obey(&mut self) -> Vec<(ViewerId, SubscribeError)> {
+        let mut refused = Vec::new();
+        while let Some(order) = self.machine.live.poll() {
             match order {
-                LiveOrder::Readable { viewer } => after.woken.extend(self.waiting.remove(&viewer)),
-                LiveOrder::Unsubscribe { topic } => after.over.extend(self.readers.remove(&topic)),
+                LiveOrder::Readable { viewer } => {
+                    if self.machine.waiting.remove(&viewer) {
+                        self.read(viewer);
+                    }
+                }
+                LiveOrder::Unsubscribe { topic } => {
+                    self.after.over.extend(self.machine.readers.remove(&topic));
+                }
                 LiveOrder::Subscribe { topic } => {
-                    let effects = &mut after.effects;
-                    match shared.read_plane(|plane| plane.subscribe(&topic, None, effects)) {
-                        Ok(id) => {
-                            let subscription = RawSubscription::new(Arc::clone(shared), id);
-                            let (stop, stopped) = oneshot::channel();
-                            after.over.extend(self.readers.insert(topic.clone(), stop));
-                            after.readers.push((topic, subscription, stopped));
-                        }
-                        Err(error) => {
-                            self.live.on_refused(&topic);
-                            after.refused = Some(error);
-                        }
+                    if let Err(error) = self.subscribe(&topic) {
+                        let live = &mut self.machine.live;
+                        let viewers = live.on_refused(self.now, self.unix_ms, &topic);
+                        refused.extend(viewers.into_iter().map(|who| (who, error.clone())));
                     }
                 }
             }
         }
+        refused
+    }
+
+    fn subscribe(&mut self, topic: &str) -> Result<(), SubscribeError> {
+        let (shared, effects) = (self.shared, &mut self.after.effects);
+        let id = shared.read_plane(|plane| plane.subscribe(topic, None, effects))?;
+        let subscription = RawSubscription::new(Arc::clone(shared), id);
+        let (stop, stopped) = oneshot::channel();
+        let readers = &mut self.machine.readers;
+        self.after
+            .over
+            .extend(readers.insert(topic.to_owned(), stop));
+        self.after
+            .readers
+            .push((topic.to_owned(), subscription, stopped));
+        Ok(())
     }
 }
 
@@ -207,93 +394,31 @@ impl After {
         for (topic, subscription, stopped) in self.readers {
             shared.spawn(read(Arc::clone(shared), topic, subscription, stopped));
         }
-        if self.sooner {
+        if self.clock {
+            let changes = self.changes.unwrap_or_else(|| shared.events.subscribe());
+            shared.spawn(keep_time(Arc::clone(shared), changes));
+        } else if self.sooner {
             shared.desk.sooner.notify_one();
         }
         drop((self.over, self.spent));
-        self.woken.into_iter().for_each(Waker::wake);
-    }
-}
-
-/// Hands the machine what one topic brings, until it is not needed any more or the node stops.
-async fn read(
-    shared: Arc<Shared>,
-    topic: String,
-    mut subscription: RawSubscription,
-    mut stopped: oneshot::Receiver<()>,
-) {
-    let mut updates = Vec::new();
-    loop {
-        let first = tokio::select! {
-            biased;
-            _ = &mut stopped => return,
-            first = subscription.recv() => first,
-        };
-        let Some(first) = first else {
-            return;
-        };
-        updates.push(first);
-        while updates.len() < AT_ONCE
-            && let Some(next) = subscription.try_recv()
-        {
-            updates.push(next);
+        for (seat, delivery) in self.given {
+            seat.give(delivery);
         }
-        shared.desk.with(&shared, |inner, now, unix_ms, _| {
-            for update in updates.drain(..) {
-                inner.live.on_update(now, unix_ms, &topic, &update);
-            }
-        });
-    }
-}
-
-/// Does what is due, and tells viewers how much of the cluster is there, while there are streams.
-async fn keep_time(shared: Arc<Shared>, mut changes: broadcast::Receiver<Arc<TopologyEvent>>) {
-    let mut stopped = shared.stopped.subscribe();
-    loop {
-        let deadline = {
-            let mut inner = shared.desk.inner.lock();
-            let deadline = inner.live.deadline();
-            inner.ticking = deadline.is_some();
-            deadline
-        };
-        let Some(deadline) = deadline else {
-            return;
-        };
-        tokio::select! {
-            biased;
-            _ = stopped.wait_for(|stopped| *stopped) => break,
-            changed = changes.recv() => {
-                let Some(coverage) = newest(&shared, changed, &mut changes) else { break };
-                shared.desk.with(&shared, |inner, now, _, _| inner.live.set_coverage(now, coverage));
-            }
-            () = shared.desk.sooner.notified() => {}
-            () = tokio::time::sleep_until(shared.at(deadline)) => {
-                shared.desk.with(&shared, |inner, now, unix_ms, _| inner.live.tick(now, unix_ms));
-            }
+        for seat in self.ended {
+            seat.end();
+        }
+        // Whoever has given up meanwhile has nobody to tell; a viewer that nobody takes leaves.
+        for (seated, outcome) in self.seated {
+            drop(seated.send(outcome));
+        }
+        for (taken, updates) in self.taken {
+            let _ = taken.send(updates);
+        }
+        for done in self.done {
+            let _ = done.send(());
         }
     }
-    // The node has stopped: whoever waits is woken, since nothing comes any more.
-    let waiting = core::mem::take(&mut shared.desk.inner.lock().waiting);
-    waiting.into_values().for_each(Waker::wake);
 }
 
-/// The newest coverage of the changes that wait; `None` when no more come.
-fn newest(
-    shared: &Shared,
-    changed: Result<Arc<TopologyEvent>, RecvError>,
-    changes: &mut broadcast::Receiver<Arc<TopologyEvent>>,
-) -> Option<Coverage> {
-    let mut newest = match changed {
-        Ok(event) => Some(event),
-        Err(RecvError::Lagged(_)) => None,
-        Err(RecvError::Closed) => return None,
-    };
-    while let Ok(event) = changes.try_recv() {
-        newest = Some(event);
-    }
-    let now = || shared.node.lock().coverage();
-    Some(newest.map_or_else(now, |event| event.coverage.clone()))
-}
-
-/// Updates that are taken in before others have a turn at the lock.
-const AT_ONCE: usize = 256;
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,8 @@
 //! subscribed to, on a node on which nobody looks.
 //!
 //! Neither is on the path of a request: publishing never waits for anybody, and a viewer that does not
-//! read loses the oldest and is told how many.
+//! read loses the oldest and is told how many. What is to be worked out for viewers is worked out aside
+//! from the tasks of the runtime, on a thread that may block, while there is anything.
 //!
 //! ```
 //! use lasso_core::name::Label;
@@ -21,7 +22,7 @@
 //!
 //! // What the server knows of the one who asks; here somebody who runs the profile.
 //! let pass = Pass::operator(profile.clone());
-//! let mut viewer = cluster.events(profile.clone()).viewer(&pass, Scope::Profile)?;
+//! let mut viewer = cluster.events(profile.clone()).viewer(&pass, Scope::Profile).await?;
 //! let snapshot = viewer.recv().await.expect("it is there at once");
 //! assert!(snapshot.events.is_empty());
 //!
@@ -41,6 +42,8 @@
 //! ```
 
 mod desk;
+mod seat;
+mod tasks;
 mod viewer;
 
 pub use lasso_core::events::changes::Changes;
@@ -97,15 +100,12 @@ impl Cluster {
         let mut sum = Reach::default();
         for (topic, payload) in publications(&event) {
             let reach = self.shared().publish(&topic, &payload, &Audience::All)?;
-            sum.subscribers += reach.subscribers;
-            sum.nodes += reach.nodes;
-            sum.shed += reach.shed;
-            sum.fullest_lane_bytes = sum.fullest_lane_bytes.max(reach.fullest_lane_bytes);
+            sum.add(&reach);
         }
         Ok(Some(sum))
     }
 
-    /// What became of events on this node so far.
+    /// What became of events on this node, as of when something was last done for its viewers.
     pub fn event_counters(&self) -> EventCounters {
         self.shared().desk.counters()
     }

@@ -2,16 +2,21 @@
 
 use core::future::poll_fn;
 use core::pin::Pin;
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, Waker};
 use std::fmt;
 use std::sync::Arc;
 
 use futures_core::Stream;
+use lasso_core::event::TopologyEvent;
 use lasso_core::events::topics::Segment;
 use lasso_core::events::{Pass, Scope, ScopeError, ViewerId};
 use lasso_core::plane::SubscribeError;
+use lasso_core::topology::Coverage;
+use tokio::sync::{broadcast, oneshot};
 
 use super::Delivery;
+use super::desk::Wish;
+use super::seat::Seat;
 use crate::Cluster;
 use crate::shared::Shared;
 
@@ -31,8 +36,20 @@ impl Cluster {
 #[must_use = "nothing is looked at until a viewer is opened"]
 pub struct Events {
     shared: Arc<Shared>,
+    profile: Segment,
+    chains: Vec<Segment>,
+}
+
+/// What a viewer that is to be opened needs.
+pub(super) struct Wanted {
     pub(super) profile: Segment,
     pub(super) chains: Vec<Segment>,
+    pub(super) pass: Pass,
+    pub(super) scope: Scope,
+    /// How much of the cluster was there a moment ago.
+    pub(super) coverage: Coverage,
+    /// How it has changed since.
+    pub(super) changes: broadcast::Receiver<Arc<TopologyEvent>>,
 }
 
 /// Why there is no viewer. Nothing was changed.
@@ -45,6 +62,10 @@ pub enum ViewError {
     /// `pubsub.interest_max`.
     #[error(transparent)]
     Subscribe(#[from] SubscribeError),
+    /// The runtime that the node runs on is ending, or a bug of lasso has kept the viewer from being
+    /// opened. There is nothing to look at.
+    #[error("the node shows nothing any more")]
+    Ended,
 }
 
 impl Events {
@@ -58,16 +79,28 @@ impl Events {
     /// Opens a viewer. `pass` is what the server knows of the one who asks, and never comes from there.
     /// What is delivered is looked at once more, event by event.
     ///
+    /// Resolves as soon as what is under way for others is done, which takes milliseconds at most times;
+    /// meanwhile no thread waits. Cancelling it opens nothing.
+    ///
     /// # Errors
     /// [`ViewError`]; nothing was changed.
-    pub fn viewer(&self, pass: &Pass, scope: Scope) -> Result<Viewer, ViewError> {
-        let shared = Arc::clone(&self.shared);
-        let seat = shared.desk.view(&shared, self, pass, scope)?;
-        Ok(Viewer {
-            shared,
-            id: seat.viewer,
-            snapshot: Some(Box::new(seat.snapshot)),
-        })
+    pub async fn viewer(&self, pass: &Pass, scope: Scope) -> Result<Viewer, ViewError> {
+        let shared = &self.shared;
+        // In this order: whatever changes after the look is among the changes.
+        let changes = shared.events.subscribe();
+        let coverage = shared.node.lock().coverage();
+        let wanted = Wanted {
+            profile: self.profile.clone(),
+            chains: self.chains.clone(),
+            pass: pass.clone(),
+            scope,
+            coverage,
+            changes,
+        };
+        let (seated, opened) = oneshot::channel();
+        let wanted = Box::new(wanted);
+        shared.desk.wish(shared, Wish::View { wanted, seated });
+        opened.await.unwrap_or(Err(ViewError::Ended))
     }
 }
 
@@ -88,9 +121,25 @@ pub struct Viewer {
     id: ViewerId,
     /// What it gets first.
     snapshot: Option<Box<Delivery>>,
+    /// Where it finds what comes next.
+    seat: Arc<Seat>,
 }
 
 impl Viewer {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        id: ViewerId,
+        seat: Arc<Seat>,
+        snapshot: Delivery,
+    ) -> Self {
+        Viewer {
+            shared,
+            id,
+            snapshot: Some(Box::new(snapshot)),
+            seat,
+        }
+    }
+
     /// What comes next: at first a snapshot of all that is known, then batches, and a heartbeat where
     /// nothing else came for 2 s; `None` once the node has stopped. Cancelling loses nothing. What is
     /// read late comes together.
@@ -98,10 +147,19 @@ impl Viewer {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
-    /// What has come already.
+    /// What has come already. Beside the snapshot that is what was asked for: one that says `None` asks
+    /// for the next delivery, which is there at some later call.
     pub fn try_recv(&mut self) -> Option<Delivery> {
-        let snapshot = self.snapshot.take().map(|snapshot| *snapshot);
-        snapshot.or_else(|| self.shared.desk.read(self.id, None))
+        self.next(None)
+    }
+
+    /// True when nothing has come for 30 s, though it was asked for all the while by a
+    /// [`recv`](Viewer::recv) that was cancelled since, or by [`try_recv`](Viewer::try_recv): what was
+    /// shown so far is to be shown as stale. As something comes every 2 s from a node that is well, it is
+    /// not, or its machine has far too much to do. False before anything was asked for, while
+    /// something is there to be read, and again once it came.
+    pub fn is_stale(&self) -> bool {
+        self.snapshot.is_none() && self.seat.is_stale(self.shared.now())
     }
 
     /// Its name, for as long as the process lives.
@@ -110,17 +168,30 @@ impl Viewer {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
-        if let Some(snapshot) = self.snapshot.take() {
-            return Poll::Ready(Some(*snapshot));
-        }
-        if let Some(delivery) = self.shared.desk.read(self.id, Some(cx.waker())) {
+        if let Some(delivery) = self.next(Some(cx.waker())) {
             return Poll::Ready(Some(delivery));
         }
         // Looked at last: whoever sets it wakes, after that, whoever has left a waker.
-        if self.shared.has_stopped() {
+        if self.seat.is_over() {
             return Poll::Ready(None);
         }
         Poll::Pending
+    }
+
+    /// What has come; where that is nothing, it is asked for, and the waker kept.
+    fn next(&mut self, waker: Option<&Waker>) -> Option<Delivery> {
+        if let Some(snapshot) = self.snapshot.take() {
+            return Some(*snapshot);
+        }
+        if let Some(delivery) = self.seat.take() {
+            return Some(delivery);
+        }
+        if self.seat.wait(self.shared.now(), waker) {
+            let viewer = self.id;
+            self.shared.desk.wish(&self.shared, Wish::Read { viewer });
+        }
+        // It may have come meanwhile, without anybody to wake.
+        self.seat.take()
     }
 }
 
@@ -134,7 +205,8 @@ impl Stream for Viewer {
 
 impl Drop for Viewer {
     fn drop(&mut self) {
-        self.shared.desk.leave(&self.shared, self.id);
+        let viewer = self.id;
+        self.shared.desk.wish(&self.shared, Wish::Leave { viewer });
     }
 }
 

@@ -38,8 +38,8 @@ pub(super) struct LiveDesk {
     seeing: VecDeque<u32>,
     /// What the copies of the event that is being published have reached.
     reached: Result<Reach, PublishError>,
-    /// Why a topic could not be subscribed to.
-    refused: Option<SubscribeError>,
+    /// Viewers that were turned away, and why.
+    refused: BTreeMap<ViewerId, SubscribeError>,
 }
 
 impl core::fmt::Debug for LiveDesk {
@@ -67,7 +67,7 @@ impl LiveDesk {
             waiting: BTreeSet::new(),
             seeing: VecDeque::new(),
             reached: Ok(Reach::default()),
-            refused: None,
+            refused: BTreeMap::new(),
         }
     }
 
@@ -98,8 +98,9 @@ impl LiveDesk {
                         self.readable.push_back(id);
                     }
                     Err(error) => {
-                        self.live.on_refused(&topic);
-                        self.refused = Some(error);
+                        let viewers = self.live.on_refused(now, unix_ms, &topic);
+                        let viewers = viewers.into_iter();
+                        self.refused.extend(viewers.map(|who| (who, error.clone())));
                     }
                 }
             }
@@ -117,13 +118,7 @@ impl LiveDesk {
             }
             PlaneOutput::Published { tag, result } if tag >= TAGS => {
                 match (&mut self.reached, result) {
-                    (Ok(sum), Ok(reach)) => {
-                        sum.subscribers += reach.subscribers;
-                        sum.nodes += reach.nodes;
-                        sum.shed += reach.shed;
-                        sum.fullest_lane_bytes =
-                            sum.fullest_lane_bytes.max(reach.fullest_lane_bytes);
-                    }
+                    (Ok(sum), Ok(reach)) => sum.add(&reach),
                     (sum, Err(error)) => *sum = Err(error),
                     (Err(_), Ok(_)) => {}
                 }
@@ -270,38 +265,35 @@ impl DirectWorld {
 
     fn view_live(&mut self, node: NodeId, viewer: u32, what: &Looked) {
         let coverage = self.node(node).map(lasso_core::node::Node::coverage);
-        let Some((desk, now, unix_ms)) = self.live_desk(node) else {
+        let (Some(coverage), Some((desk, now, _))) = (coverage, self.live_desk(node)) else {
             return;
         };
-        if let Some(coverage) = coverage
-            && desk.live.deadline().is_none()
-        {
-            desk.live.set_coverage(now, coverage);
-        }
-        let (profile, scope) = (&what.profile, what.scope.clone());
+        let Looked {
+            profile,
+            chains,
+            pass,
+            scope,
+        } = what;
+        let scope = scope.clone();
         let seat = desk
             .live
-            .view(now, profile, &what.chains, &what.pass, scope);
-        let mut error = None;
-        match seat {
-            Ok(seat) => {
-                desk.viewers.insert(viewer, seat.viewer);
-                desk.names.insert(seat.viewer, viewer);
-                desk.first.insert(viewer, seat.snapshot);
-            }
-            Err(refusal) => error = Some(refusal.to_string()),
-        }
+            .view(now, profile, chains, pass, scope, || coverage);
+        let admitted = seat.map(|seat| {
+            desk.viewers.insert(viewer, seat.viewer);
+            desk.names.insert(seat.viewer, viewer);
+            desk.first.insert(viewer, seat.snapshot);
+            seat.viewer
+        });
         // Whether its topics can be had is known before the viewer is told that it is one.
         while self.drive_live(node) {}
-        if let Some((desk, ..)) = self.live_desk(node)
-            && let Some(refused) = desk.refused.take()
-        {
-            if let Some(id) = desk.forget(viewer) {
-                desk.live.turn_away(now, unix_ms, id);
-            }
-            error = Some(refused.to_string());
-        }
-        while self.drive_live(node) {}
+        let error = match admitted {
+            Err(refusal) => Some(refusal.to_string()),
+            Ok(id) => self.live_desk(node).and_then(|(desk, ..)| {
+                let refused = desk.refused.remove(&id)?;
+                desk.forget(viewer);
+                Some(refused.to_string())
+            }),
+        };
         self.tell_events(node, EventTold::Viewing { viewer, error });
     }
 

@@ -86,7 +86,7 @@ pub(super) async fn run(cluster: Cluster, platform: SimPlatform, desk: Arc<Desk>
         loop {
             let output = desk.app.lock().poll_output(clock.now());
             match output {
-                Some(Output::Ask(ask)) => runner.ask(ask),
+                Some(Output::Ask(ask)) => runner.ask(ask).await,
                 Some(Output::Saw(saw)) => desk.eye.saw(clock.now(), &saw),
                 None => break,
             }
@@ -128,7 +128,7 @@ pub(super) struct Runner {
 }
 
 impl Runner {
-    fn ask(&mut self, ask: Ask) {
+    async fn ask(&mut self, ask: Ask) {
         match ask {
             Ask::Subscribe { sub, topic, queue } => self.subscribe(sub, &topic, queue),
             Ask::Unsubscribe { sub } => drop(self.readers.remove(&sub)),
@@ -167,7 +167,7 @@ impl Runner {
                 payload,
                 timeout,
             } => self.call_many(tag, to, &method, payload, CallOptions { timeout }),
-            Ask::Events(ask) => self.ask_events(ask),
+            Ask::Events(ask) => self.ask_events(ask).await,
             Ask::Metrics(ask) => self.ask_metrics(ask),
             Ask::Reply { id, reply } => {
                 let question = self.desk.questions.lock().open.remove(&id);

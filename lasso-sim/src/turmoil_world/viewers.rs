@@ -11,9 +11,9 @@ use crate::app::Told;
 use crate::app::events::{EventAsk, EventTold, Looked, Sight};
 
 impl Runner {
-    pub(super) fn ask_events(&mut self, ask: EventAsk) {
+    pub(super) async fn ask_events(&mut self, ask: EventAsk) {
         match ask {
-            EventAsk::View { viewer, what } => self.view(viewer, &what),
+            EventAsk::View { viewer, what } => self.view(viewer, &what).await,
             EventAsk::Leave { viewer } => drop(self.viewers.remove(&viewer)),
             EventAsk::Look { viewer } => {
                 if let Some(looks) = self.viewers.get(&viewer) {
@@ -29,10 +29,10 @@ impl Runner {
         }
     }
 
-    fn view(&mut self, viewer: u32, what: &Looked) {
+    async fn view(&mut self, viewer: u32, what: &Looked) {
         let events = self.cluster.events(what.profile.clone());
         let events = events.chains(what.chains.iter().cloned());
-        let error = match events.viewer(&what.pass, what.scope.clone()) {
+        let error = match events.viewer(&what.pass, what.scope.clone()).await {
             Ok(open) => {
                 let (looks, looked) = mpsc::unbounded_channel();
                 self.viewers.insert(viewer, looks);

@@ -30,8 +30,18 @@ impl Node {
     }
 
     fn obey(&mut self) {
+        assert_eq!(self.obey_but(""), [], "every topic can be had");
+    }
+
+    /// Does what is ordered, but for a topic that cannot be subscribed to: who was turned away.
+    fn obey_but(&mut self, refused: &str) -> Vec<ViewerId> {
+        let mut turned_away = Vec::new();
         while let Some(order) = self.live.poll() {
             match order {
+                LiveOrder::Subscribe { topic } if topic == refused => {
+                    let unix_ms = EPOCH_MS + self.now_ms;
+                    turned_away.extend(self.live.on_refused(ms(self.now_ms), unix_ms, &topic));
+                }
                 LiveOrder::Subscribe { topic } => {
                     assert!(self.subscribed.insert(topic), "it is not subscribed to yet");
                 }
@@ -41,6 +51,7 @@ impl Node {
                 LiveOrder::Readable { viewer } => self.readable.push(viewer),
             }
         }
+        turned_away
     }
 
     fn view(&mut self, profile: &str, scope: Scope, chains: &[&str]) -> Seat<RoutingEvent> {
@@ -58,7 +69,8 @@ impl Node {
         let chains: Vec<Segment> = chains.iter().map(|chain| segment(chain)).collect();
         let (now, profile) = (ms(self.now_ms), segment(profile));
         let pass = Pass::operator(profile.clone());
-        self.live.view(now, &profile, &chains, &pass, scope)
+        self.live
+            .view(now, &profile, &chains, &pass, scope, || coverage(1))
     }
 
     fn leave(&mut self, viewer: ViewerId) {
@@ -258,13 +270,10 @@ fn a_topic_that_was_refused_is_asked_for_again_with_the_next_viewer() {
         .try_view("premium", Scope::Profile, &[])
         .unwrap()
         .viewer;
-    let topic = DECISIONS.to_owned();
-    let subscribe = LiveOrder::Subscribe { topic };
-    assert_eq!(node.live.poll(), Some(subscribe.clone()));
-    node.live.on_refused(DECISIONS);
-    node.leave(viewer);
-    node.try_view("premium", Scope::Profile, &[]).unwrap();
-    assert_eq!(node.live.poll(), Some(subscribe));
+    assert_eq!(node.obey_but(DECISIONS), [viewer]);
+    assert_eq!(node.live.deadline(), None, "nothing is kept of it");
+    node.view("premium", Scope::Profile, &[]);
+    assert_eq!(subscribed(&node), [DECISIONS]);
 }
 
 #[test]
@@ -273,22 +282,14 @@ fn the_chains_of_a_viewer_that_was_turned_away_are_nobodys() {
     let first = node.view("premium", Scope::Profile, &["eth"]).viewer;
     let second = node.try_view("premium", account("acme"), &["eth", "base"]);
     let second = second.unwrap().viewer;
-    let mut wanted = Vec::new();
-    while let Some(LiveOrder::Subscribe { topic }) = node.live.poll() {
-        if topic == "circuit:events:premium:base" {
-            node.live.on_refused(&topic);
-        } else {
-            node.subscribed.insert(topic.clone());
-        }
-        wanted.push(topic);
-    }
-    assert_eq!(wanted.len(), 4, "its scope and the chain that is new");
-    node.live.turn_away(ms(0), EPOCH_MS, second);
-    node.obey();
-    let of_base = subscribed(&node)
-        .iter()
-        .any(|topic| topic.ends_with("base"));
-    assert!(!of_base, "what it alone wanted is given back");
+    let turned_away = node.obey_but("circuit:events:premium:base");
+    assert_eq!(turned_away, [second], "and not the first");
+    assert_eq!(node.subscribed.len(), 4, "what the first one wants");
+    let first_wants = ["base", "acme"].map(|gone| {
+        let mut topics = node.subscribed.iter();
+        topics.all(|topic| !topic.ends_with(gone))
+    });
+    assert_eq!(first_wants, [true; 2], "what it alone wanted is given back");
     node.try_view("premium", account("other"), &[]).unwrap();
     let topic = "routing:decisions:premium:account:other".to_owned();
     assert_eq!(node.live.poll(), Some(LiveOrder::Subscribe { topic }));
@@ -371,7 +372,9 @@ fn what_is_beyond_a_bound_is_turned_away_and_changes_nothing() {
     for profile in [segment("premium"), segment("other")] {
         let refused = node
             .live
-            .view(now, &profile, &chains, &free, Scope::Profile);
+            .view(now, &profile, &chains, &free, Scope::Profile, || {
+                coverage(1)
+            });
         assert_eq!(
             refused.unwrap_err(),
             ScopeError::NotYours,
@@ -389,13 +392,42 @@ fn what_is_beyond_a_bound_is_turned_away_and_changes_nothing() {
 #[test]
 fn coverage_is_known_to_streams_that_begin_later() {
     let mut node = Node::new(EventSettings::default());
-    node.live.set_coverage(ms(0), coverage(2));
     let seat = node.view("premium", Scope::Profile, &[]);
-    assert_eq!(seat.snapshot.coverage.unwrap().connected, 2);
+    assert_eq!(seat.snapshot.coverage.unwrap().connected, 1, "as of now");
     node.live.set_coverage(ms(0), coverage(3));
+    let later = node.view("free", Scope::Profile, &[]);
+    assert_eq!(later.snapshot.coverage.unwrap().connected, 3);
     node.run_to(500);
     let told = node.read(seat.viewer).coverage;
     assert_eq!(told.unwrap().connected, 3);
+    assert_eq!(node.readable, [seat.viewer], "the other knew it");
+    for viewer in [seat.viewer, later.viewer] {
+        node.leave(viewer);
+    }
+    node.run_to(40_000);
+    let seat = node.view("premium", Scope::Profile, &[]);
+    let told = seat.snapshot.coverage.unwrap().connected;
+    assert_eq!(told, 1, "what has changed since was told to nobody");
+}
+
+#[test]
+fn a_feed_that_nobody_has_looked_at_ends_with_the_viewer_that_was_turned_away() {
+    let mut node = Node::new(EventSettings::default());
+    let first = node.view("premium", account("acme"), &["eth"]).viewer;
+    node.run_to(1_000);
+    node.leave(first);
+    node.run_to(10_000);
+    // Somebody has looked at the account's feed and at the chain: they are kept as long as before.
+    for scope in [account("acme"), Scope::Profile] {
+        let viewer = node.try_view("premium", scope, &["eth", "base"]);
+        let viewer = viewer.unwrap().viewer;
+        assert_eq!(node.obey_but("block_sync:premium:base"), [viewer]);
+        assert_eq!(node.live.deadline(), Some(ms(31_000)));
+        assert_eq!((node.live.viewers(), node.subscribed.len()), (0, 4));
+    }
+    node.run_to(31_000);
+    assert_eq!((node.live.deadline(), node.subscribed.len()), (None, 0));
+    assert_eq!(node.live.on_refused(ms(31_000), EPOCH_MS, DECISIONS), []);
 }
 
 #[test]

@@ -371,6 +371,29 @@ fn an_account_has_a_bound_of_its_own_and_leaves_places_to_others() {
 }
 
 #[test]
+fn operators_who_look_at_an_account_take_none_of_its_places() {
+    let settings = EventSettings {
+        viewers_max: 5,
+        account_viewers_max: 2,
+        ..EventSettings::default()
+    };
+    let mut world = World::new(settings);
+    for _ in 0..3 {
+        world.operator(account("a"));
+    }
+    world.customer("a");
+    world.customer("a");
+    let profile = segment("premium");
+    let pass = Pass::operator(profile.clone());
+    let refused = world.stream.subscribe(ms(0), &pass, account("a"));
+    assert_eq!(
+        refused.unwrap_err(),
+        ScopeError::TooManyViewers { profile, max: 5 },
+        "the profile's bound is theirs too"
+    );
+}
+
+#[test]
 fn viewers_and_scopes_are_bounded() {
     let settings = EventSettings {
         viewers_max: 3,

@@ -131,6 +131,24 @@ pub struct Reach {
     pub fullest_lane_bytes: usize,
 }
 
+impl Reach {
+    /// Adds what another message has reached: as many more, and the fuller of the two lanes.
+    ///
+    /// ```
+    /// use lasso_core::plane::Reach;
+    ///
+    /// let mut both = Reach { nodes: 2, fullest_lane_bytes: 900, ..Reach::default() };
+    /// both.add(&Reach { nodes: 1, shed: 1, fullest_lane_bytes: 100, ..Reach::default() });
+    /// assert_eq!((both.nodes, both.shed, both.fullest_lane_bytes), (3, 1, 900));
+    /// ```
+    pub fn add(&mut self, other: &Reach) {
+        self.subscribers += other.subscribers;
+        self.nodes += other.nodes;
+        self.shed += other.shed;
+        self.fullest_lane_bytes = self.fullest_lane_bytes.max(other.fullest_lane_bytes);
+    }
+}
+
 /// Why nothing was published. The caller's fault, but for `NotConnected` and `Stopped`; no number was
 /// used up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

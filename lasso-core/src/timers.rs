@@ -1,8 +1,7 @@
 //! Deadlines by key, in order of time.
 //!
 //! A deadline is state: setting it again moves it, clearing it takes it away, and there is never a
-//! stale one to ignore. The keys are values of an enum, so the table has the right size whatever
-//! timers there are.
+//! stale one to ignore. The table has the right size whatever timers there are.
 //!
 //! 1. Each key has at most one deadline.
 //! 2. What is due comes out by time, then by key: the same on every run.
@@ -13,7 +12,7 @@ use crate::time::Instant;
 
 /// See the module.
 #[derive(Debug, Clone)]
-pub(super) struct Timers<K> {
+pub(crate) struct Timers<K> {
     /// By key, to move and clear.
     at: BTreeMap<K, Instant>,
     /// By time, to find the next; holds the same pairs.
@@ -21,7 +20,7 @@ pub(super) struct Timers<K> {
 }
 
 impl<K: Ord + Clone> Timers<K> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Timers {
             at: BTreeMap::new(),
             order: BTreeSet::new(),
@@ -29,7 +28,7 @@ impl<K: Ord + Clone> Timers<K> {
     }
 
     /// Sets the deadline of `key`, in place of an earlier or later one.
-    pub(super) fn set(&mut self, key: K, at: Instant) {
+    pub(crate) fn set(&mut self, key: K, at: Instant) {
         if let Some(old) = self.at.insert(key.clone(), at) {
             self.order.remove(&(old, key.clone()));
         }
@@ -38,7 +37,7 @@ impl<K: Ord + Clone> Timers<K> {
     }
 
     /// Takes the deadline of `key` away; true when it had one.
-    pub(super) fn clear(&mut self, key: &K) -> bool {
+    pub(crate) fn clear(&mut self, key: &K) -> bool {
         match self.at.remove_entry(key) {
             Some((key, at)) => self.order.remove(&(at, key)),
             None => false,
@@ -46,17 +45,17 @@ impl<K: Ord + Clone> Timers<K> {
     }
 
     /// True when `key` has a deadline.
-    pub(super) fn has(&self, key: &K) -> bool {
+    pub(crate) fn has(&self, key: &K) -> bool {
         self.at.contains_key(key)
     }
 
     /// The next deadline.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         self.order.first().map(|(at, _)| *at)
     }
 
     /// Takes out the first key whose deadline has come.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<K> {
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<K> {
         if self.next()? > now {
             return None;
         }
