@@ -50,7 +50,7 @@
 //! use lasso::events::{Pass, Scope, Segment};
 //! let profile = Segment::new("free")?;
 //! let pass = Pass::operator(profile.clone());
-//! let mut viewer = b.events(profile).viewer(&pass, Scope::Profile)?;
+//! let mut viewer = b.events(profile).viewer(&pass, Scope::Profile).await?;
 //! let snapshot = viewer.recv().await.expect("a snapshot is there at once");
 //! assert!(snapshot.events.is_empty(), "nobody has published an event yet");
 //! # Ok(())
