@@ -4,16 +4,14 @@
 //! Each subscriber of the topic (and of that name) has to satisfy it. Several such tables in a list
 //! must all hold.
 
-use core::time::Duration;
 use std::collections::BTreeMap;
 
 use lasso_core::name::NodeName;
-use lasso_core::time::Instant;
 
-use super::events::window;
+use super::tables::{Window, all_of};
 use super::{Check, Entry, Mismatch, Observed, amount_within};
 use crate::app::{GotLog, SubscriberLog};
-use crate::scenario::{Amount, Deed, Fields, NodeId, Reader, Value, show_duration};
+use crate::scenario::{Amount, Deed, Fields, NodeId, Reader, Value};
 
 pub(super) const DELIVERED: Entry = Entry {
     key: "delivered",
@@ -52,33 +50,23 @@ pub(super) struct Chosen {
 }
 
 #[derive(Debug)]
-struct Wanted {
+struct Deliveries {
     of: Of,
     chosen: Chosen,
-    since: Duration,
-    until: Option<Duration>,
+    window: Window,
     count: Option<Amount>,
 }
 
-#[derive(Debug)]
-struct Deliveries(Vec<Wanted>);
-
 fn several(value: &Value, reader: &mut Reader<'_>, of: Of) -> Option<Box<dyn Check>> {
-    let items = reader.items(value).iter();
-    let wanted: Vec<Option<Wanted>> = items.map(|item| read(item, reader, of)).collect();
-    let wanted: Vec<Wanted> = wanted.into_iter().collect::<Option<_>>()?;
-    if wanted.is_empty() {
-        return reader.wrong(value, "a list of tables that must hold");
-    }
-    Some(Box::new(Deliveries(wanted)))
+    all_of(value, reader, |value, reader| read(value, reader, of))
 }
 
-fn read(value: &Value, reader: &mut Reader<'_>, of: Of) -> Option<Wanted> {
+fn read(value: &Value, reader: &mut Reader<'_>, of: Of) -> Option<Deliveries> {
     let form = "a table such as `{ topic = \"prices\", count = 100 }`";
     let mut keys = reader.fields(value, form)?;
     let errors = reader.error_count();
     let chosen = Chosen::read(&mut keys, reader, of != Of::Missed);
-    let (since, until) = window(&mut keys, reader);
+    let window = Window::read(&mut keys, reader);
     let count = match of {
         Of::InOrder => None,
         Of::Delivered | Of::Missed => keys
@@ -89,11 +77,10 @@ fn read(value: &Value, reader: &mut Reader<'_>, of: Of) -> Option<Wanted> {
     if reader.error_count() > errors {
         return None;
     }
-    Some(Wanted {
+    Some(Deliveries {
         of,
         chosen: chosen?,
-        since,
-        until,
+        window,
         count,
     })
 }
@@ -191,16 +178,7 @@ impl Chosen {
     }
 }
 
-impl Wanted {
-    fn is_in_window(&self, at: Instant) -> bool {
-        let early = at < Instant::ZERO + self.since;
-        !early && self.until.is_none_or(|until| at <= Instant::ZERO + until)
-    }
-
-    fn has_window(&self) -> bool {
-        !self.since.is_zero() || self.until.is_some()
-    }
-
+impl Deliveries {
     fn describe(&self, observed: &Observed<'_>) -> String {
         let chosen = self.chosen.show(observed);
         let mut text = match self.of {
@@ -208,12 +186,7 @@ impl Wanted {
             Of::InOrder => format!("messages {chosen} in order, and some"),
             Of::Missed => format!("messages reported as missed {chosen}"),
         };
-        if !self.since.is_zero() {
-            text = format!("{text} since {}", show_duration(self.since));
-        }
-        if let Some(until) = self.until {
-            text = format!("{text} until {}", show_duration(until));
-        }
+        text = format!("{text}{}", self.window);
         match &self.count {
             Some(count) => format!("number of {text} {count}"),
             None => text,
@@ -224,14 +197,14 @@ impl Wanted {
         match self.of {
             Of::Missed => {
                 let reports = subscriber.missed.iter();
-                let reports = reports.filter(|(at, _)| self.is_in_window(*at));
+                let reports = reports.filter(|(at, _)| self.window.contains(*at));
                 let sum: u64 = reports.map(|(_, count)| *count).sum();
                 usize::try_from(sum).unwrap_or(usize::MAX)
             }
-            _ if self.chosen.is_all() && !self.has_window() => subscriber.got.len(),
+            _ if self.chosen.is_all() && self.window.is_all() => subscriber.got.len(),
             _ => {
                 let messages = self.chosen.messages(observed, subscriber);
-                messages.filter(|got| self.is_in_window(got.at)).count()
+                messages.filter(|got| self.window.contains(got.at)).count()
             }
         }
     }
@@ -241,7 +214,7 @@ impl Wanted {
         let mut last: BTreeMap<u32, u64> = BTreeMap::new();
         let mut any = false;
         for got in self.chosen.messages(observed, subscriber) {
-            if !self.is_in_window(got.at) {
+            if !self.window.contains(got.at) {
                 continue;
             }
             any = true;
@@ -261,22 +234,20 @@ impl Wanted {
 
 impl Check for Deliveries {
     fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch> {
-        for wanted in &self.0 {
-            let expected = || wanted.describe(observed);
-            for subscriber in wanted.chosen.subscribers(observed, expected)? {
-                let seen = match &wanted.count {
-                    None => wanted.disorder(observed, subscriber),
-                    Some(amount) => {
-                        let count = wanted.count(observed, subscriber);
-                        (!amount.contains(count)).then(|| count.to_string())
-                    }
-                };
-                if let Some(seen) = seen {
-                    return Err(Mismatch {
-                        expected: expected(),
-                        seen,
-                    });
+        let expected = || self.describe(observed);
+        for subscriber in self.chosen.subscribers(observed, expected)? {
+            let seen = match &self.count {
+                None => self.disorder(observed, subscriber),
+                Some(amount) => {
+                    let count = self.count(observed, subscriber);
+                    (!amount.contains(count)).then(|| count.to_string())
                 }
+            };
+            if let Some(seen) = seen {
+                return Err(Mismatch {
+                    expected: expected(),
+                    seen,
+                });
             }
         }
         Ok(())

@@ -2,15 +2,13 @@
 //! `events = { of = "node_disconnected", about = "c", reason = "left", since = "60s", count = 1 }`.
 //! Several such tables in a list must all hold.
 
-use core::time::Duration;
-
 use lasso_core::event::{Change, DownReason, TopologyEvent};
 use lasso_core::name::NodeName;
-use lasso_core::time::Instant;
 
 use super::reason::{REASONS, word};
+use super::tables::{Window, all_of};
 use super::{Check, Entry, Mismatch, Observed, amount_within};
-use crate::scenario::{Amount, Diagnostic, NodeId, Reader, Value, show_duration};
+use crate::scenario::{Amount, Diagnostic, NodeId, Reader, Value};
 use crate::world::Timed;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -37,31 +35,19 @@ const KINDS: [(&str, Of); 4] = [
 ];
 
 #[derive(Debug)]
-struct Wanted {
+struct Events {
     of: Option<Of>,
     about: Option<Vec<NodeId>>,
     reason: Option<DownReason>,
-    since: Duration,
-    until: Option<Duration>,
+    window: Window,
     count: Amount,
 }
 
-#[derive(Debug)]
-struct Events {
-    wanted: Vec<Wanted>,
-}
-
 fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Check>> {
-    let items = reader.items(value);
-    let wanted: Vec<Option<Wanted>> = items.iter().map(|item| read(item, reader)).collect();
-    let wanted: Vec<Wanted> = wanted.into_iter().collect::<Option<_>>()?;
-    if wanted.is_empty() {
-        return reader.wrong(value, "a list of events that must hold");
-    }
-    Some(Box::new(Events { wanted }))
+    all_of(value, reader, read)
 }
 
-fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Wanted> {
+fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Events> {
     let form = "a table such as `{ of = \"node_disconnected\", about = \"c\", count = 1 }`";
     let mut keys = reader.fields(value, form)?;
     let errors = reader.error_count();
@@ -77,7 +63,7 @@ fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Wanted> {
         let only = Diagnostic::new(value.span.clone(), "only `node_disconnected` has a reason");
         reader.error(only.label("needs `of = \"node_disconnected\"`"));
     }
-    let (since, until) = window(&mut keys, reader);
+    let window = Window::read(&mut keys, reader);
     let count = keys
         .need(reader, "count")
         .and_then(|v| amount_within(v, reader, 0, usize::MAX));
@@ -85,58 +71,18 @@ fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Wanted> {
     if reader.error_count() > errors {
         return None;
     }
-    Some(Wanted {
+    Some(Events {
         of,
         about,
         reason,
-        since,
-        until,
+        window,
         count: count?,
     })
 }
 
-/// `since` and `until`: both ends are part of the window.
-pub(super) fn window(
-    keys: &mut crate::scenario::Fields<'_>,
-    reader: &mut Reader<'_>,
-) -> (Duration, Option<Duration>) {
-    let since_at = keys.take("since");
-    let since = since_at
-        .and_then(|value| reader.duration(value))
-        .unwrap_or_default();
-    let until_at = keys.take("until");
-    let until = until_at.and_then(|value| reader.duration(value));
-    let now = reader.now;
-    for (value, time) in [(since_at, Some(since)), (until_at, until)] {
-        if let (Some(value), Some(time)) = (value, time)
-            && time > now
-        {
-            let message = format!(
-                "{} lies after {}, when this is checked at the latest",
-                show_duration(time),
-                show_duration(now)
-            );
-            reader.error(Diagnostic::new(value.span.clone(), message).label("still to come"));
-        }
-    }
-    if let (Some(value), Some(until)) = (until_at, until)
-        && until < since
-    {
-        let empty = Diagnostic::new(
-            value.span.clone(),
-            "nothing lies between `since` and `until`",
-        );
-        reader.error(empty.label("before `since`"));
-    }
-    (since, until)
-}
-
-impl Wanted {
+impl Events {
     fn counts(&self, observed: &Observed<'_>, event: &Timed<TopologyEvent>) -> bool {
-        let at = event.at;
-        if at < Instant::ZERO + self.since
-            || self.until.is_some_and(|until| at > Instant::ZERO + until)
-        {
+        if !self.window.contains(event.at) {
             return false;
         }
         let change = &event.what.change;
@@ -165,13 +111,7 @@ impl Wanted {
         if let Some(reason) = self.reason {
             text = format!("{text} with reason {}", word(reason));
         }
-        if !self.since.is_zero() {
-            text = format!("{text} since {}", show_duration(self.since));
-        }
-        if let Some(until) = self.until {
-            text = format!("{text} until {}", show_duration(until));
-        }
-        text
+        format!("{text}{}", self.window)
     }
 }
 
@@ -208,33 +148,24 @@ fn show(observed: &Observed<'_>, event: &Timed<TopologyEvent>) -> String {
 impl Check for Events {
     fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch> {
         const SHOWN: usize = 6;
-        for wanted in &self.wanted {
-            let found: Vec<_> = observed
-                .events
-                .iter()
-                .filter(|event| wanted.counts(observed, event))
-                .collect();
-            if wanted.count.contains(found.len()) {
-                continue;
-            }
-            let expected = format!("number of {} {}", wanted.describe(observed), wanted.count);
-            let shown: Vec<String> = found
-                .iter()
-                .rev()
-                .take(SHOWN)
-                .rev()
-                .map(|event| show(observed, event))
-                .collect();
-            let list = if shown.is_empty() {
-                String::new()
-            } else {
-                format!(": {}", shown.join("; "))
-            };
-            return Err(Mismatch {
-                expected,
-                seen: format!("{}{list}", found.len()),
-            });
+        let found: Vec<_> = observed
+            .events
+            .iter()
+            .filter(|event| self.counts(observed, event))
+            .collect();
+        if self.count.contains(found.len()) {
+            return Ok(());
         }
-        Ok(())
+        let newest = found.iter().skip(found.len().saturating_sub(SHOWN));
+        let shown: Vec<String> = newest.map(|event| show(observed, event)).collect();
+        let list = if shown.is_empty() {
+            String::new()
+        } else {
+            format!(": {}", shown.join("; "))
+        };
+        Err(Mismatch {
+            expected: format!("number of {} {}", self.describe(observed), self.count),
+            seen: format!("{}{list}", found.len()),
+        })
     }
 }

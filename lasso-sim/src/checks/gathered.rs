@@ -7,10 +7,9 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use lasso_core::name::NodeName;
-use lasso_core::time::Instant;
 
-use super::events::window;
 use super::names::Wanted;
+use super::tables::Window;
 use super::{Check, Entry, Mismatch, Observed, amount_within};
 use crate::app::{GatherEnd, GatherLog, Outcome};
 use crate::scenario::{Amount, Deed, Reader, Value, show_duration};
@@ -25,8 +24,7 @@ pub(super) const ENTRY: Entry = Entry {
 #[derive(Debug)]
 struct Gathered {
     method: String,
-    since: Duration,
-    until: Option<Duration>,
+    window: Window,
     count: Option<Amount>,
     at_most: Option<Duration>,
     /// What is looked at: its name, and whom it should name.
@@ -39,7 +37,7 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Check>> {
     let errors = reader.error_count();
     let method = keys.need(reader, "method");
     let method = method.and_then(|value| reader.used(value, Deed::CallMany));
-    let (since, until) = window(&mut keys, reader);
+    let window = Window::read(&mut keys, reader);
     let count = keys
         .take("count")
         .and_then(|value| amount_within(value, reader, 0, usize::MAX));
@@ -73,8 +71,7 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Check>> {
     }
     Some(Box::new(Gathered {
         method: method?,
-        since,
-        until,
+        window,
         count,
         at_most,
         wanted,
@@ -83,13 +80,11 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Check>> {
 
 impl Gathered {
     fn ended<'a>(&'a self, observed: &Observed<'a>) -> Vec<(&'a GatherLog, &'a GatherEnd)> {
-        let from = Instant::ZERO + self.since;
-        let until = self.until.map(|until| Instant::ZERO + until);
-        let all = observed.app.gathers.iter().filter(move |gather| {
-            *gather.method == *self.method
-                && gather.at >= from
-                && until.is_none_or(|until| gather.at <= until)
-        });
+        let all = observed
+            .app
+            .gathers
+            .iter()
+            .filter(|gather| *gather.method == *self.method && self.window.contains(gather.at));
         all.filter_map(|gather| Some((gather, gather.end.as_ref()?)))
             .collect()
     }

@@ -6,10 +6,9 @@ use core::time::Duration;
 use std::net::IpAddr;
 
 use lasso_core::event::Notice;
-use lasso_core::time::Instant;
 
-use super::events::window;
 use super::refused::reasons;
+use super::tables::{Window, all_of};
 use super::{Check, Entry, Mismatch, Observed, amount_within};
 use crate::scenario::{Amount, Diagnostic, NodeId, Reader, Value, address, show_duration};
 use crate::world::Timed;
@@ -44,33 +43,21 @@ const KINDS: [(&str, Of); 7] = [
 ];
 
 #[derive(Debug)]
-struct Wanted {
+struct Log {
     of: Option<Of>,
     reason: Option<&'static str>,
     about: Option<Vec<NodeId>>,
     from: Option<IpAddr>,
-    since: Duration,
-    until: Option<Duration>,
+    window: Window,
     apart: Option<Duration>,
     count: Amount,
 }
 
-#[derive(Debug)]
-struct Log {
-    wanted: Vec<Wanted>,
-}
-
 fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Check>> {
-    let items = reader.items(value);
-    let wanted: Vec<Option<Wanted>> = items.iter().map(|item| read(item, reader)).collect();
-    let wanted: Vec<Wanted> = wanted.into_iter().collect::<Option<_>>()?;
-    if wanted.is_empty() {
-        return reader.wrong(value, "a list of lines that must hold");
-    }
-    Some(Box::new(Log { wanted }))
+    all_of(value, reader, read)
 }
 
-fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Wanted> {
+fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Log> {
     let form = "a table such as `{ of = \"refused\", reason = \"wrong_cookie\", count = 1 }`";
     let mut keys = reader.fields(value, form)?;
     let errors = reader.error_count();
@@ -88,7 +75,7 @@ fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Wanted> {
     let about = keys.take("about").and_then(|value| reader.nodes(value));
     let from = keys.take("from").and_then(|value| address(reader, value));
     let apart = keys.take("apart").and_then(|value| reader.duration(value));
-    let (since, until) = window(&mut keys, reader);
+    let window = Window::read(&mut keys, reader);
     let count = keys
         .need(reader, "count")
         .and_then(|v| amount_within(v, reader, 0, usize::MAX));
@@ -96,13 +83,12 @@ fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Wanted> {
     if reader.error_count() > errors {
         return None;
     }
-    Some(Wanted {
+    Some(Log {
         of,
         reason,
         about,
         from,
-        since,
-        until,
+        window,
         apart,
         count: count?,
     })
@@ -120,12 +106,9 @@ fn kind(notice: &Notice) -> Of {
     }
 }
 
-impl Wanted {
+impl Log {
     fn counts(&self, observed: &Observed<'_>, line: &Timed<Notice>) -> bool {
-        let late = self
-            .until
-            .is_some_and(|until| line.at > Instant::ZERO + until);
-        if line.at < Instant::ZERO + self.since || late {
+        if !self.window.contains(line.at) {
             return false;
         }
         let about = |node: &NodeId| {
@@ -170,48 +153,45 @@ impl Wanted {
             let names: Vec<_> = nodes.iter().map(|node| observed.name(*node)).collect();
             text = format!("{text} about {}", observed.keys(&names));
         }
-        if !self.since.is_zero() {
-            text = format!("{text} since {}", show_duration(self.since));
-        }
-        if let Some(until) = self.until {
-            text = format!("{text} until {}", show_duration(until));
-        }
-        text
+        format!("{text}{}", self.window)
     }
 }
 
 impl Check for Log {
     fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch> {
         const SHOWN: usize = 6;
-        for wanted in &self.wanted {
-            let found: Vec<_> = observed
-                .notices
-                .iter()
-                .filter(|line| wanted.counts(observed, line))
+        let found: Vec<_> = observed
+            .notices
+            .iter()
+            .filter(|line| self.counts(observed, line))
+            .collect();
+        let show = |lines: &[&Timed<Notice>]| {
+            let shown = lines.iter().take(SHOWN);
+            let shown: Vec<String> = shown
+                .map(|line| format!("{} {:?}", line.at, line.what))
                 .collect();
-            let show = |lines: &[&Timed<Notice>]| {
-                let shown = lines.iter().take(SHOWN);
-                let shown: Vec<String> = shown
-                    .map(|line| format!("{} {:?}", line.at, line.what))
-                    .collect();
-                shown.join("; ")
-            };
-            if !wanted.count.contains(found.len()) {
-                return Err(Mismatch {
-                    expected: format!("number of {} {}", wanted.describe(observed), wanted.count),
-                    seen: format!("{} {}", found.len(), show(&found))
-                        .trim_end()
-                        .to_owned(),
-                });
-            }
-            let Some(apart) = wanted.apart else { continue };
-            if let Some(two) = found.windows(2).find(|two| two[1].at - two[0].at < apart) {
-                let apart = show_duration(apart);
-                return Err(Mismatch {
-                    expected: format!("{} at least {apart} apart", wanted.describe(observed)),
-                    seen: show(two),
-                });
-            }
+            shown.join("; ")
+        };
+        if !self.count.contains(found.len()) {
+            return Err(Mismatch {
+                expected: format!("number of {} {}", self.describe(observed), self.count),
+                seen: format!("{} {}", found.len(), show(&found))
+                    .trim_end()
+                    .to_owned(),
+            });
+        }
+        let close = |apart| {
+            let mut pairs = found.windows(2);
+            pairs.find(|two| two[1].at - two[0].at < apart)
+        };
+        if let Some(apart) = self.apart
+            && let Some(two) = close(apart)
+        {
+            let apart = show_duration(apart);
+            return Err(Mismatch {
+                expected: format!("{} at least {apart} apart", self.describe(observed)),
+                seen: show(two),
+            });
         }
         Ok(())
     }

@@ -4,17 +4,14 @@
 //! `reads = { page = "board", count = 300, loading = 0, hit_percent = ">= 80", refreshes = "<= 21" }`.
 //! Several such tables in a list must all hold.
 
-use core::time::Duration;
-
 use lasso_core::metrics::store::Freshness;
 use lasso_core::name::NodeName;
-use lasso_core::time::Instant;
 
-use super::events::window;
 use super::names::Wanted;
-use super::{Check, Entry, Mismatch, Observed, amount_within, most_of};
+use super::tables::{Numbers, Window, all_of, numbers, refuse_nothing};
+use super::{Check, Entry, Mismatch, Observed};
 use crate::app::{Outcome, ReadLog, Row};
-use crate::scenario::{Amount, Deed, Diagnostic, Fields, Reader, Value};
+use crate::scenario::{Deed, Diagnostic, Fields, Reader, Value};
 
 pub(super) const METRICS: Entry = Entry {
     key: "metrics",
@@ -68,38 +65,30 @@ const FRESHNESS: &[(&str, Freshness)] = &[
 struct Page {
     key: &'static str,
     page: String,
-    since: Duration,
-    until: Option<Duration>,
+    window: Window,
     provider: Option<String>,
     freshness: Option<Freshness>,
     failed: Option<Wanted>,
     why: Option<&'static str>,
-    wanted: Vec<(&'static str, Amount)>,
+    wanted: Numbers,
 }
-
-#[derive(Debug)]
-struct All(Vec<Page>);
 
 fn several(
     value: &Value,
     reader: &mut Reader<'_>,
     key: &'static str,
-    numbers: &'static [&'static str],
+    names: &'static [&'static str],
 ) -> Option<Box<dyn Check>> {
-    let items = reader.items(value).iter();
-    let pages: Vec<Option<Page>> = items.map(|item| read(item, reader, key, numbers)).collect();
-    let pages: Vec<Page> = pages.into_iter().collect::<Option<_>>()?;
-    if pages.is_empty() {
-        return reader.wrong(value, "a list of tables that must hold");
-    }
-    Some(Box::new(All(pages)))
+    all_of(value, reader, |value, reader| {
+        read(value, reader, key, names)
+    })
 }
 
 fn read(
     value: &Value,
     reader: &mut Reader<'_>,
     key: &'static str,
-    numbers: &'static [&'static str],
+    names: &'static [&'static str],
 ) -> Option<Page> {
     let mut keys = reader.fields(
         value,
@@ -108,7 +97,7 @@ fn read(
     let errors = reader.error_count();
     let page = keys.need(reader, "page");
     let page = page.and_then(|value| reader.used(value, Deed::ReadMetrics));
-    let (since, until) = window(&mut keys, reader);
+    let window = Window::read(&mut keys, reader);
     let newest = key == METRICS.key;
     let (mut provider, mut freshness, mut failed, mut why) = (None, None, None, None);
     if newest {
@@ -120,25 +109,15 @@ fn read(
         failed = wanted.and_then(|value| Wanted::read(value, reader, most));
         why = read_why(&mut keys, reader, failed.as_ref());
     }
-    let mut wanted = Vec::new();
-    for number in numbers {
-        if let Some(value) = keys.take(number)
-            && let Some(amount) = amount_within(value, reader, 0, most_of(number, reader))
-        {
-            wanted.push((*number, amount));
-        }
-    }
-    let nothing = wanted.is_empty() && freshness.is_none() && failed.is_none();
-    if nothing && reader.error_count() == errors && !keys.has_unknown() {
-        let nothing = Diagnostic::new(keys.span(), "this expects nothing");
+    let wanted = numbers(&mut keys, reader, names.iter().copied());
+    if wanted.is_empty() && freshness.is_none() && failed.is_none() {
         let others = if newest {
             &["freshness", "failed"][..]
         } else {
             &[]
         };
-        let known = others.iter().chain(numbers);
-        let known: Vec<String> = known.map(|key| format!("`{key}`")).collect();
-        reader.error(nothing.label(format!("needs {}", known.join(" or "))));
+        let needs = others.iter().chain(names).copied();
+        refuse_nothing(&keys, reader, errors, needs);
     }
     keys.finish(reader, &format!("`{key}`"));
     if reader.error_count() > errors {
@@ -147,8 +126,7 @@ fn read(
     Some(Page {
         key,
         page: page?,
-        since,
-        until,
+        window,
         provider: provider.map(str::to_owned),
         freshness,
         failed,
@@ -177,14 +155,9 @@ fn read_why(
 
 impl Page {
     fn reads<'a>(&'a self, observed: &Observed<'a>) -> Vec<&'a ReadLog> {
-        let from = Instant::ZERO + self.since;
-        let until = self.until.map(|until| Instant::ZERO + until);
-        let all = observed.app.reads.iter().filter(move |read| {
-            *read.page == *self.page
-                && read.at >= from
-                && until.is_none_or(|until| read.at <= until)
-        });
-        all.collect()
+        let all = observed.app.reads.iter();
+        let chosen = all.filter(|read| *read.page == *self.page && self.window.contains(read.at));
+        chosen.collect()
     }
 
     fn mismatch(&self, what: &str, wanted: &str, seen: &str) -> Mismatch {
@@ -243,8 +216,8 @@ impl Page {
                 .filter(|read| read.sight.freshness == freshness);
             of.count()
         };
-        let from = Instant::ZERO + self.since;
-        let before = observed.app.reads.iter().rfind(|read| read.at < from);
+        let start = self.window.start();
+        let before = observed.app.reads.iter().rfind(|read| read.at < start);
         let refreshes = |read: Option<&ReadLog>| read.map_or(0, |read| read.sight.refreshes);
         for (number, wanted) in &self.wanted {
             let seen = match *number {
@@ -285,18 +258,16 @@ fn figure_of(row: &Row, figure: &str) -> Option<u64> {
     }
 }
 
-impl Check for All {
+impl Check for Page {
     fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch> {
-        self.0.iter().try_for_each(|page| {
-            let reads = page.reads(observed);
-            if page.key == READS.key {
-                return page.holds_for_all(&reads, observed);
-            }
-            let newest = reads.last().ok_or_else(|| Mismatch {
-                expected: format!("a read of {}", page.page),
-                seen: "none".to_owned(),
-            })?;
-            page.holds_for_newest(newest, observed)
-        })
+        let reads = self.reads(observed);
+        if self.key == READS.key {
+            return self.holds_for_all(&reads, observed);
+        }
+        let newest = reads.last().ok_or_else(|| Mismatch {
+            expected: format!("a read of {}", self.page),
+            seen: "none".to_owned(),
+        })?;
+        self.holds_for_newest(newest, observed)
     }
 }

@@ -23,6 +23,7 @@ mod published;
 mod reason;
 mod refused;
 mod state;
+mod tables;
 mod viewed;
 mod viewers;
 
@@ -180,17 +181,6 @@ fn amount_within(
         return None;
     }
     Some(amount)
-}
-
-/// The most that a number of a table can be, by its name.
-fn most_of(number: &str, reader: &Reader<'_>) -> usize {
-    match number {
-        "responding" => reader.names.len(),
-        "hit_percent" => 100,
-        "cold_start" => 1,
-        ppm if ppm.ends_with("_ppm") => 1_000_000,
-        _ => usize::MAX,
-    }
 }
 
 #[cfg(test)]

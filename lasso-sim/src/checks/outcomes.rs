@@ -7,12 +7,11 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use lasso_core::name::NodeName;
-use lasso_core::time::Instant;
 
-use super::events::window;
-use super::{Check, Entry, Mismatch, Observed, amount_within};
+use super::tables::{Numbers, Window, all_of, numbers, refuse_nothing};
+use super::{Check, Entry, Mismatch, Observed};
 use crate::app::{CallLog, Outcome};
-use crate::scenario::{Amount, Deed, Diagnostic, Fields, NodeId, Reader, Value, show_duration};
+use crate::scenario::{Deed, Fields, NodeId, Reader, Value, show_duration};
 
 pub(super) const OUTCOMES: Entry = Entry {
     key: "outcomes",
@@ -33,12 +32,14 @@ pub(super) const SLOWEST: Entry = Entry {
 struct Chosen {
     method: String,
     to: Option<Vec<NodeId>>,
-    since: Duration,
-    until: Option<Duration>,
+    window: Window,
 }
 
 #[derive(Debug)]
-struct Outcomes(Vec<(Chosen, Vec<(&'static str, Amount)>)>);
+struct Outcomes {
+    chosen: Chosen,
+    wanted: Numbers,
+}
 
 #[derive(Debug)]
 struct Slowest {
@@ -47,42 +48,28 @@ struct Slowest {
 }
 
 fn parse_outcomes(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Check>> {
-    let items = reader.items(value).iter();
-    let wanted: Vec<Option<_>> = items.map(|item| read_outcomes(item, reader)).collect();
-    let wanted: Vec<_> = wanted.into_iter().collect::<Option<_>>()?;
-    if wanted.is_empty() {
-        return reader.wrong(value, "a list of tables that must hold");
-    }
-    Some(Box::new(Outcomes(wanted)))
+    all_of(value, reader, read_outcomes)
 }
 
-fn read_outcomes(
-    value: &Value,
-    reader: &mut Reader<'_>,
-) -> Option<(Chosen, Vec<(&'static str, Amount)>)> {
+fn read_outcomes(value: &Value, reader: &mut Reader<'_>) -> Option<Outcomes> {
     let form = "a table such as `{ method = \"sum\", ok = 100 }`";
     let mut keys = reader.fields(value, form)?;
     let errors = reader.error_count();
     let chosen = Chosen::read(&mut keys, reader);
-    let mut wanted = Vec::new();
     let named = Outcome::NAMED.iter().map(|(name, _)| *name);
-    for key in named.chain(["count", "waiting"]) {
-        let Some(value) = keys.take(key) else {
-            continue;
-        };
-        if let Some(amount) = amount_within(value, reader, 0, usize::MAX) {
-            wanted.push((key, amount));
-        }
-    }
-    if wanted.is_empty() && reader.error_count() == errors && !keys.has_unknown() {
-        let nothing = Diagnostic::new(keys.span(), "this expects nothing");
-        reader.error(nothing.label("needs an outcome, such as `ok = 100`"));
+    let names = named.chain(["count", "waiting"]);
+    let wanted = numbers(&mut keys, reader, names.clone());
+    if wanted.is_empty() {
+        refuse_nothing(&keys, reader, errors, names);
     }
     keys.finish(reader, "`outcomes`");
     if reader.error_count() > errors {
         return None;
     }
-    Some((chosen?, wanted))
+    Some(Outcomes {
+        chosen: chosen?,
+        wanted,
+    })
 }
 
 fn parse_slowest(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Check>> {
@@ -108,15 +95,14 @@ impl Chosen {
         let method = keys.need(reader, "method");
         let method = method.and_then(|value| reader.used(value, Deed::Call));
         let to = keys.take("to").map(|value| reader.nodes(value));
-        let (since, until) = window(keys, reader);
+        let window = Window::read(keys, reader);
         Some(Chosen {
             method: method?,
             to: match to {
                 None => None,
                 Some(to) => Some(to?),
             },
-            since,
-            until,
+            window,
         })
     }
 
@@ -125,13 +111,10 @@ impl Chosen {
             .to
             .as_ref()
             .map(|nodes| nodes.iter().map(|node| observed.name(*node)).collect());
-        let from = Instant::ZERO + self.since;
-        let until = self.until.map(|until| Instant::ZERO + until);
         observed.app.calls.iter().filter(move |call| {
             *call.method == *self.method
                 && to.as_ref().is_none_or(|to| to.contains(&call.to))
-                && call.at >= from
-                && until.is_none_or(|until| call.at <= until)
+                && self.window.contains(call.at)
         })
     }
 
@@ -141,39 +124,31 @@ impl Chosen {
             let names: Vec<NodeName> = nodes.iter().map(|node| observed.name(*node)).collect();
             text = format!("{text} at {}", observed.keys(&names));
         }
-        if !self.since.is_zero() {
-            text = format!("{text} since {}", show_duration(self.since));
-        }
-        match self.until {
-            Some(until) => format!("{text} until {}", show_duration(until)),
-            None => text,
-        }
+        format!("{text}{}", self.window)
     }
 }
 
 impl Check for Outcomes {
     fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch> {
-        for (chosen, wanted) in &self.0 {
-            let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-            let mut all = 0;
-            for call in chosen.calls(observed) {
-                all += 1;
-                let name = call
-                    .outcome
-                    .map_or("waiting", |(outcome, _)| outcome.name());
-                *counts.entry(name).or_insert(0) += 1;
-            }
-            for (key, amount) in wanted {
-                let count = match *key {
-                    "count" => all,
-                    key => counts.get(key).copied().unwrap_or(0),
-                };
-                if !amount.contains(count) {
-                    return Err(Mismatch {
-                        expected: format!("{}: {key} {amount}", chosen.show(observed)),
-                        seen: format!("{key} = {count} (of {all}: {counts:?})"),
-                    });
-                }
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut all = 0;
+        for call in self.chosen.calls(observed) {
+            all += 1;
+            let name = call
+                .outcome
+                .map_or("waiting", |(outcome, _)| outcome.name());
+            *counts.entry(name).or_insert(0) += 1;
+        }
+        for (key, amount) in &self.wanted {
+            let count = match *key {
+                "count" => all,
+                key => counts.get(key).copied().unwrap_or(0),
+            };
+            if !amount.contains(count) {
+                return Err(Mismatch {
+                    expected: format!("{}: {key} {amount}", self.chosen.show(observed)),
+                    seen: format!("{key} = {count} (of {all}: {counts:?})"),
+                });
             }
         }
         Ok(())

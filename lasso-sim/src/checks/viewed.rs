@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 
 use lasso_core::time::Instant;
 
-use super::events::window;
-use super::{Check, Entry, Mismatch, Observed, amount_within};
+use super::tables::{Numbers, Window, all_of, numbers, refuse_nothing};
+use super::{Check, Entry, Mismatch, Observed};
 use crate::app::events::{SightLog, ViewerLog};
-use crate::scenario::{Amount, Deed, Diagnostic, Fields, Reader, Value, show_duration};
+use crate::scenario::{Deed, Fields, Reader, Value, show_duration};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "viewed",
@@ -20,35 +20,15 @@ pub(super) const ENTRY: Entry = Entry {
     parse,
 };
 
-/// What is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Of {
-    /// Events.
-    Events,
-    /// Different events.
-    Distinct,
-    /// Events that it was told it had lost.
-    Lost,
-    /// Snapshots, batches and heartbeats.
-    Deliveries,
-    /// Events of the largest delivery.
-    Largest,
-}
-
-const COUNTS: [(&str, Of); 5] = [
-    ("events", Of::Events),
-    ("distinct", Of::Distinct),
-    ("lost", Of::Lost),
-    ("deliveries", Of::Deliveries),
-    ("largest", Of::Largest),
-];
+/// What is counted: events, different ones, those that it was told it had lost; snapshots, batches and
+/// heartbeats; events of the largest delivery.
+const COUNTS: [&str; 5] = ["events", "distinct", "lost", "deliveries", "largest"];
 
 #[derive(Debug)]
-struct Wanted {
+struct Viewed {
     name: String,
-    since: Duration,
-    until: Option<Duration>,
-    counts: Vec<(&'static str, Of, Amount)>,
+    window: Window,
+    counts: Numbers,
     /// Longest time without a delivery, its window's ends included.
     silence: Option<Duration>,
     stale: Option<bool>,
@@ -56,17 +36,8 @@ struct Wanted {
     newest_first: bool,
 }
 
-#[derive(Debug)]
-struct Viewed(Vec<Wanted>);
-
 fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Check>> {
-    let items = reader.items(value).iter();
-    let wanted: Vec<Option<Wanted>> = items.map(|item| read(item, reader)).collect();
-    let wanted: Vec<Wanted> = wanted.into_iter().collect::<Option<_>>()?;
-    if wanted.is_empty() {
-        return reader.wrong(value, "a list of tables that must hold");
-    }
-    Some(Box::new(Viewed(wanted)))
+    all_of(value, reader, read)
 }
 
 /// The name of the viewers that are meant.
@@ -75,35 +46,30 @@ pub(super) fn called(keys: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<S
     reader.used(value, Deed::View)
 }
 
-fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Wanted> {
+fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Viewed> {
     let form = "a table such as `{ called = \"desk\", events = 100 }`";
     let mut keys = reader.fields(value, form)?;
     let errors = reader.error_count();
     let name = called(&mut keys, reader);
-    let (since, until) = window(&mut keys, reader);
-    let mut counts = Vec::new();
-    for (key, of) in COUNTS {
-        let value = keys.take(key);
-        let amount = value.and_then(|value| amount_within(value, reader, 0, usize::MAX));
-        counts.extend(amount.map(|amount| (key, of, amount)));
-    }
+    let window = Window::read(&mut keys, reader);
+    let counts = numbers(&mut keys, reader, COUNTS);
     let silence = keys.take("silence");
     let silence = silence.and_then(|value| reader.duration(value));
     let mut flag = |key| keys.take(key).and_then(|value| reader.flag(value));
     let (stale, refused, newest_first) = (flag("stale"), flag("refused"), flag("newest_first"));
     let says = silence.is_some() || stale.is_some() || refused.is_some() || newest_first.is_some();
-    if !says && counts.is_empty() && reader.error_count() == errors && !keys.has_unknown() {
-        let nothing = Diagnostic::new(keys.span(), "this expects nothing");
-        reader.error(nothing.label("needs `events`, `lost`, `silence` or another"));
+    if !says && counts.is_empty() {
+        let others = ["silence", "stale", "refused", "newest_first"];
+        let needs = COUNTS.into_iter().chain(others);
+        refuse_nothing(&keys, reader, errors, needs);
     }
     keys.finish(reader, "`viewed`");
     if reader.error_count() > errors {
         return None;
     }
-    Some(Wanted {
+    Some(Viewed {
         name: name?,
-        since,
-        until,
+        window,
         counts,
         silence,
         stale,
@@ -139,37 +105,34 @@ pub(super) fn viewers<'a>(
     })
 }
 
-impl Wanted {
-    fn sights<'a>(&self, viewer: &'a ViewerLog) -> impl Iterator<Item = &'a SightLog> {
-        let (from, until) = (Instant::ZERO + self.since, self.until);
-        viewer.sights.iter().filter(move |sight| {
-            sight.at >= from && until.is_none_or(|until| sight.at <= Instant::ZERO + until)
-        })
+impl Viewed {
+    fn sights<'a>(&self, viewer: &'a ViewerLog) -> impl Iterator<Item = &'a SightLog> + use<'a> {
+        let window = self.window;
+        let sights = viewer.sights.iter();
+        sights.filter(move |sight| window.contains(sight.at))
     }
 
-    fn count(&self, viewer: &ViewerLog, of: Of) -> usize {
+    fn count(&self, viewer: &ViewerLog, of: &str) -> usize {
         let sights = self.sights(viewer);
         match of {
-            Of::Events => sights.map(|sight| sight.ids.len()).sum(),
-            Of::Distinct => {
+            "events" => sights.map(|sight| sight.ids.len()).sum(),
+            "distinct" => {
                 let ids: BTreeSet<_> = sights.flat_map(|sight| &sight.ids).collect();
                 ids.len()
             }
-            Of::Lost => {
+            "lost" => {
                 let lost: u64 = sights.map(|sight| sight.lost).sum();
                 usize::try_from(lost).unwrap_or(usize::MAX)
             }
-            Of::Deliveries => sights.count(),
-            Of::Largest => sights.map(|sight| sight.ids.len()).max().unwrap_or(0),
+            "deliveries" => sights.count(),
+            _ => sights.map(|sight| sight.ids.len()).max().unwrap_or(0),
         }
     }
 
     /// The longest time without a delivery, and since when; both ends of the window count as one.
     fn longest_silence(&self, observed: &Observed<'_>, viewer: &ViewerLog) -> (Duration, Instant) {
-        let mut last = viewer.since.max(Instant::ZERO + self.since);
-        let until = self
-            .until
-            .map_or(observed.now, |until| Instant::ZERO + until);
+        let mut last = viewer.since.max(self.window.start());
+        let until = self.window.end().unwrap_or(observed.now);
         let end = viewer.left.map_or(until, |left| left.min(until));
         let mut longest = (Duration::ZERO, last);
         let times = self.sights(viewer).map(|sight| sight.at);
@@ -179,16 +142,11 @@ impl Wanted {
         }
         longest
     }
+}
 
+impl Check for Viewed {
     fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch> {
-        let name = &self.name;
-        let mut window = String::new();
-        if !self.since.is_zero() {
-            window = format!(" since {}", show_duration(self.since));
-        }
-        if let Some(until) = self.until {
-            window = format!("{window} until {}", show_duration(until));
-        }
+        let (name, window) = (&self.name, self.window);
         let expected = || match self.refused {
             true => format!("viewers `{name}` are refused"),
             false => format!("viewers `{name}` are let in"),
@@ -198,8 +156,8 @@ impl Wanted {
                 let expected = format!("{what} of viewers `{name}`{window}");
                 Err(Mismatch { expected, seen })
             };
-            for (key, of, amount) in &self.counts {
-                let count = self.count(viewer, *of);
+            for (key, amount) in &self.counts {
+                let count = self.count(viewer, key);
                 if !amount.contains(count) {
                     return wrong(format!("{key} {amount}"), count.to_string());
                 }
@@ -224,11 +182,5 @@ impl Wanted {
             }
         }
         Ok(())
-    }
-}
-
-impl Check for Viewed {
-    fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch> {
-        self.0.iter().try_for_each(|wanted| wanted.holds(observed))
     }
 }

@@ -10,10 +10,11 @@ use lasso_core::events::figures::{Figures, Row};
 use lasso_core::events::routing::CircuitState;
 use lasso_core::name::Label;
 
+use super::tables::{Numbers, all_of, numbers, refuse_nothing};
 use super::viewed::{called, viewers};
-use super::{Check, Entry, Mismatch, Observed, amount_within, most_of};
+use super::{Check, Entry, Mismatch, Observed};
 use crate::app::events::{Known, ViewerLog};
-use crate::scenario::{Amount, Diagnostic, Reader, Value};
+use crate::scenario::{Diagnostic, Reader, Value};
 
 pub(super) const FIGURES: Entry = Entry {
     key: "figures",
@@ -70,29 +71,20 @@ impl Of {
 }
 
 #[derive(Debug)]
-struct Wanted {
+struct Shown {
     of: Of,
     name: String,
     region: Option<Label>,
     provider: Option<Label>,
     gone: bool,
-    numbers: Vec<(&'static str, Amount)>,
+    numbers: Numbers,
 }
-
-#[derive(Debug)]
-struct Shown(Vec<Wanted>);
 
 fn several(value: &Value, reader: &mut Reader<'_>, of: Of) -> Option<Box<dyn Check>> {
-    let items = reader.items(value).iter();
-    let wanted: Vec<Option<Wanted>> = items.map(|item| read(item, reader, of)).collect();
-    let wanted: Vec<Wanted> = wanted.into_iter().collect::<Option<_>>()?;
-    if wanted.is_empty() {
-        return reader.wrong(value, "a list of tables that must hold");
-    }
-    Some(Box::new(Shown(wanted)))
+    all_of(value, reader, |value, reader| read(value, reader, of))
 }
 
-fn read(value: &Value, reader: &mut Reader<'_>, of: Of) -> Option<Wanted> {
+fn read(value: &Value, reader: &mut Reader<'_>, of: Of) -> Option<Shown> {
     let mut keys = reader.fields(value, "a table such as `{ called = \"desk\", … }`")?;
     let errors = reader.error_count();
     let name = called(&mut keys, reader);
@@ -109,23 +101,17 @@ fn read(value: &Value, reader: &mut Reader<'_>, of: Of) -> Option<Wanted> {
         (region, provider) = (label("region"), label("provider"));
         gone = keys.take("gone").and_then(|value| reader.flag(value)) == Some(true);
     }
-    let mut numbers = Vec::new();
-    for key in of.numbers() {
-        let value = keys.take(key);
-        let most = most_of(key, reader);
-        let amount = value.and_then(|value| amount_within(value, reader, 0, most));
-        numbers.extend(amount.map(|amount| (*key, amount)));
-    }
-    if numbers.is_empty() && !gone && reader.error_count() == errors && !keys.has_unknown() {
-        let nothing = Diagnostic::new(keys.span(), "this expects nothing");
-        let known: Vec<String> = of.numbers().iter().map(|key| format!("`{key}`")).collect();
-        reader.error(nothing.label(format!("needs {}", known.join(" or "))));
+    let names = of.numbers().iter().copied();
+    let numbers = numbers(&mut keys, reader, names.clone());
+    if numbers.is_empty() && !gone {
+        let gone = (of == Of::Figures).then_some("gone");
+        refuse_nothing(&keys, reader, errors, names.chain(gone));
     }
     keys.finish(reader, &format!("`{}`", of.name()));
     if reader.error_count() > errors {
         return None;
     }
-    Some(Wanted {
+    Some(Shown {
         of,
         name: name?,
         region,
@@ -135,7 +121,7 @@ fn read(value: &Value, reader: &mut Reader<'_>, of: Of) -> Option<Wanted> {
     })
 }
 
-impl Wanted {
+impl Shown {
     fn is_row(&self, row: &Row) -> bool {
         let provider = row.series.as_ref().map(|series| &series.provider);
         row.region == self.region && provider == self.provider.as_ref()
@@ -189,7 +175,9 @@ impl Wanted {
         }
         text
     }
+}
 
+impl Check for Shown {
     fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch> {
         for viewer in viewers(observed, &self.name, false, || self.describe())? {
             let is_there = viewer.figures.keys().any(|row| self.is_row(row));
@@ -222,11 +210,5 @@ fn figure(figures: &Figures, number: &str) -> Option<u64> {
         "calls_per_1000_s" => Some(figures.calls_per_1000_s),
         "p50_us" => figures.p50_us.map(u64::from),
         _ => figures.p95_us.map(u64::from),
-    }
-}
-
-impl Check for Shown {
-    fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch> {
-        self.0.iter().try_for_each(|wanted| wanted.holds(observed))
     }
 }

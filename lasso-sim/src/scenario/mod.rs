@@ -29,6 +29,7 @@ pub use model::{
 pub use names::Names;
 pub use nodes::NODES_MAX;
 pub use parse::{FILE_BYTES_MAX, LANGUAGE};
+pub(crate) use reader::one_of;
 pub use reader::{Fields, Reader};
 pub use settings::keys as setting_keys;
 pub use units::{DURATION_MAX, show as show_duration};

@@ -304,7 +304,8 @@ impl<'t> Reader<'t> {
     }
 }
 
-fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
+/// `a`, `b` or `c`.
+pub(crate) fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
     let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
     match words.as_slice() {
         [] => String::new(),
