@@ -1,4 +1,8 @@
 //! The machines that decide everything in lasso, without IO, clock or randomness of their own.
+//!
+//! [`node::Node`] finds the others, links up and knows who is there; [`plane::Plane`] carries topics and calls;
+//! [`events`] decides what viewers are shown of requests, and [`metrics`] what all nodes have measured
+//! together. Each module's text has an example that runs.
 
 pub mod codec;
 pub mod config;

@@ -133,7 +133,7 @@ impl Default for Limits {
 
 /// In a response's extensions: its body may take as long as it likes, such as a stream of events.
 ///
-/// [`Limits::connection_time`] no longer holds for its connection, and [`Limits::stall_time`] still
+/// [`Limits::connection_time`] no longer holds for its connection, which ends with the response, and [`Limits::stall_time`] still
 /// does: the system is told to give up on a client that acknowledges nothing for so long, and a write
 /// for which there is no room for so long is the end. So whoever sends such a body should send
 /// something now and then, must bound what waits for a client that reads slowly, and must bound the
@@ -243,9 +243,12 @@ impl Service<Request<Incoming>> for Noticing {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let (answer, endless) = (self.router.call(request), self.endless.clone());
         Box::pin(async move {
-            let response = answer.await?;
+            let mut response = answer.await?;
             if response.extensions().get::<Endless>().is_some() {
                 endless.store(true, Ordering::Relaxed);
+                // Or else requests that follow could hold the connection for ever, one by one.
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
             }
             Ok(response)
         })
