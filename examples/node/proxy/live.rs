@@ -214,3 +214,48 @@ fn changes<K: Serialize, V>(changes: &Changes<K, V>, value: impl Fn(&V) -> Value
         .collect();
     json!({ "whole": changes.whole, "changed": changed, "gone": changes.gone })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_has_a_status_of_its_own_and_tells_no_bound() {
+        let name = |text| Segment::new(text).unwrap();
+        let (profile, account, max) = (name("a-profile"), name("an-account"), 777);
+        for (error, status) in [
+            (ScopeError::NotYours, StatusCode::FORBIDDEN),
+            (
+                ScopeError::TooManyOfAccount { account, max },
+                StatusCode::TOO_MANY_REQUESTS,
+            ),
+            (
+                ScopeError::TooManyViewers {
+                    profile: profile.clone(),
+                    max,
+                },
+                StatusCode::SERVICE_UNAVAILABLE,
+            ),
+            (
+                ScopeError::TooManyScopes {
+                    profile: profile.clone(),
+                    max,
+                },
+                StatusCode::SERVICE_UNAVAILABLE,
+            ),
+            (
+                ScopeError::TooManyProfiles(max),
+                StatusCode::SERVICE_UNAVAILABLE,
+            ),
+            (
+                ScopeError::TooManyChains { profile, max },
+                StatusCode::INTERNAL_SERVER_ERROR,
+            ),
+        ] {
+            let Refusal(told, text) = refusal(error.clone().into());
+            assert_eq!(told, status, "{error}");
+            let silent = !text.contains("777") && !text.contains("an-account");
+            assert!(silent, "{text}");
+        }
+    }
+}
