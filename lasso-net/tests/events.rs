@@ -1,9 +1,12 @@
 //! Live events over real sockets on loopback.
 
+mod common;
+#[path = "common/heard.rs"]
+mod heard;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -15,13 +18,12 @@ use lasso_net::events::{
     BlockHeight, Delivery, EventSettings, Outcome, Pass, RoutingDecision, RoutingEvent, Row, Scope,
     ScopeError, Segment, StreamEvent, Thresholds, ViewError, Viewer,
 };
-use lasso_net::messaging::{Audience, Update};
 
-const SOON: Duration = Duration::from_secs(20);
+use crate::common::{nodes_with, soon};
+use crate::heard::heard;
 
 /// So many nodes that know each other, in a `net` of their own. Batches go sooner than by default.
 async fn nodes(net: u8, count: usize) -> Vec<Cluster> {
-    let name = |host: usize| format!("app@127.0.{net}.{host}");
     let settings = Settings {
         events: EventSettings {
             batch_interval: Duration::from_millis(10),
@@ -36,41 +38,7 @@ async fn nodes(net: u8, count: usize) -> Vec<Cluster> {
         },
         ..Settings::default()
     };
-    let mut nodes = Vec::new();
-    for host in 1..=count {
-        let others = (1..=count).filter(|other| *other != host);
-        let builder = Cluster::builder()
-            .name(&name(host))
-            .cookie("a secret of at least thirty-two bytes")
-            .settings(settings.clone());
-        let builder = others.fold(builder, |builder, other| builder.peer(&name(other)));
-        nodes.push(builder.start().await.expect("it starts"));
-    }
-    for node in &nodes {
-        node.wait_for(count, SOON).await.expect("they link up");
-    }
-    nodes
-}
-
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    let what = tokio::time::timeout(SOON, what).await;
-    what.expect("it happens soon")
-}
-
-/// Waits until `publisher` knows of all that `subscriber` has subscribed to so far.
-async fn heard(publisher: &Cluster, subscriber: &Cluster) {
-    static CALLS: AtomicU32 = AtomicU32::new(0);
-    let topic = format!("the last of all {}", CALLS.fetch_add(1, Ordering::Relaxed));
-    let mut last = subscriber.subscribe_raw(&topic).unwrap();
-    let to = Audience::Node(subscriber.name());
-    let heard = async {
-        let sent = || publisher.publish_raw(&topic, "", to.clone());
-        while sent().expect("they are linked").nodes == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    soon(heard).await;
-    assert!(matches!(soon(last.recv()).await, Some(Update::Message(_))));
+    nodes_with(net, count, |builder| builder.settings(settings.clone())).await
 }
 
 /// Waits until this is so.

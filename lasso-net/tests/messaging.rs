@@ -1,8 +1,11 @@
 //! Topics and calls over real sockets on loopback.
 
+mod common;
+#[path = "common/heard.rs"]
+mod heard;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use lasso_core::name::NodeName;
@@ -14,57 +17,20 @@ use lasso_net::messaging::{
 };
 use tokio::sync::{Barrier, oneshot};
 
-const SOON: Duration = Duration::from_secs(20);
-const LARGEST: usize = 16 << 20;
+use crate::common::{nodes_with, soon};
+use crate::heard::heard;
 
-/// An address of the loopback network: each test has a `net` of its own.
-fn name(net: u8, host: usize) -> String {
-    format!("app@127.0.{net}.{host}")
-}
+const LARGEST: usize = 16 << 20;
 
 /// So many nodes that know each other.
 async fn nodes(net: u8, count: usize) -> Vec<Cluster> {
-    let mut nodes = Vec::new();
-    for host in 1..=count {
-        let others = (1..=count).filter(|other| *other != host);
-        let builder = Cluster::builder()
-            .name(&name(net, host))
-            .cookie("a secret of at least thirty-two bytes");
-        let builder = others.fold(builder, |builder, other| builder.peer(&name(net, other)));
-        nodes.push(builder.start().await.expect("it starts"));
-    }
-    for node in &nodes {
-        node.wait_for(count, SOON).await.expect("they link up");
-    }
-    nodes
+    nodes_with(net, count, |builder| builder).await
 }
 
 async fn pair(net: u8) -> (Cluster, Cluster) {
     let mut nodes = nodes(net, 2).await;
     let b = nodes.pop().expect("two nodes");
     (nodes.pop().expect("two nodes"), b)
-}
-
-/// Waits until `publisher` knows of all that `subscriber` has subscribed to so far. Nothing of this is
-/// under way afterwards.
-async fn heard(publisher: &Cluster, subscriber: &Cluster) {
-    static CALLS: AtomicU32 = AtomicU32::new(0);
-    let topic = format!("the last of all {}", CALLS.fetch_add(1, Ordering::Relaxed));
-    let mut last = subscriber.subscribe_raw(&topic).unwrap();
-    let to = Audience::Node(subscriber.name());
-    let heard = async {
-        let sent = || publisher.publish_raw(&topic, "", to.clone());
-        while sent().expect("they are linked").nodes == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    soon(heard).await;
-    message(&mut last).await;
-}
-
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    let what = tokio::time::timeout(SOON, what).await;
-    what.expect("it happens soon")
 }
 
 async fn message(subscription: &mut RawSubscription) -> Vec<u8> {

@@ -1,5 +1,7 @@
 //! What all nodes have recorded, asked over real sockets on loopback.
 
+mod common;
+
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
@@ -14,40 +16,14 @@ use lasso_net::metrics::{
     AskError, Call, Freshness, Leaderboard, MetricsStats, Outcome, ProviderKey, Query, Ranking,
     Readout, RegisterError, SeriesKey,
 };
-use lasso_net::{Builder, Cluster, TopologyUpdate};
+use lasso_net::{Cluster, TopologyUpdate};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-const SOON: Duration = Duration::from_secs(20);
-
-/// An address of the loopback network: each test has a `net` of its own.
-fn name(net: u8, host: usize) -> String {
-    format!("app@127.0.{net}.{host}")
-}
-
-fn builder(net: u8, host: usize, count: usize) -> Builder {
-    let others = (1..=count).filter(|other| *other != host);
-    let builder = Cluster::builder()
-        .name(&name(net, host))
-        .cookie("a secret of at least thirty-two bytes");
-    others.fold(builder, |builder, other| builder.peer(&name(net, other)))
-}
+use crate::common::{SOON, builder, name, nodes_with, soon};
 
 /// So many nodes that know each other.
 async fn nodes(net: u8, count: usize) -> Vec<Cluster> {
-    let mut nodes = Vec::new();
-    for host in 1..=count {
-        let node = builder(net, host, count).start().await;
-        nodes.push(node.expect("it starts"));
-    }
-    for node in &nodes {
-        node.wait_for(count, SOON).await.expect("they link up");
-    }
-    nodes
-}
-
-async fn soon<T>(what: impl Future<Output = T>) -> T {
-    let what = tokio::time::timeout(SOON, what).await;
-    what.expect("it happens soon")
+    nodes_with(net, count, |builder| builder).await
 }
 
 fn chain() -> ProviderKey {
