@@ -297,13 +297,22 @@ async fn the_documented_example_of_events_has_the_fields_of_real_ones() {
     let example = serde_json::from_str(example).expect("JSON");
     let mut documented = BTreeSet::new();
     fields(&example, "", &mut documented);
-    let settings = format!("height_interval = \"20ms\"\n{SETTINGS}");
+    let settings = format!(
+        "height_interval = \"20ms\"\n{SETTINGS}
+        [profiles.p.chains.bad]
+        block_time = \"50ms\"
+        providers = [{{ name = \"a\", simulated = {{ latency = \"1ms\", error_rate = 1.0 }} }}]"
+    );
     let nodes = nodes(69, &settings, &["iad"]).await;
     let client = &nodes[0].1;
     let mut acme = Events::open(client, "the-key-of-acme", "profile=p").await;
     client
         .post_as("the-key-of-acme", "p/eth", call(1, "eth_call"))
         .await;
+    // A circuit opens, which is told at once.
+    for id in 0..5 {
+        client.post("p/bad", call(id, "eth_call")).await;
+    }
     let mut real = BTreeSet::new();
     let look = async {
         while !documented.is_subset(&real) {
