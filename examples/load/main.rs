@@ -7,7 +7,9 @@
 //!
 //! Requests are sent at a steady rate, whether or not earlier ones are answered; each is counted in the
 //! second in which its answer came. Meanwhile a viewer at another node reads `/events`, whose figures come
-//! from samples. Every few seconds a line compares the two, over the last minute each.
+//! from samples. Every few seconds a line compares the two, over the last minute each; at the end there is
+//! how long answers took. With `--accounts 64` one more viewer looks at each of so many accounts, and with
+//! `--unwatched` none does: what viewers cost requests is the difference.
 
 mod tally;
 mod watch;
@@ -51,6 +53,13 @@ struct Options {
     /// Requests per second.
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     rate: u32,
+    /// Requests are of so many accounts in turn, whose keys are `key-of-account-0` and so on, and one
+    /// more viewer looks at each; with 0, of none.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    accounts: usize,
+    /// Nobody looks at the accounts.
+    #[arg(long)]
+    unwatched: bool,
     /// For how long: over a minute, or the viewer's figures have not come to rest.
     #[arg(long, default_value_t = 90)]
     seconds: u64,
@@ -62,13 +71,24 @@ type Http = Client<HttpConnector, Full<Bytes>>;
 async fn main() -> ExitCode {
     let options = Options::parse();
     let http: Http = Client::builder(TokioExecutor::new()).build_http();
-    let watched = match watch::start(&http, &options).await {
+    let watched = match watch::start(&http, &options, None).await {
         Ok(watched) => watched,
         Err(error) => {
             eprintln!("{error}");
             return ExitCode::FAILURE;
         }
     };
+    let looked_at = if options.unwatched {
+        0
+    } else {
+        options.accounts
+    };
+    for account in 0..looked_at {
+        if let Err(error) = watch::start(&http, &options, Some(account)).await {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    }
     let tally = Arc::new(Tally::new());
     println!("{}", tally::HEADER);
     let end = Instant::now() + Duration::from_secs(options.seconds);
@@ -106,8 +126,13 @@ async fn send(http: Http, options: Arc<Options>, tally: Arc<Tally>, end: Instant
                 continue;
             };
             let (http, url, tally) = (http.clone(), url.clone(), tally.clone());
+            let key = (options.accounts > 0)
+                .then(|| format!("key-of-account-{}", sent % options.accounts as u64));
             tokio::spawn(async move {
-                tally.done(ask(&http, &url).await);
+                let asked_at = Instant::now();
+                let answer = ask(&http, &url, key.as_deref()).await;
+                tally.took(asked_at.elapsed());
+                tally.done(answer);
                 drop(place);
             });
         }
@@ -121,10 +146,14 @@ struct Answered {
     result: Option<IgnoredAny>,
 }
 
-async fn ask(http: &Http, url: &str) -> Answer {
+async fn ask(http: &Http, url: &str, key: Option<&str>) -> Answer {
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[]}"#;
-    let request = Request::post(url)
-        .header("content-type", "application/json")
+    let request = Request::post(url).header("content-type", "application/json");
+    let request = match key {
+        Some(key) => request.header("X-Api-Key", key),
+        None => request,
+    };
+    let request = request
         .body(Full::from(body))
         .expect("a URL made of an address and names");
     let Ok(response) = http.request(request).await else {

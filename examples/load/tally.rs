@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::watch::Figures;
 
@@ -35,6 +35,8 @@ pub(crate) struct Tally {
 struct Counts {
     sent: u64,
     refused: u64,
+    /// How long answers took, in microseconds, all of them.
+    took: Vec<u32>,
     /// Up to [`WINDOW`] seconds and the one that runs.
     seconds: VecDeque<Second>,
 }
@@ -59,6 +61,13 @@ impl Tally {
     /// A request was sent, or should have been.
     pub(crate) fn sent(&self) {
         self.counts.lock().expect("nobody panics").sent += 1;
+    }
+
+    /// An answer took so long.
+    pub(crate) fn took(&self, latency: Duration) {
+        let micros = u32::try_from(latency.as_micros()).unwrap_or(u32::MAX);
+        let mut counts = self.counts.lock().expect("nobody panics");
+        counts.took.push(micros);
     }
 
     /// A request has ended.
@@ -103,21 +112,33 @@ impl Tally {
 
     /// How far apart the two are at the end.
     pub(crate) fn summary(&self, seen: &Figures) -> String {
-        let counts = self.counts.lock().expect("nobody panics");
+        let mut counts = self.counts.lock().expect("nobody panics");
+        counts.took.sort_unstable();
         let (rate, success) = counts.truth();
         format!(
             "\n{} sent, {} refused before any provider; the viewer lost {} events\n\
-             rate: {:+.2} % off; success rate: {:+.3} points off",
+             rate: {:+.2} % off; success rate: {:+.3} points off\n\
+             answers took {:.1} ms (p50), {:.1} ms (p99), {:.1} ms (p99.9)",
             counts.sent,
             counts.refused,
             seen.lost,
             100.0 * (seen.rate / rate - 1.0),
             100.0 * (seen.success - success),
+            counts.percentile_ms(500),
+            counts.percentile_ms(990),
+            counts.percentile_ms(999),
         )
     }
 }
 
 impl Counts {
+    /// The time that so many of a thousand answers took at most; they are sorted.
+    fn percentile_ms(&self, per_mille: usize) -> f64 {
+        let rank = (self.took.len() * per_mille).div_ceil(1_000);
+        let micros = self.took.get(rank.saturating_sub(1));
+        micros.map_or(f64::NAN, |micros| f64::from(*micros) / 1e3)
+    }
+
     /// Answers per second and their success rate, over the complete seconds of the window.
     fn truth(&self) -> (f64, f64) {
         let complete = self.seconds.len().saturating_sub(1);

@@ -41,12 +41,18 @@ impl Watched {
     }
 }
 
-/// Opens `/events`.
-pub(crate) async fn start(http: &Http, options: &Options) -> Result<Watched, String> {
+/// Opens `/events`, of the whole profile or of one account.
+pub(crate) async fn start(
+    http: &Http,
+    options: &Options,
+    account: Option<usize>,
+) -> Result<Watched, String> {
     let viewer = options.viewer.unwrap_or(options.node);
+    let of_one = account.map(|account| format!("&account=account-{account}"));
     let request = Request::get(format!(
-        "http://{viewer}/events?profile={}",
-        options.profile
+        "http://{viewer}/events?profile={}{}",
+        options.profile,
+        of_one.unwrap_or_default()
     ))
     .header("X-Api-Key", &options.key)
     .body(Full::<Bytes>::default())

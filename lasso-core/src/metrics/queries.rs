@@ -28,7 +28,8 @@
 //!     }
 //!
 //!     fn merge(&self, (): &(), parts: Vec<(NodeName, u64)>) -> u64 {
-//!         parts.iter().map(|(_, sessions)| sessions).sum()
+//!         // Of what peers say nothing is certain, not even that it adds up.
+//!         parts.iter().fold(0, |sum: u64, (_, sessions)| sum.saturating_add(*sessions))
 //!     }
 //! }
 //!

@@ -193,7 +193,7 @@ impl Service {
             responders.others.clear();
         }
         self.store.expect(refresh.id, responders.total);
-        Some(Errand::new(refresh, responders, self.settings.timeout))
+        Some(Errand::new(refresh, responders, &self.settings))
     }
 
     /// Takes what an errand has brought; see [`Store::finish`].

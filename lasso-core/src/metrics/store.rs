@@ -216,6 +216,7 @@ impl<K: Ord + Clone, V> Store<K, V> {
             self.counters.late += 1;
             return;
         };
+        self.counters.unread += brought.unread();
         if brought.has_failed() {
             self.fail(now, running, brought, changes);
         } else {
@@ -363,7 +364,7 @@ impl<K: Ord + Clone, V> Store<K, V> {
         let failure = Failure {
             count: slot.failures,
             at: now,
-            coverage: coverage_of(now, &running, &brought),
+            coverage: brought.coverage(now - running.started_at),
         };
         let wanted_until = slot.wanted_at + self.settings.ages.expired;
         // This node's figures alone give way to newer ones of the same kind.
@@ -474,22 +475,13 @@ impl<V> Slot<V> {
     }
 }
 
-fn coverage_of<K, V>(now: Instant, running: &Running<K>, brought: &Brought<V>) -> AnswerCoverage {
-    AnswerCoverage {
-        responding: brought.answered + usize::from(brought.value.is_some()),
-        total: brought.total,
-        failed: brought.failed.clone(),
-        took: now - running.started_at,
-    }
-}
-
 fn entry_of<K, V>(
     now: Instant,
     running: &Running<K>,
     brought: Brought<V>,
     alone: bool,
 ) -> Option<Entry<V>> {
-    let coverage = coverage_of(now, running, &brought);
+    let coverage = brought.coverage(now - running.started_at);
     let value = brought.value?;
     Some(Entry {
         value: Arc::new(value),

@@ -5,6 +5,7 @@ use core::time::Duration;
 use bytes::Bytes;
 
 use super::registry::{Subject, Value};
+use super::settings::MetricsSettings;
 use crate::metrics::store::{Brought, Refresh, RefreshId};
 use crate::name::NodeName;
 use crate::node::Node;
@@ -46,18 +47,20 @@ pub struct Errand {
     refresh: Refresh<Subject>,
     responders: Responders,
     timeout: Duration,
+    part_bytes_max: usize,
 }
 
 impl Errand {
     pub(super) fn new(
         refresh: Refresh<Subject>,
         responders: Responders,
-        timeout: Duration,
+        settings: &MetricsSettings,
     ) -> Self {
         Errand {
             refresh,
             responders,
-            timeout,
+            timeout: settings.timeout,
+            part_bytes_max: settings.part_bytes_max,
         }
     }
 
@@ -93,8 +96,8 @@ impl Errand {
         now: Instant,
         outcomes: Vec<(NodeName, Result<Bytes, CallError>)>,
     ) -> Brought<Value> {
-        let subject = &self.refresh.key;
-        let (value, answered, failed) = subject.merge(now, &self.responders.me, outcomes);
+        let (subject, me) = (&self.refresh.key, &self.responders.me);
+        let (value, answered, failed) = subject.merge(now, me, outcomes, self.part_bytes_max);
         Brought {
             value,
             answered,

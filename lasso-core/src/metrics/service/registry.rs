@@ -282,16 +282,29 @@ impl Subject {
         pack(&question).expect("two byte strings can be written")
     }
 
-    /// The cluster's answer from what nodes said; those whose part cannot be read become failures.
+    /// The cluster's answer from what nodes said; those whose part cannot be read, or is larger than
+    /// `part_bytes_max` and is not, become failures.
     pub(super) fn merge(
         &self,
         now: Instant,
         me: &NodeName,
         outcomes: Vec<(NodeName, Result<Bytes, CallError>)>,
+        part_bytes_max: usize,
     ) -> (Option<Value>, usize, Vec<(NodeName, CallError)>) {
+        let malformed = |problem| CallError::Malformed {
+            half: Half::Answer,
+            problem,
+        };
         let (mut parts, mut failed) = (Vec::new(), Vec::new());
         for (node, outcome) in outcomes {
             match outcome {
+                Ok(part) if part.len() > part_bytes_max => {
+                    let (name, bytes) = (self.name, part.len());
+                    let problem = format!(
+                        "a part of `{name}` of {bytes} bytes; {part_bytes_max} are accepted"
+                    );
+                    failed.push((node, malformed(problem)));
+                }
                 Ok(part) => parts.push((node, part)),
                 Err(error) => failed.push((node, error)),
             }
@@ -299,11 +312,8 @@ impl Subject {
         let answered = parts.len();
         let (value, unread) = self.query.merge(now, &self.key, me, parts);
         let answered = answered - unread.len();
-        let malformed = || CallError::Malformed {
-            half: Half::Answer,
-            problem: format!("no part of `{}`", self.name),
-        };
-        failed.extend(unread.into_iter().map(|node| (node, malformed())));
+        let none = || malformed(format!("no part of `{}`", self.name));
+        failed.extend(unread.into_iter().map(|node| (node, none())));
         failed.sort_by(|a, b| a.0.cmp(&b.0));
         (value, answered, failed)
     }

@@ -20,6 +20,11 @@ pub struct MetricsSettings {
     /// `store.refresh_timeout`. Higher: a frozen node holds up every refresh for longer. Lower: slow
     /// nodes are left out.
     pub timeout: Duration,
+    /// Most bytes of one node's part of an answer, 4 MiB, which is 4 KiB for each series that a node
+    /// keeps; at least 1 KiB. A larger one is not read: its node is named with that. Higher: more memory
+    /// while parts are merged, several times as much for each node. Lower: nodes that know much are
+    /// left out.
+    pub part_bytes_max: usize,
 }
 
 impl Default for MetricsSettings {
@@ -29,6 +34,7 @@ impl Default for MetricsSettings {
             recorder: Limits::default(),
             store: StoreSettings::default(),
             timeout: Duration::from_secs(5),
+            part_bytes_max: 4 << 20,
         }
     }
 }
@@ -56,6 +62,12 @@ impl MetricsSettings {
             "at least 1 is accepted",
         )?;
         check(
+            self.part_bytes_max >= 1 << 10,
+            "metrics.part_bytes_max",
+            self.part_bytes_max,
+            "at least 1,024 is accepted",
+        )?;
+        check(
             timeout >= Duration::from_millis(1) && timeout < store.refresh_timeout,
             "metrics.timeout",
             timeout,
@@ -73,7 +85,8 @@ mod tests {
     fn each_contradiction_is_refused_by_its_field() {
         assert_eq!(Settings::default().validate(), Ok(()));
         type Spoil = fn(&mut MetricsSettings);
-        let table: [(&str, Spoil); 6] = [
+        let table: [(&str, Spoil); 7] = [
+            ("metrics.part_bytes_max", |m| m.part_bytes_max = 1_023),
             ("metrics.timeout", |m| m.timeout = Duration::ZERO),
             ("metrics.timeout", |m| m.timeout = m.store.refresh_timeout),
             ("metrics.recorder.series_max", |m| m.recorder.series_max = 0),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::*;
 use crate::event::{Change as TopologyChange, DownReason};
 use crate::metrics::SharedRecorder;
-use crate::metrics::queries::{Leaderboard, MethodKey, MethodPerformance, ProviderKey};
+use crate::metrics::queries::{AllMethods, Leaderboard, MethodKey, MethodPerformance, ProviderKey};
 use crate::metrics::recorder::{Call, Limits, Outcome, SeriesKey};
 use crate::metrics::store::Freshness;
 use crate::name::{Incarnation, NodeName};
@@ -146,6 +146,69 @@ fn a_part_that_cannot_be_read_is_a_failure_of_its_node() {
     let readout = service.read::<Leaderboard>(at(0), &subject, &mut changes);
     assert_eq!(readout.freshness, Freshness::Stale, "this node alone");
     assert_eq!(readout.failure().unwrap().count, 1);
+    assert_eq!(
+        service.counters().unread,
+        2,
+        "and not the one that was late"
+    );
+}
+
+#[test]
+fn a_part_beyond_the_bound_is_not_read_and_its_node_is_named_with_that() {
+    let nodes = [node(20, 100), node(30, 100)];
+    let subject = nodes[0].subject::<Leaderboard>(&chain()).unwrap();
+    let part = answered(nodes[1].answer(at(0), &subject.question())).unwrap();
+    let bytes = part.len();
+    let settings = |part_bytes_max| MetricsSettings {
+        part_bytes_max,
+        ..MetricsSettings::default()
+    };
+    for (max, answers) in [(bytes, 1), (bytes - 1, 0)] {
+        let (mut service, mut changes) = (Service::new(settings(max)), Vec::new());
+        service.want(at(0), &subject, &mut changes);
+        let errand = service.poll_refresh(at(0), || cluster_of(2)).unwrap();
+        let brought = errand.merge(at(0), vec![(name(2), Ok(part.clone()))]);
+        assert_eq!(brought.answered, answers);
+        service.finish(at(0), errand.id(), brought, &mut changes);
+        let readout = service.read::<Leaderboard>(at(0), &subject, &mut changes);
+        let calls = readout.value().unwrap().providers[0].figures.calls;
+        let unread = service.counters().unread;
+        if answers == 1 {
+            assert_eq!((calls, unread), (50, 0), "at the bound");
+            continue;
+        }
+        assert_eq!((calls, unread), (20, 1), "over it");
+        let problem = format!("a part of `lasso.leaderboard` of {bytes} bytes; {max} are accepted");
+        let half = Half::Answer;
+        let error = CallError::Malformed { half, problem };
+        assert_eq!(readout.coverage().unwrap().failed, [(name(2), error)]);
+    }
+}
+
+#[test]
+fn what_a_full_recorder_tells_of_one_key_is_within_the_bound() {
+    let limits = Limits::default();
+    let recorder = SharedRecorder::new(1, limits.clone());
+    for number in 0..limits.series_max {
+        let method = format!("a_method_with_quite_a_long_name_{number}");
+        let key = SeriesKey {
+            profile: "free",
+            provider: "alchemy",
+            chain: "ethereum",
+            method: &method,
+            region: "iad",
+        };
+        // A heavy tail: from a tenth of a millisecond to a minute and more.
+        for step in 0..200_u32 {
+            let latency = Duration::from_micros(100).mul_f64(1.07_f64.powi(step as i32));
+            recorder.record(at(0), &key, Call::new(Outcome::Success, latency));
+        }
+    }
+    let full = Registry::shipped(&recorder);
+    let subject = full.subject::<AllMethods>(&chain()).unwrap();
+    let part = answered(full.answer(at(0), &subject.question())).unwrap();
+    let max = MetricsSettings::default().part_bytes_max;
+    assert!(part.len() <= max, "{} bytes", part.len());
 }
 
 #[test]

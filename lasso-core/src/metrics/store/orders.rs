@@ -1,10 +1,11 @@
 //! What goes into a store and what comes out of it.
 
+use core::time::Duration;
 use std::sync::Arc;
 
-use super::entry::Entry;
+use super::entry::{AnswerCoverage, Entry};
 use crate::name::NodeName;
-use crate::plane::CallError;
+use crate::plane::{CallError, Half};
 
 /// A refresh that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +44,32 @@ impl<V> Brought<V> {
         }
     }
 
+    /// Whom an answer of this would speak for.
+    pub(super) fn coverage(&self, took: Duration) -> AnswerCoverage {
+        AnswerCoverage {
+            responding: self.answered + usize::from(self.value.is_some()),
+            total: self.total,
+            failed: self.failed.clone(),
+            took,
+        }
+    }
+
+    /// What nodes said that was no part of an answer, or too large to be read.
+    pub(super) fn unread(&self) -> u64 {
+        let mut unread = 0;
+        for (_, error) in &self.failed {
+            let malformed = matches!(
+                error,
+                CallError::Malformed {
+                    half: Half::Answer,
+                    ..
+                }
+            );
+            unread += u64::from(malformed);
+        }
+        unread
+    }
+
     /// Nobody but this node answered though others were asked, or there is no value at all.
     pub(super) fn has_failed(&self) -> bool {
         self.value.is_none() || (self.answered == 0 && !self.failed.is_empty())
@@ -74,6 +101,8 @@ pub struct StoreCounters {
     /// Refreshes that a change of membership has overtaken: what they brought is shown as stale, and
     /// one more followed at once, also where they failed.
     pub overtaken: u64,
+    /// What nodes answered that was no part of an answer, or too large to be read.
+    pub unread: u64,
     /// Keys that gave way to another.
     pub evicted: u64,
     /// Keys that found no place, as all others were being refreshed.
