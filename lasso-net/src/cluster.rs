@@ -198,12 +198,15 @@ impl Cluster {
         );
         let desk = Desk::new(&settings, seed);
         let shared = Arc::new(Shared::new(&platform, node, desk, observer, metrics));
+        let handle = Arc::new(Handle {
+            shared: Arc::clone(&shared),
+        });
+        let cluster = Cluster { handle };
+        // Before the driver, so that no peer finds the method missing.
+        metrics::start(&cluster, wished);
         platform
             .clone()
-            .spawn(driver::run(platform, Arc::clone(&shared), listener));
-        let handle = Arc::new(Handle { shared });
-        let cluster = Cluster { handle };
-        metrics::start(&cluster, wished);
+            .spawn(driver::run(platform, shared, listener));
         Ok(cluster)
     }
 

@@ -11,7 +11,8 @@
 //! 3. A refresh that fails changes neither value nor age nor coverage of what is there: it is
 //!    counted, told beside the value, and done again after a backoff.
 //! 4. There are never more than [`StoreSettings::keys_max`] keys; the one not wanted for longest
-//!    gives way.
+//!    gives way, and before all those whose answer was wanted anew, those of which it was not. So
+//!    however many keys are read once, they do not drive out what is read all the time.
 //! 5. Whoever follows the [`Change`]s holds exactly the store's entries.
 //!
 //! It does not call: who gathers, and from whom, is not its business.
@@ -51,6 +52,7 @@
 mod entry;
 mod orders;
 mod settings;
+mod slot;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -60,6 +62,7 @@ pub use orders::{Brought, Change, Refresh, RefreshId, StoreCounters};
 pub use settings::{StoreSettings, StoreSettingsError};
 
 use crate::time::{Instant, earliest};
+use slot::Slot;
 
 #[derive(Debug)]
 struct Running<K> {
@@ -68,21 +71,6 @@ struct Running<K> {
     generation: u64,
     /// Nodes that there should be, as far as it was told.
     total: usize,
-}
-
-#[derive(Debug)]
-struct Slot<V> {
-    entry: Option<Arc<Entry<V>>>,
-    /// The refresh that is under way.
-    running: Option<RefreshId>,
-    /// When the next refresh is due, and its number among those due then.
-    due: Option<(Instant, u64)>,
-    /// Failures in a row.
-    failures: u32,
-    /// No refresh before this moment, after a failure.
-    not_before: Instant,
-    /// When somebody last wanted it.
-    wanted_at: Instant,
 }
 
 /// See the module.
@@ -156,7 +144,7 @@ impl<K: Ord + Clone, V> Store<K, V> {
         let Some(slot) = self.slots.get_mut(key) else {
             return;
         };
-        slot.wanted_at = slot.wanted_at.max(now);
+        slot.wanted(now);
         let fresh =
             |entry: &Arc<Entry<V>>| entry.freshness(now, generation, &ages) == Freshness::Fresh;
         let served = slot.entry.as_ref().is_some_and(fresh);
@@ -408,7 +396,7 @@ impl<K: Ord + Clone, V> Store<K, V> {
     /// Makes room for one key. False when all are being refreshed.
     fn evict(&mut self, changes: &mut Vec<Change<K, V>>) -> bool {
         let idle = self.slots.iter().filter(|(_, slot)| slot.running.is_none());
-        let oldest = idle.min_by_key(|(_, slot)| slot.wanted_at);
+        let oldest = idle.min_by_key(|(_, slot)| slot.worth());
         let Some(key) = oldest.map(|(key, _)| key.clone()) else {
             return false;
         };
@@ -454,24 +442,6 @@ impl<K: Ord + Clone, V> Store<K, V> {
         );
         let empty = |slot: &Slot<V>| slot.entry.is_none() && slot.is_idle();
         assert_eq!(count(empty), 0, "a slot is there for something");
-    }
-}
-
-impl<V> Slot<V> {
-    fn new(now: Instant) -> Self {
-        Slot {
-            entry: None,
-            running: None,
-            due: None,
-            failures: 0,
-            not_before: Instant::ZERO,
-            wanted_at: now,
-        }
-    }
-
-    /// No refresh is under way, and none is due.
-    fn is_idle(&self) -> bool {
-        self.running.is_none() && self.due.is_none()
     }
 }
 

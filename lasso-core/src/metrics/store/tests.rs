@@ -359,6 +359,34 @@ fn the_key_not_wanted_for_longest_gives_way() {
 }
 
 #[test]
+fn what_is_read_once_drives_out_nothing_that_is_read_again() {
+    let settings = StoreSettings {
+        keys_max: 8,
+        ..StoreSettings::default()
+    };
+    let (mut store, mut changes) = (Words::new(settings), Vec::new());
+    let answer = |store: &mut Words, changes: &mut _, now| {
+        while let Some(refresh) = store.poll_refresh(now) {
+            store.finish(now, refresh.id, good(1), changes);
+        }
+    };
+    // Two are read every second, of which the store hears when they are not fresh; after a while others
+    // come, which are read once.
+    for second in 0..100u8 {
+        let now = at(u64::from(second));
+        let once = (second > 16).then_some([second, 100 + second]);
+        let again = (second % 16 == 0).then_some([250, 251]);
+        for key in again.into_iter().chain(once).flatten() {
+            store.want(now, &key, &mut changes);
+            answer(&mut store, &mut changes, now);
+        }
+    }
+    assert_eq!(store.counters().evicted, 2 * 83 - 6);
+    let gone = |key| changes.contains(&Change::Withdraw(key));
+    assert!(!gone(250) && !gone(251) && gone(17));
+}
+
+#[test]
 fn a_hundred_viewers_for_five_minutes_hit_and_refreshes_are_bounded() {
     let (mut store, mut changes) = store();
     let mut under_way = Vec::new();
