@@ -2,8 +2,10 @@
 
 mod common;
 
-use std::sync::Mutex;
+use std::hash::{Hash, Hasher};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, OnceLock};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -17,6 +19,7 @@ use lasso_net::metrics::{
     Readout, RegisterError, SeriesKey,
 };
 use lasso_net::{Cluster, TopologyUpdate};
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::common::{SOON, builder, name, nodes_with, soon};
@@ -272,6 +275,48 @@ async fn a_merge_that_panics_costs_its_own_answer_alone() {
     };
     soon(failed).await;
     assert!(a.metrics().get::<Sessions>(&key).unwrap().is_loading());
+    record_many(&a, 10, 5);
+    assert_eq!(board(&a).await.value().unwrap().providers.len(), 1);
+}
+
+/// A key that only one thread can look for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct Shy;
+
+static FAMILIAR: OnceLock<ThreadId> = OnceLock::new();
+
+impl Hash for Shy {
+    fn hash<H: Hasher>(&self, _: &mut H) {
+        assert_eq!(FAMILIAR.get(), Some(&thread::current().id()), "a stranger");
+    }
+}
+
+struct Shyly;
+
+impl Query for Shyly {
+    const NAME: &'static str = "app.shyly";
+    type Key = Shy;
+    type Partial = ();
+    type Answer = ();
+
+    fn collect(&self, _: Instant, _: &Shy) {}
+
+    fn merge(&self, _: &Shy, _: Vec<(NodeName, ())>) {}
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_key_that_panics_costs_its_own_answer_alone() {
+    FAMILIAR.get_or_init(|| thread::current().id());
+    let a = Cluster::builder().start().await.unwrap();
+    a.metrics().register(Shyly).unwrap();
+    assert!(a.metrics().get::<Shyly>(&Shy).unwrap().is_loading());
+    let lost = async {
+        while a.metrics().stats().changes_lost == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(lost).await;
+    assert!(a.metrics().get::<Shyly>(&Shy).unwrap().is_loading());
     record_many(&a, 10, 5);
     assert_eq!(board(&a).await.value().unwrap().providers.len(), 1);
 }

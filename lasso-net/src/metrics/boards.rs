@@ -2,7 +2,9 @@
 
 use core::any::{Any, TypeId};
 use core::hash::BuildHasher;
+use core::panic::AssertUnwindSafe;
 use core::sync::atomic::AtomicU64;
+use std::panic::catch_unwind;
 use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::FixedState;
@@ -121,14 +123,22 @@ impl Boards {
         self.find::<Q>()?.typed.clone().downcast().ok()
     }
 
-    /// Shows what a store has changed, in the order it told.
-    pub(super) fn follow(&self, changes: impl IntoIterator<Item = Change<Subject, Value>>) {
+    /// Shows what a store has changed, in the order it told. Returns how many changes could not be
+    /// shown, as the code of a query's key panicked, which is an application's own.
+    pub(super) fn follow(&self, changes: impl IntoIterator<Item = Change<Subject, Value>>) -> u64 {
+        let mut lost = 0;
         for change in changes {
             let (Change::Publish(subject, _) | Change::Withdraw(subject)) = &change;
-            if let Some(hung) = self.hung().find(|hung| hung.name == subject.query()) {
-                hung.follower.follow(change);
+            let query = subject.query();
+            if let Some(hung) = self.hung().find(|hung| hung.name == query) {
+                let follow = AssertUnwindSafe(|| hung.follower.follow(change));
+                if catch_unwind(follow).is_err() {
+                    tracing::error!(query, "a key of a query panicked; its answer is not shown");
+                    lost += 1;
+                }
             }
         }
+        lost
     }
 
     /// How often what was read.

@@ -11,14 +11,14 @@
 //!   reader's thread, as long as that has one free: see [`Held`].
 //! - Each thread counts its reads by itself.
 //!
-//! A thread that reads no more keeps its copy of the map until the cache is gone: keys and empty
-//! places, at most as many as the store has keys, and no answers that the store has given up.
+//! Each thread that reads no more keeps its copy of the map until the cache is gone: keys and empty
+//! places, at most as many as the store has keys, and no answers that the store has given up. A
+//! thread's first read takes a lock for a moment, that of the list of threads.
 //!
-//! Chosen by measurement, bare maps of 1,024 keys with a thousand writes a second, one and two threads,
-//! by processor time: maps behind arc-swap 28 and 47 million reads a second, papaya 33 and 48,
-//! quick_cache 34 and 54. quick_cache's readers wait for whoever writes; papaya is hardly faster, and
-//! arc-swap the older and more widely used of the two. What this cache reads beside such a bare map is
-//! in `benches/cache.rs`.
+//! Chosen by measurement among bare maps of 1,024 keys with a thousand writes a second: papaya was
+//! hardly faster than maps behind arc-swap, which is the older and more widely used of the two;
+//! quick_cache was faster, but its readers wait for whoever writes. What this cache reads beside a bare
+//! map behind arc-swap is in `benches/cache.rs`.
 //!
 //! ```
 //! use lasso_core::metrics::store::{Freshness, Brought, Store, StoreSettings};

@@ -43,6 +43,9 @@ impl Metrics<'_> {
     /// background, so that a later read gets it. While there is none, the readout is
     /// [`loading`](super::Freshness::Loading).
     ///
+    /// Ages are by the system's clock as of its last tick, hence up to 10 ms too small. On Linux a clock
+    /// that tests have paused (`tokio::time::pause`) is not followed.
+    ///
     /// # Errors
     /// [`AskError`]: the query is not registered, or the key cannot be sent.
     pub fn get<Q: Query>(&self, key: &Q::Key) -> Result<Readout<Q::Answer>, AskError> {
@@ -155,6 +158,7 @@ impl Metrics<'_> {
             store: *self.state.counters.lock(),
             recorder: self.state.recorder.counters(),
             wishes_lost: self.state.wishes_lost(),
+            changes_lost: self.state.changes_lost(),
         }
     }
 }
@@ -233,6 +237,8 @@ pub struct MetricsStats {
     pub recorder: RecorderCounters,
     /// Reads that found nothing fresh when the task that refreshes had too much to do to hear of it.
     pub wishes_lost: u64,
+    /// Changes of answers that no reader sees, as the code of a query's key panicked.
+    pub changes_lost: u64,
 }
 
 /// How often whoever waits says so again.

@@ -37,6 +37,7 @@ pub(crate) struct State {
     pub(super) grown: Notify,
     wishes: mpsc::Sender<Subject>,
     wishes_lost: AtomicU64,
+    changes_lost: AtomicU64,
     /// Tells whoever waits that boards have changed.
     pub(super) shown: watch::Sender<()>,
     /// What the store has done, as of its last turn.
@@ -70,6 +71,7 @@ impl State {
             grown: Notify::new(),
             wishes,
             wishes_lost: AtomicU64::new(0),
+            changes_lost: AtomicU64::new(0),
             shown: watch::Sender::new(()),
             counters: Mutex::default(),
         };
@@ -167,7 +169,8 @@ impl State {
     /// Shows what the store has changed.
     pub(super) fn show(&self, changes: &mut Vec<Change<Subject, Value>>) {
         if !changes.is_empty() {
-            self.boards.follow(changes.drain(..));
+            let lost = self.boards.follow(changes.drain(..));
+            self.changes_lost.fetch_add(lost, Ordering::Relaxed);
             self.shown.send_replace(());
         }
     }
@@ -178,6 +181,10 @@ impl State {
 
     pub(super) fn keys(&self) -> usize {
         self.boards.keys()
+    }
+
+    pub(super) fn changes_lost(&self) -> u64 {
+        self.changes_lost.load(Ordering::Relaxed)
     }
 
     pub(super) fn wishes_lost(&self) -> u64 {

@@ -20,7 +20,7 @@ pub struct MetricsSettings {
     /// `store.refresh_timeout`. Higher: a frozen node holds up every refresh for longer. Lower: slow
     /// nodes are left out.
     pub timeout: Duration,
-    /// Most bytes of one node's part of an answer, 4 MiB, which is 4 KiB for each series that a node
+    /// Most bytes of one node's part of an answer, 8 MiB, which is 8 KiB for each series that a node
     /// keeps; at least 1 KiB. A larger one is not read: its node is named with that. Higher: more memory
     /// while parts are merged, several times as much for each node. Lower: nodes that know much are
     /// left out.
@@ -34,7 +34,7 @@ impl Default for MetricsSettings {
             recorder: Limits::default(),
             store: StoreSettings::default(),
             timeout: Duration::from_secs(5),
-            part_bytes_max: 4 << 20,
+            part_bytes_max: 8 << 20,
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::event::{Change as TopologyChange, DownReason};
 use crate::metrics::SharedRecorder;
 use crate::metrics::queries::{AllMethods, Leaderboard, MethodKey, MethodPerformance, ProviderKey};
 use crate::metrics::recorder::{Call, Limits, Outcome, SeriesKey};
+use crate::metrics::sketch::BUCKETS_MAX;
 use crate::metrics::store::Freshness;
 use crate::name::{Incarnation, NodeName};
 use crate::plane::{Answer, CallError, Half};
@@ -198,17 +199,24 @@ fn what_a_full_recorder_tells_of_one_key_is_within_the_bound() {
             method: &method,
             region: "iad",
         };
-        // A heavy tail: from a tenth of a millisecond to a minute and more.
-        for step in 0..200_u32 {
-            let latency = Duration::from_micros(100).mul_f64(1.07_f64.powi(step as i32));
+        // Every bucket that a sketch may have: from a microsecond to more than an hour.
+        for bucket in 0..BUCKETS_MAX as u64 {
+            let (power, part) = (10 + bucket / 64, bucket % 64);
+            let latency = Duration::from_nanos((64 + part) << (power - 6));
             recorder.record(at(0), &key, Call::new(Outcome::Success, latency));
         }
     }
     let full = Registry::shipped(&recorder);
     let subject = full.subject::<AllMethods>(&chain()).unwrap();
     let part = answered(full.answer(at(0), &subject.question())).unwrap();
+    // A bucket of one call takes a byte for the call; those of 16,000 take another.
+    let more = limits.series_max * BUCKETS_MAX;
     let max = MetricsSettings::default().part_bytes_max;
-    assert!(part.len() <= max, "{} bytes", part.len());
+    assert!(
+        part.len() > more && part.len() + more <= max,
+        "{} bytes",
+        part.len()
+    );
 }
 
 #[test]
