@@ -8,9 +8,9 @@ use std::net::IpAddr;
 use lasso_core::event::Notice;
 
 use super::refused::reasons;
-use super::tables::{Window, all_of};
+use super::tables::{Window, all_of, refuse};
 use super::{Check, Entry, Mismatch, Observed, amount_within};
-use crate::scenario::{Amount, Diagnostic, NodeId, Reader, Value, address, show_duration};
+use crate::scenario::{Amount, NodeId, Reader, Value, address, one_of, show_duration};
 use crate::world::Timed;
 
 pub(super) const ENTRY: Entry = Entry {
@@ -66,19 +66,37 @@ fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Log> {
         .and_then(|value| reader.choice(value, &KINDS));
     let reason_at = keys.take("reason");
     let reason = reason_at.and_then(|value| reader.choice(value, &reasons()));
-    if let Some(value) = reason_at
-        && of != Some(Of::Refused)
-    {
-        let only = Diagnostic::new(value.span.clone(), "only `refused` lines have a reason");
-        reader.error(only.label("needs `of = \"refused\"`"));
+    let from_at = keys.take("from");
+    let from = from_at.and_then(|value| address(reader, value));
+    for (at, has) in [(reason_at, "a reason"), (from_at, "another side")] {
+        if let Some(value) = at.filter(|_| of != Some(Of::Refused)) {
+            let only = format!("only `refused` lines have {has}");
+            refuse(reader, value, &only, "needs `of = \"refused\"`");
+        }
     }
-    let about = keys.take("about").and_then(|value| reader.nodes(value));
-    let from = keys.take("from").and_then(|value| address(reader, value));
-    let apart = keys.take("apart").and_then(|value| reader.duration(value));
+    let about_at = keys.take("about");
+    let about = about_at.and_then(|value| reader.nodes(value));
+    if let (Some(value), Some(of)) = (about_at, of)
+        && !of.names_somebody()
+    {
+        let naming = KINDS.iter().filter(|(_, of)| of.names_somebody());
+        let needs = one_of(naming.map(|(word, _)| *word));
+        let nobody = "lines of this kind are about no node";
+        refuse(reader, value, nobody, &format!("needs `of` {needs}"));
+    }
+    let apart_at = keys.take("apart");
+    let apart = apart_at.and_then(|value| reader.duration(value));
     let window = Window::read(&mut keys, reader);
     let count = keys
         .need(reader, "count")
         .and_then(|v| amount_within(v, reader, 0, usize::MAX));
+    if let (Some(value), Some(apart), Some(count)) = (apart_at, apart, count)
+        && (apart.is_zero() || !count.is_possible(2, usize::MAX))
+    {
+        let lone = "this always holds: no two lines are less apart";
+        let needs = "needs a time, and a `count` of two or more";
+        refuse(reader, value, lone, needs);
+    }
     keys.finish(reader, "`log`");
     if reader.error_count() > errors {
         return None;
@@ -92,6 +110,13 @@ fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Log> {
         apart,
         count: count?,
     })
+}
+
+impl Of {
+    /// Whether its lines are about a node.
+    fn names_somebody(self) -> bool {
+        matches!(self, Of::Refused | Of::BasenamePrefix | Of::Flapping)
+    }
 }
 
 fn kind(notice: &Notice) -> Of {

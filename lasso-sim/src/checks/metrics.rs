@@ -8,10 +8,10 @@ use lasso_core::metrics::store::Freshness;
 use lasso_core::name::NodeName;
 
 use super::names::Wanted;
-use super::tables::{Numbers, Window, all_of, numbers, refuse_nothing};
+use super::tables::{Numbers, Window, all_of, numbers, refuse, refuse_nothing};
 use super::{Check, Entry, Mismatch, Observed};
 use crate::app::{Outcome, ReadLog, Row};
-use crate::scenario::{Deed, Diagnostic, Fields, Reader, Value};
+use crate::scenario::{Amount, Deed, Diagnostic, Fields, Reader, Value, one_of};
 
 pub(super) const METRICS: Entry = Entry {
     key: "metrics",
@@ -27,7 +27,7 @@ pub(super) const READS: Entry = Entry {
     parse: |value, reader| several(value, reader, "reads", READ),
 };
 
-/// Numbers of the newest read.
+/// Numbers of the newest read, a provider's figures first.
 const SEEN: &[&str] = &[
     "calls",
     "mean_us",
@@ -43,6 +43,8 @@ const SEEN: &[&str] = &[
     "total",
     "failures",
 ];
+/// So many of them are a provider's.
+const FIGURES: usize = 9;
 /// Numbers of all reads.
 const READ: &[&str] = &[
     "count",
@@ -99,9 +101,10 @@ fn read(
     let page = page.and_then(|value| reader.used(value, Deed::ReadMetrics));
     let window = Window::read(&mut keys, reader);
     let newest = key == METRICS.key;
-    let (mut provider, mut freshness, mut failed, mut why) = (None, None, None, None);
+    let provider_at = newest.then(|| keys.take("provider")).flatten();
+    let provider = provider_at.and_then(|value| reader.text(value));
+    let (mut freshness, mut failed, mut why) = (None, None, None);
     if newest {
-        provider = keys.take("provider").and_then(|value| reader.text(value));
         let wanted = keys.take("freshness");
         freshness = wanted.and_then(|value| reader.choice(value, FRESHNESS));
         let most = reader.names.len();
@@ -110,6 +113,10 @@ fn read(
         why = read_why(&mut keys, reader, failed.as_ref());
     }
     let wanted = numbers(&mut keys, reader, names.iter().copied());
+    if reader.error_count() == errors {
+        refuse_idle_provider(reader, provider_at, &wanted);
+        refuse_of_none(&keys, reader, &wanted);
+    }
     if wanted.is_empty() && freshness.is_none() && failed.is_none() {
         let others = if newest {
             &["freshness", "failed"][..]
@@ -133,6 +140,34 @@ fn read(
         why,
         wanted,
     })
+}
+
+/// Complains of a provider of whom nothing is asked.
+fn refuse_idle_provider(reader: &mut Reader<'_>, provider: Option<&Value>, wanted: &Numbers) {
+    let figures = &SEEN[..FIGURES];
+    if let Some(value) = provider
+        && !wanted.iter().any(|(number, _)| figures.contains(number))
+    {
+        let needs = format!("needs {}", one_of(figures.iter().copied()));
+        refuse(
+            reader,
+            value,
+            "of this provider nothing is expected",
+            &needs,
+        );
+    }
+}
+
+/// Complains of numbers of reads that are none.
+fn refuse_of_none(keys: &Fields<'_>, reader: &mut Reader<'_>, wanted: &Numbers) {
+    let none = |(number, amount): &(&str, Amount)| {
+        *number == "count" && !amount.is_possible(1, usize::MAX)
+    };
+    if wanted.len() > 1 && wanted.iter().any(none) {
+        let nothing = "of no reads at all nothing else can be expected";
+        let nothing = Diagnostic::new(keys.span(), nothing);
+        reader.error(nothing.label("needs another `count`, or that alone"));
+    }
 }
 
 /// Why nodes failed, which says something only where some did.
@@ -222,9 +257,12 @@ impl Page {
         for (number, wanted) in &self.wanted {
             let seen = match *number {
                 "count" => reads.len(),
+                "hit_percent" if reads.is_empty() => {
+                    return Err(self.mismatch(number, &wanted.to_string(), "nothing"));
+                }
                 "hit_percent" => {
                     let hits = with(Freshness::Fresh) + with(Freshness::Stale);
-                    hits * 100 / reads.len().max(1)
+                    hits * 100 / reads.len()
                 }
                 "refreshes" => {
                     let begun = refreshes(reads.last().copied());

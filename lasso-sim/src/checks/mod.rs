@@ -175,8 +175,14 @@ fn amount_within(
         reader.error(Diagnostic::new(value.span.clone(), message).label("out of reach"));
         return None;
     }
-    if amount.is_certain(least) {
+    if amount.is_certain(least, usize::MAX) {
         let message = format!("this always holds: there are at least {least}");
+        reader.error(Diagnostic::new(value.span.clone(), message).label("can never fail"));
+        return None;
+    }
+    // What can be one number only is said on purpose: that a node alone is connected to nobody.
+    if reader.counts_known && least < most && amount.is_certain(least, most) {
+        let message = format!("this always holds: there are {least} to {most}");
         reader.error(Diagnostic::new(value.span.clone(), message).label("can never fail"));
         return None;
     }

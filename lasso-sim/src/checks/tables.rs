@@ -58,6 +58,12 @@ impl Window {
         at >= self.start() && self.end().is_none_or(|end| at <= end)
     }
 
+    /// How long it lasts at most, where nothing is looked at after `now`.
+    pub(super) fn longest(self, now: Duration) -> Duration {
+        let until = self.until.map_or(now, |until| until.min(now));
+        until.saturating_sub(self.since)
+    }
+
     /// Whether every moment is in it.
     pub(super) fn is_all(self) -> bool {
         self.since.is_zero() && self.until.is_none()
@@ -105,6 +111,23 @@ fn most_of(number: &str, reader: &Reader<'_>) -> usize {
         ppm if ppm.ends_with("_ppm") => 1_000_000,
         _ => usize::MAX,
     }
+}
+
+/// Complains of something that can never hold, or never fail.
+pub(super) fn refuse(reader: &mut Reader<'_>, value: &Value, message: &str, needs: &str) {
+    reader.error(Diagnostic::new(value.span.clone(), message).label(needs));
+}
+
+/// A flag that says something only where it is `true`.
+pub(super) fn only_true(keys: &mut Fields<'_>, reader: &mut Reader<'_>, key: &'static str) -> bool {
+    let Some(value) = keys.take(key) else {
+        return false;
+    };
+    let flag = reader.flag(value);
+    if flag == Some(false) {
+        refuse(reader, value, "`false` expects nothing", "needs `true`");
+    }
+    flag == Some(true)
 }
 
 /// Complains of a table that expects nothing, unless a mistake since there were so many errors may be

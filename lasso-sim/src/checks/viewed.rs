@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use lasso_core::time::Instant;
 
-use super::tables::{Numbers, Window, all_of, numbers, refuse_nothing};
+use super::tables::{Numbers, Window, all_of, numbers, only_true, refuse, refuse_nothing};
 use super::{Check, Entry, Mismatch, Observed};
 use crate::app::events::{SightLog, ViewerLog};
 use crate::scenario::{Deed, Fields, Reader, Value, show_duration};
@@ -53,11 +53,34 @@ fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Viewed> {
     let name = called(&mut keys, reader);
     let window = Window::read(&mut keys, reader);
     let counts = numbers(&mut keys, reader, COUNTS);
-    let silence = keys.take("silence");
-    let silence = silence.and_then(|value| reader.duration(value));
-    let mut flag = |key| keys.take(key).and_then(|value| reader.flag(value));
-    let (stale, refused, newest_first) = (flag("stale"), flag("refused"), flag("newest_first"));
-    let says = silence.is_some() || stale.is_some() || refused.is_some() || newest_first.is_some();
+    let silence_at = keys.take("silence");
+    let silence = silence_at.and_then(|value| reader.duration(value));
+    if let (Some(value), Some(most)) = (silence_at, silence)
+        && most >= window.longest(reader.now)
+    {
+        let short = "this always holds: no silence lasts longer";
+        refuse(reader, value, short, "as long as all of the time");
+    }
+    let (stale_at, refused_at) = (keys.take("stale"), keys.take("refused"));
+    let stale = stale_at.and_then(|value| reader.flag(value));
+    let refused = refused_at.and_then(|value| reader.flag(value));
+    if let Some(value) = stale_at.filter(|_| !window.is_all()) {
+        let now = "whether it is stale is known of now alone";
+        refuse(
+            reader,
+            value,
+            now,
+            "needs a table without `since` and `until`",
+        );
+    }
+    let newest_first = only_true(&mut keys, reader, "newest_first");
+    let counts_anything = silence.is_some() || newest_first || !counts.is_empty();
+    let looks = counts_anything || stale.is_some() || !window.is_all();
+    if let Some(value) = refused_at.filter(|_| refused == Some(true) && looks) {
+        let nothing = "who is refused gets nothing";
+        refuse(reader, value, nothing, "needs a table of its own");
+    }
+    let says = silence.is_some() || stale.is_some() || refused.is_some() || newest_first;
     if !says && counts.is_empty() {
         let others = ["silence", "stale", "refused", "newest_first"];
         let needs = COUNTS.into_iter().chain(others);
@@ -74,7 +97,7 @@ fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Viewed> {
         silence,
         stale,
         refused: refused.unwrap_or(false),
-        newest_first: newest_first.unwrap_or(false),
+        newest_first,
     })
 }
 
@@ -129,6 +152,19 @@ impl Viewed {
         }
     }
 
+    /// What is wrong with the order of the snapshot, where it has to be newest first. Of fewer than
+    /// two events there is no order.
+    fn not_newest_first(&self, viewer: &ViewerLog) -> Option<&'static str> {
+        let mut firsts = self.sights(viewer).filter(|sight| sight.is_first);
+        match firsts.next() {
+            _ if !self.newest_first => None,
+            None => Some("no snapshot"),
+            Some(first) if first.ids.len() < 2 => Some("a snapshot without any order"),
+            Some(first) if !first.is_newest_first => Some("another order"),
+            Some(_) => None,
+        }
+    }
+
     /// The longest time without a delivery, and since when; both ends of the window count as one.
     fn longest_silence(&self, observed: &Observed<'_>, viewer: &ViewerLog) -> (Duration, Instant) {
         let mut last = viewer.since.max(self.window.start());
@@ -176,9 +212,8 @@ impl Check for Viewed {
                 let seen = viewer.is_stale(observed.now).to_string();
                 return wrong(format!("stale = {}", self.stale == Some(true)), seen);
             }
-            let mut firsts = self.sights(viewer).filter(|sight| sight.is_first);
-            if self.newest_first && !firsts.all(|sight| sight.is_newest_first) {
-                return wrong("newest_first".to_owned(), "another order".to_owned());
+            if let Some(seen) = self.not_newest_first(viewer) {
+                return wrong("newest_first".to_owned(), seen.to_owned());
             }
         }
         Ok(())

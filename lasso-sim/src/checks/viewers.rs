@@ -10,7 +10,7 @@ use lasso_core::events::figures::{Figures, Row};
 use lasso_core::events::routing::CircuitState;
 use lasso_core::name::Label;
 
-use super::tables::{Numbers, all_of, numbers, refuse_nothing};
+use super::tables::{Numbers, all_of, numbers, only_true, refuse_nothing};
 use super::viewed::{called, viewers};
 use super::{Check, Entry, Mismatch, Observed};
 use crate::app::events::{Known, ViewerLog};
@@ -90,19 +90,23 @@ fn read(value: &Value, reader: &mut Reader<'_>, of: Of) -> Option<Shown> {
     let name = called(&mut keys, reader);
     let (mut region, mut provider, mut gone) = (None, None, false);
     if of == Of::Figures {
-        let mut label = |key| {
-            let value = keys.take(key)?;
-            let label = Label::new("label", reader.text(value)?);
-            let wrong = |error: lasso_core::name::NameError| {
-                Diagnostic::new(value.span.clone(), error.to_string())
-            };
-            label.map_err(|error| reader.error(wrong(error))).ok()
-        };
-        (region, provider) = (label("region"), label("provider"));
-        gone = keys.take("gone").and_then(|value| reader.flag(value)) == Some(true);
+        let (region_at, provider_at) = (keys.take("region"), keys.take("provider"));
+        region = region_at.and_then(|value| label(value, reader));
+        provider = provider_at.and_then(|value| label(value, reader));
+        if let Some(value) = region_at.filter(|_| region.is_some()) {
+            reader.refuse_region_without_requests(value);
+        }
+        if let Some(value) = provider_at.filter(|_| provider.is_some()) {
+            reader.refuse_provider_without_requests(value);
+        }
+        gone = only_true(&mut keys, reader, "gone");
     }
     let names = of.numbers().iter().copied();
     let numbers = numbers(&mut keys, reader, names.clone());
+    if gone && !numbers.is_empty() {
+        let both = Diagnostic::new(keys.span(), "what is gone has no figures");
+        reader.error(both.label("needs `gone` alone, or figures alone"));
+    }
     if numbers.is_empty() && !gone {
         let gone = (of == Of::Figures).then_some("gone");
         refuse_nothing(&keys, reader, errors, names.chain(gone));
@@ -119,6 +123,16 @@ fn read(value: &Value, reader: &mut Reader<'_>, of: Of) -> Option<Shown> {
         gone,
         numbers,
     })
+}
+
+fn label(value: &Value, reader: &mut Reader<'_>) -> Option<Label> {
+    match Label::new("label", reader.text(value)?) {
+        Ok(label) => Some(label),
+        Err(error) => {
+            reader.error(Diagnostic::new(value.span.clone(), error.to_string()));
+            None
+        }
+    }
 }
 
 impl Shown {

@@ -87,9 +87,11 @@ impl Amount {
             && self.max.is_none_or(|max| bound(least) <= max)
     }
 
-    /// Whether no number from `least` up is outside of this amount: a check of it cannot fail.
-    pub fn is_certain(&self, least: usize) -> bool {
-        self.max.is_none() && self.min.is_none_or(|min| min <= least as i64)
+    /// Whether no number from `least` to `most` is outside of this amount: a check of it cannot fail.
+    pub fn is_certain(&self, least: usize, most: usize) -> bool {
+        let bound = |number| i64::try_from(number).unwrap_or(i64::MAX);
+        self.min.is_none_or(|min| min <= bound(least))
+            && self.max.is_none_or(|max| bound(most) <= max)
     }
 }
 
@@ -144,7 +146,19 @@ mod tests {
     fn an_amount_beyond_what_there_is_can_never_hold() {
         assert!(!Amount::exactly(5).is_possible(0, 3));
         assert!(Amount::parse("2..9").expect("a range").is_possible(0, 3));
-        assert!(Amount::parse(">= 1").expect("a bound").is_certain(1));
-        assert!(!Amount::exactly(1).is_certain(1));
+    }
+
+    #[test]
+    fn an_amount_that_leaves_nothing_out_can_never_fail() {
+        let certain = |text, least, most| {
+            let amount = Amount::parse(text).expect("an amount");
+            amount.is_certain(least, most)
+        };
+        assert!(certain(">= 1", 1, usize::MAX));
+        assert!(certain("<= 100", 0, 100));
+        assert!(certain("0..1", 0, 1));
+        assert!(!certain("<= 99", 0, 100));
+        assert!(!certain(">= 2", 1, 100));
+        assert!(!certain("1", 1, 2));
     }
 }

@@ -33,6 +33,8 @@ pub enum Deed {
     View,
     /// Publish live events of a profile.
     Emit,
+    /// Publish live events about requests to a provider.
+    Route,
 }
 
 impl Deed {
@@ -47,6 +49,7 @@ impl Deed {
             Deed::CallMany => ["calls many nodes for", "call many nodes for it"],
             Deed::View => ["opens a viewer called", "open one"],
             Deed::Emit => ["emits events of", "emit some"],
+            Deed::Route => ["routes requests to", "route some"],
         }
     }
 }
@@ -161,6 +164,38 @@ impl Reader<'_> {
         None
     }
 
+    /// Complains of a provider to whom no step above routes requests: of such there are no figures.
+    pub fn refuse_provider_without_requests(&mut self, value: &Value) {
+        let known = self.uses.words(&[Deed::Route]);
+        let known = known.into_iter().map(str::to_owned).collect();
+        self.refuse_without_requests(value, "to", &known);
+    }
+
+    /// Complains of a region in which no step above routes requests: of such there are no figures.
+    pub fn refuse_region_without_requests(&mut self, value: &Value) {
+        let routes = self.uses.all.iter().filter(|used| used.deed == Deed::Route);
+        let nodes: BTreeSet<NodeId> = routes.flat_map(|used| &used.nodes).copied().collect();
+        let named = self.nodes.iter().enumerate();
+        let busy = named.filter(|(index, _)| nodes.contains(&NodeId(*index as u32)));
+        let known = busy.map(|(_, node)| node.description.region.to_string());
+        let known = known.collect();
+        self.refuse_without_requests(value, "in", &known);
+    }
+
+    fn refuse_without_requests(&mut self, value: &Value, how: &str, known: &BTreeSet<String>) {
+        let Kind::Text(word) = &value.kind else {
+            return;
+        };
+        if self.uses.unsure || known.contains(word) {
+            return;
+        }
+        let message = format!("no step above routes requests {how} `{word}`");
+        let unknown = Diagnostic::new(value.span.clone(), message);
+        let known = known.iter().map(String::as_str).collect();
+        let unknown = with_close(unknown, word, &known);
+        self.error(unknown);
+    }
+
     /// Remembers that these nodes have to publish on a topic somewhere in the file.
     pub fn needs_sources(&mut self, topic: &str, nodes: &Value) {
         self.uses.sources.push((topic.to_owned(), nodes.clone()));
@@ -257,7 +292,9 @@ impl Reader<'_> {
                     "nobody calls",
                     "take it away, or let somebody call it",
                 ),
-                Deed::Subscribe | Deed::View | Deed::Emit | Deed::ReadMetrics => continue,
+                Deed::Subscribe | Deed::View | Deed::Emit | Deed::Route | Deed::ReadMetrics => {
+                    continue;
+                }
             };
             let is_named = |word: &Arc<str>| self.uses.named.contains(word.as_ref());
             let taken = self.uses.words(takers);

@@ -57,7 +57,15 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
         |value| labels(reader, value),
     );
     let load = loads::load(reader, &mut keys, false);
-    let what = read_what(reader, &mut keys);
+    let what = match read_state(reader, &mut keys) {
+        Some(state) => state,
+        None => {
+            let words = providers.iter().flatten().map(|one| one.as_str().into());
+            let (words, span): (Vec<_>, _) = (words.collect(), keys.span());
+            reader.note_use(Deed::Route, Some(&words), nodes.as_deref(), None, span);
+            read_requests(reader, &mut keys)
+        }
+    };
     keys.finish(reader, "`emit`");
     if reader.error_count() > errors {
         return None;
@@ -92,14 +100,16 @@ fn labels(reader: &mut Reader<'_>, value: &Value) -> Option<Vec<Label>> {
     Some(labels)
 }
 
-fn read_what(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<What> {
+/// A state where the table has one, right or wrong.
+fn read_state(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Option<What>> {
     if let Some(value) = keys.take("circuit") {
-        return reader.choice(value, &CIRCUITS).map(What::Circuit);
+        return Some(reader.choice(value, &CIRCUITS).map(What::Circuit));
     }
-    if let Some(value) = keys.take("height") {
-        let height = reader.integer(value, 0, i64::MAX / 2)?;
-        return Some(What::Height(height as u64));
-    }
+    let height = reader.integer(keys.take("height")?, 0, i64::MAX / 2);
+    Some(height.map(|height| What::Height(height as u64)))
+}
+
+fn read_requests(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<What> {
     let accounts = keys.take("accounts");
     let accounts = accounts.map_or(Some(Vec::new()), |value| segments(reader, value));
     for account in accounts.iter().flatten() {
