@@ -8,7 +8,8 @@
 //!    a viewer is told only what matters: the window is taken for so much longer, and a row may have a few
 //!    calls more. Just after a process was frozen nothing is said about windows.
 //! 3. A state is one that somebody published for the profile, with that value, of a chain that a viewer of
-//!    the profile has named at that node.
+//!    the profile named at that node when it was published, or that lingered there after one that had left;
+//!    it is kept for so long as states are kept. What a viewer names that is refused counts until then.
 //!
 //! What a frozen or restarted publisher had under way counts from when it was published, which is never
 //! later than when it came.
@@ -50,7 +51,8 @@ struct Sum {
 #[derive(Debug, Default)]
 struct OfProfile {
     sums: BTreeMap<Owner, Sum>,
-    states: BTreeSet<(StateKey, Known)>,
+    /// When each was published first.
+    states: BTreeMap<(StateKey, Known), Instant>,
 }
 
 #[derive(Debug)]
@@ -60,7 +62,16 @@ struct OfNode {
     /// Until when what is shown may have been looked at long ago.
     late_until: Instant,
     /// The chains that viewers have named, by profile.
-    named: BTreeMap<Segment, BTreeSet<Segment>>,
+    named: BTreeMap<(Segment, String), Named>,
+}
+
+/// A chain of a profile.
+#[derive(Debug, Default)]
+struct Named {
+    /// By these viewers now.
+    by: BTreeSet<u32>,
+    /// Until when it may linger after one that has left.
+    until: Option<Instant>,
 }
 
 /// See the module's text.
@@ -104,11 +115,41 @@ impl Shown {
         self.clocks_agree = false;
     }
 
-    pub(super) fn viewing(&mut self, node: NodeId, what: &Looked) {
+    pub(super) fn viewing(&mut self, node: NodeId, viewer: u32, what: &Looked) {
         if let Some(of) = self.nodes.get_mut(&node) {
-            let named = of.named.entry(what.profile.clone()).or_default();
-            named.extend(what.chains.iter().cloned());
+            for chain in &what.chains {
+                let chain = (what.profile.clone(), chain.to_string());
+                of.named.entry(chain).or_default().by.insert(viewer);
+            }
         }
+    }
+
+    /// A viewer names nothing any more. One that was refused was never there, and nothing lingers.
+    pub(super) fn gone(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        viewer: u32,
+        what: &Looked,
+        refused: bool,
+    ) {
+        let slack = self.slack;
+        let Some(of) = self.nodes.get_mut(&node) else {
+            return;
+        };
+        let lingers = now + of.events.linger + lag(&of.events, slack);
+        for chain in &what.chains {
+            let Some(named) = of.named.get_mut(&(what.profile.clone(), chain.to_string())) else {
+                continue;
+            };
+            if named.by.remove(&viewer) && !refused {
+                named.until = named.until.max(Some(lingers));
+            }
+        }
+        let kept = of.events.state_age_max;
+        let may_show = |named: &Named| named.until.is_some_and(|until| until + kept >= now);
+        of.named
+            .retain(|_, named| !named.by.is_empty() || may_show(named));
     }
 
     /// A node has published this.
@@ -116,7 +157,8 @@ impl Shown {
         let event = emission.event(UNIX_MS);
         let profile = self.profiles.entry(event.profile().clone()).or_default();
         if let Kind::State(key) = event.kind() {
-            profile.states.insert((key, Known::of(&event)));
+            let state = (key, Known::of(&event));
+            profile.states.entry(state).or_insert(now);
         }
         let Some(call) = event.call() else {
             return;
@@ -163,16 +205,12 @@ impl Shown {
         };
         let nothing = OfProfile::default();
         let profile = self.profiles.get(&what.profile).unwrap_or(&nothing);
-        let named = of.named.get(&what.profile);
         for (key, known) in &sight.states {
-            let is_named = |named: &BTreeSet<Segment>| {
-                let mut named = named.iter();
-                named.any(|chain| chain.as_str() == key.chain.as_str())
-            };
-            if !named.is_some_and(is_named) {
+            let published = profile.states.get(&(key.clone(), *known)).copied();
+            if !of.may_show(now, published.unwrap_or(now), &what.profile, &key.chain) {
                 wrong(format!("is shown {key:?}, a chain that nobody asked for"));
             }
-            if !profile.states.contains(&(key.clone(), *known)) {
+            if published.is_none() {
                 wrong(format!(
                     "is shown {key:?} as {known:?}, which nobody published"
                 ));
@@ -201,6 +239,19 @@ impl Shown {
                 ));
             }
         }
+    }
+}
+
+impl OfNode {
+    /// Whether a viewer names the chain, or one that has left named it when this was published. Who was
+    /// frozen may be late.
+    fn may_show(&self, now: Instant, published: Instant, profile: &Segment, chain: &Label) -> bool {
+        let Some(named) = self.named.get(&(profile.clone(), chain.to_string())) else {
+            return false;
+        };
+        let kept = self.events.state_age_max;
+        let lingers = |until: Instant| published <= until && now <= until + kept;
+        !named.by.is_empty() || now < self.late_until || named.until.is_some_and(lingers)
     }
 }
 

@@ -323,3 +323,54 @@ fn a_state_that_was_not_published_for_the_profile_or_that_nobody_asked_for_is_ca
         );
     }
 }
+
+#[test]
+fn a_state_of_a_chain_that_its_viewers_have_left_long_ago_or_never_got_is_caught() {
+    // Of the chains of who has left, states come for 30 s more, and are kept for 300 s after that.
+    let cases = [
+        (EventSaw::Left { viewer: 1 }, 2, 30, vec![]),
+        (EventSaw::Left { viewer: 1 }, 2, 320, vec![]),
+        (EventSaw::Left { viewer: 1 }, 2, 3600, vec![8]),
+        (EventSaw::Left { viewer: 1 }, 50, 51, vec![8]),
+        (refused(1), 2, 3, vec![8]),
+    ];
+    for (end, published, shown, expected) in cases {
+        let (mut stand, like) = Stand::with_state("premium", "eth", What::Height(7));
+        stand.sees_events(at(1), A, end.clone());
+        let emission = Emission { number: 1, ..like };
+        let next = EventSaw::Emitted {
+            emission: emission.clone(),
+            result: Ok(Some(Reach::default())),
+        };
+        stand.sees_events(at(published), B, next);
+        stand.is_shown_state(at(shown), &emission, Known::Height(8));
+        assert_eq!(stand.found(), expected, "{end:?} {published} {shown}");
+    }
+}
+
+#[test]
+fn who_is_refused_takes_nothing_away_from_others_who_named_the_same_chain() {
+    let (mut stand, emission) = Stand::with_state("premium", "eth", What::Height(7));
+    let what = Looked {
+        profile: segment("premium"),
+        scope: Scope::Profile,
+        chains: vec![segment("eth")],
+        pass: Pass::operator(segment("premium")),
+    };
+    let viewing = EventSaw::Viewing {
+        viewer: 2,
+        name: "greedy".to_owned(),
+        what,
+        at_once: true,
+    };
+    stand.sees_events(at(1), A, viewing);
+    stand.sees_events(at(1), A, refused(2));
+    stand.is_shown_state(at(2), &emission, Known::Height(7));
+    let found = stand.found();
+    assert!(found.is_empty(), "{:?}", stand.invariants.violations());
+}
+
+fn refused(viewer: u32) -> EventSaw {
+    let error = "too many chains".to_owned();
+    EventSaw::Refused { viewer, error }
+}

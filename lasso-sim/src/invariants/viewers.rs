@@ -87,7 +87,7 @@ impl Viewers {
                 what,
                 at_once,
             } => {
-                self.shown.viewing(node, what);
+                self.shown.viewing(node, *viewer, what);
                 let watched = Watched {
                     name: name.clone(),
                     what: what.clone(),
@@ -98,7 +98,11 @@ impl Viewers {
                 self.watched.insert((node, *viewer), watched);
             }
             EventSaw::Refused { viewer, .. } | EventSaw::Left { viewer } => {
-                self.watched.remove(&(node, *viewer));
+                let refused = matches!(saw, EventSaw::Refused { .. });
+                if let Some(watched) = self.watched.remove(&(node, *viewer)) {
+                    let what = &watched.what;
+                    self.shown.gone(now, node, *viewer, what, refused);
+                }
             }
             EventSaw::Emitted { emission, result } => {
                 found.extend(self.given_away(emission));
