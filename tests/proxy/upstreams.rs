@@ -146,3 +146,51 @@ async fn a_client_that_asks_for_too_much_keeps_nobody_else_from_a_provider() {
     let told = heard.finished();
     assert_eq!(told.tries[0].provider.as_str(), providers[0].to_string());
 }
+
+/// Says that it failed when it is asked for one of these, and answers all else.
+async fn failing(methods: &'static [&'static str]) -> SocketAddr {
+    provider(move |request| {
+        let method = request["method"].as_str().unwrap_or_default();
+        if method == "eth_blockNumber" {
+            return result(&json!("0x10"));
+        }
+        if !methods.contains(&method) {
+            return result(&json!("good"));
+        }
+        let error = json!({ "code": -32603, "message": "no" });
+        axum::Json(json!({ "id": 1, "error": error })).into_response()
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_client_asks_that_no_provider_can_do_opens_no_circuit() {
+    let odd = &["eth_call"];
+    let providers = [failing(odd).await, failing(odd).await];
+    let (client, heard) = Client::start(&settings(&providers), "iad");
+    for _ in 0..20 {
+        let failed = client.ask("p/eth", "eth_call").await;
+        assert_eq!(failed["error"]["code"], -32603);
+        let told = heard.finished();
+        assert_eq!(told.tries.len(), 2, "another one might do better");
+        assert_eq!(told.error_category.unwrap().as_str(), "internal error");
+    }
+    assert_eq!(client.ask("p/eth", "eth_chainId").await["result"], "good");
+    let told = heard.finished();
+    assert_eq!(told.tries.len(), 1);
+    assert_eq!(told.tries[0].provider.as_str(), providers[0].to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_fails_what_another_does_is_left_alone_after_enough_of_it() {
+    let providers = [failing(&["eth_call"]).await, failing(&[]).await];
+    let (client, heard) = Client::start(&settings(&providers), "iad");
+    for _ in 0..5 {
+        assert_eq!(client.ask("p/eth", "eth_call").await["result"], "good");
+        assert_eq!(heard.finished().tries.len(), 2);
+    }
+    assert_eq!(client.ask("p/eth", "eth_chainId").await["result"], "good");
+    let told = heard.finished();
+    assert_eq!(told.tries.len(), 1);
+    assert_eq!(told.tries[0].provider.as_str(), providers[1].to_string());
+}

@@ -198,7 +198,7 @@ impl Pool {
                 provider.took(latency);
                 provider.breaker.success(ended.pass)
             }
-            Verdict::Declined => {
+            Verdict::Declined | Verdict::Doubted(_) => {
                 provider.breaker.withdraw(ended.pass);
                 None
             }

@@ -37,6 +37,9 @@ pub(crate) enum Verdict {
     /// The provider works, and does not do this one: more than its share, or too large a question.
     /// Another may; who is right cannot be told, so it is held against nobody.
     Declined,
+    /// The provider says that it failed, of this category. Another may do better; the question itself may
+    /// be what is wrong, so it is held against this one only if another does.
+    Doubted(&'static str),
     /// The provider works, and has had enough for so long.
     RateLimited(Duration),
     /// The provider failed; another may do better.
@@ -57,8 +60,10 @@ impl Verdict {
                 // client that asks such questions is not to keep others from a provider.
                 LIMIT_EXCEEDED => Verdict::Declined,
                 429 => Verdict::RateLimited(PAUSE),
-                INTERNAL_ERROR => Verdict::Provider("internal error"),
-                -32099..=-32001 => Verdict::Provider("server error"),
+                // Said of odd parameters, too: a client that sends such is not to keep others from a
+                // provider either.
+                INTERNAL_ERROR => Verdict::Doubted("internal error"),
+                -32099..=-32001 => Verdict::Doubted("server error"),
                 // What else there is, an application has chosen; another provider would say it too.
                 _ => Verdict::Client("client error"),
             },
@@ -75,7 +80,10 @@ impl Verdict {
     pub(crate) fn may_fail_over(self) -> bool {
         matches!(
             self,
-            Verdict::Declined | Verdict::RateLimited(_) | Verdict::Provider(_)
+            Verdict::Declined
+                | Verdict::Doubted(_)
+                | Verdict::RateLimited(_)
+                | Verdict::Provider(_)
         )
     }
 
@@ -84,7 +92,9 @@ impl Verdict {
         match self {
             Verdict::Done => None,
             Verdict::Declined | Verdict::RateLimited(_) => Some("rate limited"),
-            Verdict::Client(category) | Verdict::Provider(category) => Some(category),
+            Verdict::Client(category) | Verdict::Doubted(category) | Verdict::Provider(category) => {
+                Some(category)
+            }
         }
     }
 }
@@ -133,9 +143,9 @@ mod tests {
             (error(-32000), Verdict::Client("client error")),
             (error(-32601), Verdict::Client("client error")),
             (error(4_001), Verdict::Client("client error")),
-            (error(-32603), Verdict::Provider("internal error")),
-            (error(-32002), Verdict::Provider("server error")),
-            (error(-32099), Verdict::Provider("server error")),
+            (error(-32603), Verdict::Doubted("internal error")),
+            (error(-32002), Verdict::Doubted("server error")),
+            (error(-32099), Verdict::Doubted("server error")),
             (error(-32005), Verdict::Declined),
             (error(429), Verdict::RateLimited(second)),
             (

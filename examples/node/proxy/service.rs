@@ -137,6 +137,12 @@ impl Service {
         self.shared.reporter.tell(unix_ms(), report);
     }
 
+    fn tell_circuit(&self, room: &Room, news: Option<CircuitNews>) {
+        if let Some(news) = news {
+            self.tell(Report::Circuit(room.place.clone(), news));
+        }
+    }
+
     /// Room for that many requests.
     pub(crate) fn enter(&self, caller: &Caller, requests: usize) -> Result<Permit, Full> {
         self.shared.gate.enter(caller, requests)
@@ -169,13 +175,17 @@ impl Service {
         };
         let mut tries = Vec::new();
         let mut last = None;
+        let mut doubted = Doubted::new(self, room);
         while let Some(under_way) = self.next(room, &mut route) {
             let left = deadline.saturating_duration_since(clock());
             let time = left.min(self.shared.limits.try_timeout);
             let place = under_way.place();
             let (latency, reply) = self.try_at(room, place, call, time).await;
             let verdict = Verdict::of(&reply);
-            under_way.end(verdict, latency);
+            match verdict {
+                Verdict::Doubted(reason) => doubted.add(under_way, reason, latency),
+                _ => under_way.end(verdict, latency),
+            }
             tries.push(Tried {
                 provider: room.pool.lock().name(place).clone(),
                 success: !verdict.may_fail_over(),
@@ -186,6 +196,7 @@ impl Service {
                 break;
             }
         }
+        doubted.settle(matches!(last, Some((Verdict::Done, _))));
         let (finished, said) = self.finish(room, caller, call, tries, last);
         self.tell(Report::Finished(Box::new(finished)));
         said
@@ -355,9 +366,53 @@ impl UnderWay<'_> {
     }
 
     fn tell(&self, news: Option<CircuitNews>) {
-        if let Some(news) = news {
-            self.service
-                .tell(Report::Circuit(self.room.place.clone(), news));
+        self.service.tell_circuit(self.room, news);
+    }
+}
+
+/// Tries of one request whose providers say that they failed. They end with the request, as it takes
+/// another provider's answer to know whose fault it was.
+struct Doubted<'a> {
+    service: &'a Service,
+    room: &'a Room,
+    tries: Vec<(Try, &'static str, Duration)>,
+}
+
+impl<'a> Doubted<'a> {
+    fn new(service: &'a Service, room: &'a Room) -> Self {
+        Doubted {
+            service,
+            room,
+            tries: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, mut under_way: UnderWay<'_>, reason: &'static str, latency: Duration) {
+        let began = under_way.began.take();
+        self.tries
+            .extend(began.map(|began| (began, reason, latency)));
+    }
+
+    /// The request has ended; `done`: another provider has done it, so that it could be.
+    fn settle(mut self, done: bool) {
+        for (began, reason, latency) in self.tries.drain(..) {
+            let verdict = if done {
+                Verdict::Provider(reason)
+            } else {
+                Verdict::Doubted(reason)
+            };
+            let news = self.room.pool.lock().end(clock(), began, verdict, latency);
+            self.service.tell_circuit(self.room, news);
+        }
+    }
+}
+
+/// The client is gone: nobody will know.
+impl Drop for Doubted<'_> {
+    fn drop(&mut self) {
+        let mut pool = self.room.pool.lock();
+        for (began, ..) in self.tries.drain(..) {
+            pool.withdraw(began);
         }
     }
 }

@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::value::{RawValue, to_raw_value};
 
-use super::jsonrpc::{INTERNAL_ERROR, METHOD_NOT_FOUND, RpcError, Said};
+use super::jsonrpc::{METHOD_NOT_FOUND, RpcError, Said};
 use super::methods;
 use super::reply::{Failure, Reply};
 
@@ -112,14 +112,12 @@ impl Simulated {
         self.traits.latency.mul_f64(factor).min(LONGEST)
     }
 
+    /// Fails in a way that is its own fault, and no question's.
     fn fail(&mut self, latency: Duration) -> (Duration, Reply) {
         match self.rng.next_u32() % 3 {
             0 => (AT_ONCE, Err(Failure::Unreachable)),
             1 => (latency, Err(Failure::Status(503))),
-            _ => {
-                let error = RpcError::new(INTERNAL_ERROR, "simulated: internal error");
-                (latency, Ok(Said::Error(error)))
-            }
+            _ => (latency, Err(Failure::Malformed)),
         }
     }
 
@@ -229,9 +227,10 @@ mod tests {
         for _ in 0..10_000 {
             let way = match provider.ask(now, 0, &label("eth_call")).1 {
                 Ok(Said::Result(_)) => 0,
-                Ok(Said::Error(_)) => 1,
-                Err(Failure::Unreachable) => 2,
-                Err(_) => 3,
+                Err(Failure::Unreachable) => 1,
+                Err(Failure::Status(503)) => 2,
+                Err(Failure::Malformed) => 3,
+                other => panic!("{other:?}"),
             };
             ways[way] += 1;
         }
