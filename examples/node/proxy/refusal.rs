@@ -1,6 +1,7 @@
 //! What is refused beside JSON-RPC: a status, and in JSON why.
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
@@ -31,18 +32,22 @@ impl From<QueryRejection> for Refusal {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let Refusal(status, error) = self;
-        let mut response = answer(status, &json!({ "error": error }));
-        if [
-            StatusCode::SERVICE_UNAVAILABLE,
-            StatusCode::TOO_MANY_REQUESTS,
-        ]
-        .contains(&status)
-        {
-            let seconds = HeaderValue::from_static("10");
-            response.headers_mut().insert(header::RETRY_AFTER, seconds);
-        }
-        response
+        refused(status, json!({ "error": error }).to_string(), "10")
     }
+}
+
+/// A refusal in JSON, which says after how many seconds to ask again where there is no room now.
+pub(crate) fn refused(status: StatusCode, text: String, seconds: &'static str) -> Response {
+    let mut response = answer(status, text);
+    let no_room = [
+        StatusCode::SERVICE_UNAVAILABLE,
+        StatusCode::TOO_MANY_REQUESTS,
+    ];
+    if no_room.contains(&status) {
+        let seconds = HeaderValue::from_static(seconds);
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    response
 }
 
 /// The same routes, which tell what there is to whoever asks for what there is not.
@@ -54,26 +59,23 @@ pub(crate) fn guided(routes: Router) -> Router {
 
 async fn nowhere(uri: Uri) -> Response {
     let error = format!("there is no path `{}`", uri.path());
-    answer(
-        StatusCode::NOT_FOUND,
-        &json!({ "error": error, "routes": ROUTES }),
-    )
+    let guide = json!({ "error": error, "routes": ROUTES });
+    answer(StatusCode::NOT_FOUND, guide.to_string())
 }
 
 async fn otherwise(method: Method, uri: Uri) -> Response {
     let error = format!("`{}` does not take {method}", uri.path());
-    answer(
-        StatusCode::METHOD_NOT_ALLOWED,
-        &json!({ "error": error, "routes": ROUTES }),
-    )
+    let guide = json!({ "error": error, "routes": ROUTES });
+    answer(StatusCode::METHOD_NOT_ALLOWED, guide.to_string())
 }
 
-fn answer(status: StatusCode, body: &serde_json::Value) -> Response {
+/// JSON, which nobody between here and there is to keep.
+pub(crate) fn answer(status: StatusCode, body: impl Into<Body>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/json"),
         (header::CACHE_CONTROL, "no-store"),
     ];
-    (status, headers, body.to_string()).into_response()
+    (status, headers, body.into()).into_response()
 }
 
 /// What a node of this example answers.

@@ -92,9 +92,9 @@ impl Verdict {
         match self {
             Verdict::Done => None,
             Verdict::Declined | Verdict::RateLimited(_) => Some("rate limited"),
-            Verdict::Client(category) | Verdict::Doubted(category) | Verdict::Provider(category) => {
-                Some(category)
-            }
+            Verdict::Client(category)
+            | Verdict::Doubted(category)
+            | Verdict::Provider(category) => Some(category),
         }
     }
 }

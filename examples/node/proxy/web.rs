@@ -22,7 +22,7 @@ use lasso::Segment;
 use super::admission::{Caller, Full};
 use super::jsonrpc::{self, Answer, Entry, INVALID_REQUEST, LIMIT_EXCEEDED, NOT_FOUND, REFUSED};
 use super::keys::Keys;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, answer, refused};
 use super::report::Place;
 use super::service::{Room, Service};
 
@@ -58,17 +58,7 @@ impl Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let mut response = json(self.status, self.answer.to_json());
-        if [
-            StatusCode::TOO_MANY_REQUESTS,
-            StatusCode::SERVICE_UNAVAILABLE,
-        ]
-        .contains(&self.status)
-        {
-            let second = HeaderValue::from_static("1");
-            response.headers_mut().insert(header::RETRY_AFTER, second);
-        }
-        response
+        refused(self.status, self.answer.to_json(), "1")
     }
 }
 
@@ -97,7 +87,7 @@ async fn node(State(web): State<Web>, headers: HeaderMap) -> Result<Response, Re
         return Err(Refusal(StatusCode::UNAUTHORIZED, text.into()));
     }
     let counts = serde_json::to_string(&web.service.counts());
-    Ok(json(StatusCode::OK, counts.expect("numbers are JSON")))
+    Ok(answer(StatusCode::OK, counts.expect("numbers are JSON")))
 }
 
 async fn rpc(
@@ -236,23 +226,10 @@ fn held_json(text: String, permits: impl Send + 'static) -> Response {
         let part = left.split_to(left.len().min(PART_BYTES));
         (!part.is_empty()).then_some((Ok::<_, Infallible>(part), (left, permits)))
     });
-    let headers = [
-        (
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/json"),
-        ),
-        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        (header::CONTENT_LENGTH, length),
-    ];
-    (headers, Body::from_stream(parts)).into_response()
-}
-
-fn json(status: StatusCode, text: String) -> Response {
-    let headers = [
-        (header::CONTENT_TYPE, "application/json"),
-        (header::CACHE_CONTROL, "no-store"),
-    ];
-    (status, headers, text).into_response()
+    let mut response = answer(StatusCode::OK, Body::from_stream(parts));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, length);
+    response
 }
 
 /// For a body to come: a place is held meanwhile.
