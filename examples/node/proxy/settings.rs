@@ -331,9 +331,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn everything_that_is_wrong_is_told_at_once_with_its_line_and_no_key_is_shown() {
-        let text = r#"operator_key = "short"
+    /// A file with a mistake in nearly every line.
+    const WRONG: &str = r#"operator_key = "short"
             height_interval = "5"
             [limits]
             batch = 20
@@ -362,6 +361,9 @@ mod tests {
               7,
             ]
             "#;
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once_with_its_line_and_no_key_is_shown() {
         let expected = [
             "1 operator_key",
             "2 height_interval",
@@ -387,8 +389,8 @@ mod tests {
             "26 profiles.p.chains.eth.providers.2.simulated.latencies",
             "27 profiles.p.chains.eth.providers.3",
         ];
-        assert_eq!(wrong(text), expected);
-        let all = Settings::read(text).unwrap_err();
+        assert_eq!(wrong(WRONG), expected);
+        let all = Settings::read(WRONG).unwrap_err();
         let shown: Vec<String> = all.iter().map(ToString::to_string).collect();
         for line in [
             "line 6, limits.tries: `0` is out of range; accepted: 1 to 100",

@@ -127,10 +127,7 @@ fn read(
     if let Some((ends, span)) = ends {
         refuse_late(reader, &deadlines, ends, &span);
     }
-    if !reader.expects {
-        let idle = Diagnostic::new(0..0, "nothing is expected, so this can never fail");
-        reader.error(idle.help("add a `[[step]]` with `expect`, an `[[always]]` or a `[[never]]`"));
-    }
+    refuse_idle_file(reader);
     reader.refuse_unused_words();
     reader.refuse_unknown_accounts();
     nodes::refuse_unused_groups(reader, fields.take("groups"));
@@ -152,6 +149,14 @@ fn read(
             .map(|(rule, _)| -> Rule { rule })
             .collect(),
         end,
+    }
+}
+
+/// Complains of a file that expects nothing.
+fn refuse_idle_file(reader: &mut Reader<'_>) {
+    if !reader.expects {
+        let idle = Diagnostic::new(0..0, "nothing is expected, so this can never fail");
+        reader.error(idle.help("add a `[[step]]` with `expect`, an `[[always]]` or a `[[never]]`"));
     }
 }
 
