@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lasso::Label;
+use lasso::events::{Outcome as Ended, Pass, RoutingDecision, RoutingEvent, Scope, Segment};
 use lasso::metrics::{Call, Leaderboard, Outcome, ProviderKey, SeriesKey};
 
 const README: &str = include_str!("../README.md");
@@ -107,5 +109,53 @@ async fn the_figures_of_the_readme_are_those_of_the_calls() -> Result<(), Box<dy
         .collect();
     assert_eq!(shown, ["alchemy: 80.0 ms"]);
     assert_eq!(board.coverage().map(|whole| whole.responding), Some(1));
+    Ok(())
+}
+
+/// The lines of the README about live events.
+const EVENTS: &str = r#"cluster.publish_event(RoutingEvent::Decision(decision))?;       // sampled; never waits
+let mut viewer = cluster.events(profile).viewer(&pass, Scope::Profile).await?;
+let snapshot = viewer.recv().await;                             // then batches, twice a second
+"#;
+
+#[tokio::test]
+async fn the_viewer_of_the_readme_gets_a_snapshot_and_then_what_is_new()
+-> Result<(), Box<dyn std::error::Error>> {
+    assert!(
+        blocks("rust").contains(&EVENTS),
+        "the README's lines about events are others"
+    );
+    let cluster = lasso::Cluster::builder().start().await?;
+    let profile = Segment::new("premium")?;
+    let pass = Pass::operator(profile.clone());
+    let failed = |id: &str| -> Result<RoutingDecision, Box<dyn std::error::Error>> {
+        let (id, chain) = (Label::new("request id", id)?, Segment::new("eth")?);
+        let (name, provider) = (cluster.name(), Label::new("provider", "alchemy")?);
+        let profile = profile.clone();
+        let mut decision =
+            RoutingDecision::new(id, 1_769_248_800_000, profile, name, chain, provider);
+        decision.result = Ended::Error; // so that sampling does not leave it out
+        Ok(decision)
+    };
+    let decision = failed("before anybody looks")?;
+    let (later, profile) = (failed("while somebody looks")?, profile.clone());
+    cluster.publish_event(RoutingEvent::Decision(decision))?;
+    let mut viewer = cluster
+        .events(profile)
+        .viewer(&pass, Scope::Profile)
+        .await?;
+    let snapshot = viewer.recv().await;
+    assert!(snapshot.expect("it is there at once").events.is_empty());
+    cluster.publish_event(RoutingEvent::Decision(later))?;
+    let news = async {
+        loop {
+            let batch = viewer.recv().await.expect("the node runs");
+            if !batch.events.is_empty() {
+                return batch.events.len();
+            }
+        }
+    };
+    let seen = tokio::time::timeout(Duration::from_secs(20), news).await?;
+    assert_eq!(seen, 1);
     Ok(())
 }
