@@ -138,7 +138,9 @@ impl Builder {
         self
     }
 
-    /// Starts the node on tokio's network. Must be called inside a tokio runtime with IO and time.
+    /// Starts the node on tokio's network. Must be called inside a tokio runtime with IO and time. What is
+    /// worked out for viewers of live events takes one thread of the runtime's pool for work that blocks:
+    /// see [`Events::viewer`](crate::events::Events::viewer).
     ///
     /// # Errors
     /// Everything that is wrong with the configuration, or what the system refuses.

@@ -39,13 +39,22 @@ pub(crate) struct Driver<P: Platform> {
     stop: watch::Sender<()>,
 }
 
-/// Drives the node until it has said goodbye.
-pub(crate) async fn run<P: Platform>(
+/// Drives the node until it has said goodbye. Who waits is told also where this is never polled.
+pub(crate) fn run<P: Platform>(
     platform: P,
     shared: Arc<Shared>,
     listener: Option<P::Listener>,
+) -> impl Future<Output = ()> + Send {
+    let stopped = Stopped(Arc::clone(&shared));
+    drive(platform, shared, listener, stopped)
+}
+
+async fn drive<P: Platform>(
+    platform: P,
+    shared: Arc<Shared>,
+    listener: Option<P::Listener>,
+    _stopped: Stopped,
 ) {
-    let _stopped = Stopped(Arc::clone(&shared));
     let (happenings, mut inbox) = mpsc::channel(INBOX);
     let stop = watch::Sender::new(());
     if let Some(listener) = listener {

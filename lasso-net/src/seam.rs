@@ -78,8 +78,12 @@ pub trait Platform: Clone + Send + Sync + 'static {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
 
     /// Does work that may take milliseconds and awaits nothing, where no task has to wait for it: on a
-    /// thread of its own, in a real node. Here it is done at once, which suits a simulation, whose clock
-    /// stands still meanwhile. Work that is never done, since the host has ended, is dropped.
+    /// thread of tokio's pool for work that blocks, in a real node, so that a paused clock stands still
+    /// meanwhile. Here it is done at once, which suits a simulation. Work that is never done, since the
+    /// host has ended, is dropped.
+    ///
+    /// # Panics
+    /// Where the system gives no thread; the work may be done later all the same.
     fn aside(&self, work: impl FnOnce() + Send + 'static) {
         work();
     }

@@ -274,6 +274,7 @@ impl Shared {
         self.with_plane(|plane, _, effects| plane.end(effects));
         // After that, when none comes any more.
         self.handlers.clear();
+        self.desk.stop(self);
     }
 }
 

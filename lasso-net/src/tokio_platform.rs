@@ -75,7 +75,8 @@ impl Platform for TokioPlatform {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        tokio::spawn(task);
+        // From any thread, as below.
+        self.runtime.spawn(task);
     }
 
     fn aside(&self, work: impl FnOnce() + Send + 'static) {

@@ -265,9 +265,12 @@ async fn a_viewer_is_told_when_its_node_has_stopped() {
     let waiting = tokio::spawn(async move { while viewer.recv().await.is_some() {} });
     nodes[0].shutdown().await;
     soon(waiting).await.unwrap();
-    let mut late = operator(&nodes[0], Scope::Profile).await;
-    assert!(late.recv().await.is_some(), "the snapshot");
-    assert!(soon(late.recv()).await.is_none());
+    let (pass, events) = (
+        Pass::operator(segment("premium")),
+        nodes[0].events(segment("premium")),
+    );
+    let late = soon(events.viewer(&pass, Scope::Profile)).await;
+    assert_eq!(late.unwrap_err(), ViewError::Ended);
 }
 
 /// Wakes nobody; takes a viewer along when it is dropped.

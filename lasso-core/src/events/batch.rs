@@ -117,6 +117,15 @@ impl<K: Ord, T> Batch<K, T> {
         Some(self.take())
     }
 
+    /// What waits, if anything does and there is somebody to deliver to, before it is due.
+    pub fn hurry(&mut self, now: Instant) -> Option<Flush<K, T>> {
+        if !self.is_running() || self.opened_at.is_none() {
+            return None;
+        }
+        self.last_at = Some(now);
+        Some(self.take())
+    }
+
     /// When a batch or a heartbeat is due; `None` while stopped.
     pub fn deadline(&self) -> Option<Instant> {
         let heartbeat = self.last_at? + self.heartbeat;

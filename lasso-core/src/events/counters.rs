@@ -27,3 +27,17 @@ pub struct LiveCounters {
     /// Messages of topics that were not subscribed to, or no longer: normal in small numbers.
     pub stray: u64,
 }
+
+impl LiveCounters {
+    /// Without what was of the moment.
+    pub fn of_the_past(self) -> LiveCounters {
+        LiveCounters {
+            streams: 0,
+            viewers: 0,
+            topics: 0,
+            has_deadline: false,
+            feeds: self.feeds.of_the_past(),
+            ..self
+        }
+    }
+}

@@ -284,6 +284,14 @@ impl<E: StreamEvent> Feed<E> {
         self.flush(now, now_unix_ms, readable);
     }
 
+    /// Sends what waits for its batch before it is due, with the figures of now.
+    pub(super) fn hurry(&mut self, now: Instant, now_unix_ms: u64, readable: &mut Vec<ViewerId>) {
+        if let Some(flush) = self.batch.hurry(now) {
+            self.looked_at = None;
+            self.send(now, now_unix_ms, flush, readable);
+        }
+    }
+
     /// True when there is no viewer, and the last that has looked has been gone for long enough.
     pub(super) fn has_ended(&self, now: Instant) -> bool {
         self.viewers.is_empty() && now >= self.kept_until
@@ -340,9 +348,18 @@ impl<E: StreamEvent> Feed<E> {
 
     /// Sends the batch or the heartbeat that is due.
     fn flush(&mut self, now: Instant, now_unix_ms: u64, readable: &mut Vec<ViewerId>) {
-        let Some(flush) = self.batch.poll(now) else {
-            return;
-        };
+        if let Some(flush) = self.batch.poll(now) {
+            self.send(now, now_unix_ms, flush, readable);
+        }
+    }
+
+    fn send(
+        &mut self,
+        now: Instant,
+        now_unix_ms: u64,
+        flush: Flush<StateKey, Arc<E>>,
+        readable: &mut Vec<ViewerId>,
+    ) {
         self.counters.heartbeats += u64::from(flush.is_heartbeat);
         self.counters.batches += u64::from(!flush.is_heartbeat);
         for (id, viewer) in &mut self.viewers {

@@ -45,18 +45,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::Kind;
 use super::chains::Chains;
 use super::counters::LiveCounters;
 use super::feed::{Delivery, FeedCounters};
 use super::orders::{LiveOrder, Orders};
+use super::running::{Running, schedule};
 use super::settings::EventSettings;
 use super::stream::{EventStream, Seat, Stirred, StreamCounters};
 use super::topics::Segment;
 use super::viewer::{Pass, Scope, ScopeError, ViewerId};
 use super::wire::WireEvent;
-use super::{Kind, StreamEvent};
 use crate::plane::Update;
-use crate::time::{Instant, earliest};
+use crate::time::Instant;
 use crate::timers::Timers;
 use crate::topology::Coverage;
 
@@ -71,21 +72,6 @@ enum Brings {
     Events(Scope),
     /// States of the profile.
     States,
-}
-
-/// The stream of one profile.
-struct Running<E> {
-    stream: EventStream<E>,
-    /// The chains whose states are wanted.
-    chains: Chains,
-    /// The deadline that is in the table.
-    scheduled: Option<Instant>,
-}
-
-impl<E: StreamEvent> Running<E> {
-    fn deadline(&self) -> Option<Instant> {
-        earliest(self.stream.deadline(), self.chains.deadline())
-    }
 }
 
 /// What a viewer looks at.
@@ -333,6 +319,16 @@ impl<E: WireEvent> Live<E> {
         self.assert_invariants();
     }
 
+    /// Sends at once what waits for its batch, as nothing comes any more that it could wait for.
+    pub fn hurry(&mut self, now: Instant, now_unix_ms: u64) {
+        for (profile, running) in &mut self.streams {
+            running.stream.hurry(now, now_unix_ms, &mut self.stirred);
+            schedule(&mut self.timers, profile, running);
+        }
+        self.orders.read(self.stirred.readable.drain(..));
+        self.assert_invariants();
+    }
+
     /// When something is due; `None` while nobody looks or has just looked.
     pub fn deadline(&self) -> Option<Instant> {
         self.timers.next()
@@ -359,7 +355,8 @@ impl<E: WireEvent> Live<E> {
         self.streams.get(profile).map(|running| &running.stream)
     }
 
-    /// What was done so far.
+    /// What was done so far. Adds up what each stream, feed and viewer has come to, so it takes as long
+    /// as there are many: see [`Live::size`].
     pub fn counters(&self) -> LiveCounters {
         let (mut stream, mut feeds) = self.ended;
         for running in self.streams.values() {
@@ -367,14 +364,26 @@ impl<E: WireEvent> Live<E> {
             feeds.add(&running.stream.feeds_counters());
         }
         LiveCounters {
+            stream,
+            feeds,
+            ..self.present()
+        }
+    }
+
+    /// Of what was done so far all that takes no adding up: without what is of streams and feeds.
+    pub fn present(&self) -> LiveCounters {
+        LiveCounters {
             streams: self.streams.len(),
             viewers: self.viewers.len(),
             topics: self.topics.len(),
             has_deadline: self.deadline().is_some(),
-            stream,
-            feeds,
             ..self.counters
         }
+    }
+
+    /// How much there is to add up for [`Live::counters`].
+    pub fn size(&self) -> usize {
+        self.streams.len() + self.topics.len() + self.viewers.len()
     }
 
     /// Whether there is room for this viewer, as far as its stream does not look at it.
@@ -468,22 +477,5 @@ impl<E: WireEvent> Live<E> {
         debug_assert!(self.streams.len() <= self.settings.profiles_max);
         let seated: usize = self.streams.values().map(|r| r.stream.viewers()).sum();
         debug_assert_eq!(seated, self.viewers.len(), "a viewer sits in one stream");
-    }
-}
-
-/// Sees to it that what is due of a stream is known, after something was done to it.
-fn schedule<E: StreamEvent>(
-    timers: &mut Timers<Segment>,
-    profile: &Segment,
-    running: &mut Running<E>,
-) {
-    let due = running.deadline();
-    if due == running.scheduled {
-        return;
-    }
-    running.scheduled = due;
-    match due {
-        Some(due) => timers.set(profile.clone(), due),
-        None => _ = timers.clear(profile),
     }
 }

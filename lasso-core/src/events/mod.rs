@@ -74,6 +74,7 @@ mod orders;
 pub mod rate;
 pub mod recent;
 pub mod routing;
+mod running;
 pub mod sampler;
 mod settings;
 pub mod states;

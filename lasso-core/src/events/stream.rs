@@ -302,6 +302,14 @@ impl<E: StreamEvent> EventStream<E> {
         self.assert_invariants();
     }
 
+    /// Sends at once what waits for its batch, as nothing comes any more that it could wait for.
+    pub fn hurry(&mut self, now: Instant, now_unix_ms: u64, stirred: &mut Stirred) {
+        for (scope, feed) in &mut self.feeds {
+            feed.hurry(now, now_unix_ms, &mut stirred.readable);
+            schedule(&mut self.timers, scope, feed);
+        }
+    }
+
     /// When something is due; `None` while nobody looks or has just looked.
     pub fn deadline(&self) -> Option<Instant> {
         self.timers.next()

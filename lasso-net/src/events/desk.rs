@@ -7,31 +7,33 @@
 //! while anybody looks or has just looked.
 //!
 //! Three kinds of locks. The machine's is taken by the runner alone; under it the data plane's may be
-//! taken, to subscribe, and the front's. The front's and that of a seat are anybody's, for as long as it
-//! takes to put something there or to take it away, and none is taken under them. Nobody is woken under
-//! any, and no waker cloned or dropped, which may do anything.
+//! taken, to subscribe and unsubscribe, and the front's. The front's and that of a seat are anybody's, for
+//! as long as it takes to put something there or to take it away, and none is taken under them. Nobody is
+//! woken under any, and no waker cloned or dropped, which may do anything.
+//!
+//! A runner that is dropped before it was done, as its runtime is gone or a bug of ours ended it, takes the
+//! desk with it: all who wait are told, and no wish is taken from then on.
 //!
 //! [`Platform::aside`]: crate::seam::Platform::aside
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use core::panic::AssertUnwindSafe;
+use std::collections::VecDeque;
+use std::panic::{catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use lasso_core::config::Settings;
-use lasso_core::event::TopologyEvent;
-use lasso_core::events::routing::RoutingEvent;
 use lasso_core::events::sampler::Sampler;
-use lasso_core::events::{Live, LiveCounters, LiveOrder, ViewerId, event_keys};
-use lasso_core::plane::{Effects, SubscribeError, Update};
+use lasso_core::events::{LiveCounters, ScopeError, ViewerId, event_keys};
+use lasso_core::plane::{SubscriberId, Update};
 use lasso_core::time::Instant;
 use lasso_core::topology::Coverage;
 use parking_lot::{Mutex, MutexGuard};
-use tokio::sync::{Notify, broadcast, oneshot};
+use tokio::sync::{Notify, oneshot};
 
-use super::seat::Seat;
-use super::tasks::{keep_time, read};
+use super::EventCounters;
+use super::after::After;
+use super::turn::{Machine, Turn};
 use super::viewer::{ViewError, Viewer, Wanted};
-use super::{Delivery, EventCounters};
-use crate::messaging::RawSubscription;
 use crate::shared::Shared;
 
 /// See the module's text.
@@ -41,12 +43,15 @@ pub(crate) struct Desk {
     sampler: Mutex<Sampler>,
     /// Tells the clock that something is due earlier than it thought.
     pub(super) sooner: Notify,
+    /// Who wants to look and waits, at most.
+    openings_max: usize,
 }
 
 /// What becomes of somebody who wants to look.
 pub(super) type Opened = Result<Viewer, ViewError>;
 
-/// What is wanted of the machine. Of each viewer, opening, topic and clock one waits at most.
+/// What is wanted of the machine. Of each viewer, topic and clock one waits at most, and of openings as
+/// many as a profile may have viewers.
 pub(super) enum Wish {
     /// Somebody wants to look.
     View {
@@ -63,6 +68,8 @@ pub(super) enum Wish {
         updates: Vec<Update>,
         taken: oneshot::Sender<Vec<Update>>,
     },
+    /// A topic brings nothing any more.
+    Drained { topic: Arc<str>, id: SubscriberId },
     /// How much of the cluster is there.
     Coverage {
         coverage: Coverage,
@@ -70,16 +77,30 @@ pub(super) enum Wish {
     },
     /// Something is due.
     Tick { done: oneshot::Sender<()> },
-    /// The node has stopped: nothing comes any more.
+    /// The node has stopped: its topics bring no more than they have.
     Stopped,
+    /// A bug of ours.
+    #[cfg(test)]
+    Panic,
+}
+
+impl Wish {
+    fn is_given_up(&self) -> bool {
+        matches!(self, Wish::View { seated, .. } if seated.is_closed())
+    }
 }
 
 /// What anybody may look at.
 #[derive(Default)]
 struct Front {
     wishes: VecDeque<Wish>,
-    /// There is a runner, which looks for wishes before it ends.
-    is_running: bool,
+    /// Who wants to look, among the wishes.
+    openings: usize,
+    /// Who was turned away, as too many wanted to.
+    crowded: u64,
+    presence: Presence,
+    /// Nobody fulfils wishes any more.
+    is_over: bool,
     /// As of the runner's last turn.
     counters: LiveCounters,
     /// The same.
@@ -88,59 +109,26 @@ struct Front {
     is_ticking: bool,
 }
 
-/// What is the runner's alone.
-struct Machine {
-    live: Live<RoutingEvent>,
-    /// Where deliveries are put.
-    seats: BTreeMap<ViewerId, Arc<Seat>>,
-    /// Viewers that want what comes next, of which there was nothing yet.
-    waiting: BTreeSet<ViewerId>,
-    /// The topics that are read; dropping one ends its task.
-    readers: BTreeMap<String, oneshot::Sender<()>>,
-    /// The node has stopped.
-    is_over: bool,
-}
-
-/// What is to be done once the machine's lock is released.
-#[derive(Default)]
-struct After {
-    effects: Effects,
-    /// Tasks to start.
-    readers: Vec<(String, RawSubscription, oneshot::Receiver<()>)>,
-    /// Tasks to end.
-    over: Vec<oneshot::Sender<()>>,
-    /// The changes of the cluster since its coverage was looked at.
-    changes: Option<broadcast::Receiver<Arc<TopologyEvent>>>,
-    /// A clock is to be started.
-    clock: bool,
-    /// The clock is to look again.
-    sooner: bool,
-    /// What viewers are given.
-    given: Vec<(Arc<Seat>, Delivery)>,
-    /// Seats of viewers that are gone, with their wakers.
-    spent: Vec<Arc<Seat>>,
-    /// Seats to which nothing comes any more.
-    ended: Vec<Arc<Seat>>,
-    /// What became of those who wanted to look.
-    seated: Vec<(oneshot::Sender<Opened>, Opened)>,
-    taken: Vec<(oneshot::Sender<Vec<Update>>, Vec<Update>)>,
-    done: Vec<oneshot::Sender<()>>,
+/// Whether there is a runner.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Presence {
+    #[default]
+    Away,
+    /// One was asked for.
+    Called,
+    /// It looks for wishes before it ends.
+    AtWork,
 }
 
 impl Desk {
     pub(crate) fn new(settings: &Settings, seed: [u8; 32]) -> Self {
         let keys = event_keys(seed);
         Desk {
-            machine: Mutex::new(Machine {
-                live: Live::new(settings.events.clone(), keys.ids),
-                seats: BTreeMap::new(),
-                waiting: BTreeSet::new(),
-                readers: BTreeMap::new(),
-                is_over: false,
-            }),
+            machine: Mutex::new(Machine::new(settings, keys.ids)),
             front: Mutex::default(),
             sampler: Mutex::new(Sampler::new(settings.sampling.clone(), keys.sampling)),
             sooner: Notify::new(),
+            openings_max: settings.events.viewers_max,
         }
     }
 
@@ -150,7 +138,11 @@ impl Desk {
     }
 
     pub(super) fn counters(&self) -> EventCounters {
-        let live = self.front.lock().counters;
+        let (mut live, crowded) = {
+            let front = self.front.lock();
+            (front.counters, front.crowded)
+        };
+        live.stream.crowded += crowded;
         EventCounters {
             live,
             sampler: self.sampler.lock().counters(),
@@ -164,23 +156,70 @@ impl Desk {
         front.deadline
     }
 
-    /// Wants something of the machine, and does not wait for it.
-    pub(super) fn wish(&self, shared: &Arc<Shared>, wish: Wish) {
-        let starts = {
+    /// The loop of the node has ended, however it did. Where nobody looks nothing is to be done for it.
+    pub(crate) fn stop(&self, shared: &Arc<Shared>) {
+        let is_idle = {
             let mut front = self.front.lock();
-            front.wishes.push_back(wish);
-            !core::mem::replace(&mut front.is_running, true)
+            let is_idle = front.presence == Presence::Away && front.deadline.is_none();
+            front.is_over |= is_idle;
+            is_idle
         };
-        if starts {
-            let runner = Runner {
-                shared: Arc::clone(shared),
-                is_done: false,
-            };
-            shared.aside(move || runner.run());
+        if !is_idle {
+            self.wish(shared, Wish::Stopped);
         }
     }
 
-    /// Fulfils wishes, and then what the machine wants done for them.
+    /// Wants something of the machine, and does not wait for it.
+    pub(super) fn wish(&self, shared: &Arc<Shared>, wish: Wish) {
+        let (refused, calls) = {
+            let mut front = self.front.lock();
+            (front.take(wish), front.call())
+        };
+        // Whoever waits for one that is not taken is told.
+        drop(refused);
+        if calls {
+            call(shared);
+        }
+    }
+
+    /// Wants to look, unless too many do already; those who have given up are none of them.
+    pub(super) fn open(
+        &self,
+        shared: &Arc<Shared>,
+        wanted: Wanted,
+    ) -> Result<oneshot::Receiver<Opened>, ViewError> {
+        let profile = wanted.profile.clone();
+        let (seated, opened) = oneshot::channel();
+        let wanted = Box::new(wanted);
+        let mut wish = Some(Wish::View { wanted, seated });
+        let mut given_up = VecDeque::new();
+        let (has_room, calls) = {
+            let mut front = self.front.lock();
+            if front.openings >= self.openings_max {
+                let wishes = core::mem::take(&mut front.wishes).into_iter();
+                (given_up, front.wishes) = wishes.partition(Wish::is_given_up);
+                front.openings -= given_up.len();
+            }
+            let has_room = front.openings < self.openings_max;
+            if has_room {
+                wish = wish.and_then(|wish| front.take(wish));
+                front.openings += 1;
+            } else {
+                front.crowded += 1;
+            }
+            (has_room, front.call())
+        };
+        drop((given_up, wish));
+        if calls {
+            call(shared);
+        }
+        let (max, profile) = (self.openings_max, profile);
+        has_room
+            .then_some(opened)
+            .ok_or(ScopeError::TooManyViewers { profile, max }.into())
+    }
+
+    /// Fulfils the first of the wishes, and then what the machine wants done for them.
     fn turn(&self, shared: &Arc<Shared>, wishes: &mut VecDeque<Wish>) {
         let mut after = After::default();
         {
@@ -193,10 +232,14 @@ impl Desk {
                 machine: &mut machine,
                 after: &mut after,
             };
-            for wish in wishes.drain(..) {
-                turn.fulfil(wish);
+            let mut done = 0;
+            for _ in 0..AT_ONCE {
+                let Some(wish) = wishes.pop_front() else {
+                    break;
+                };
+                done += turn.fulfil(wish);
             }
-            let (deadline, counters) = (machine.live.deadline(), machine.live.counters());
+            let (deadline, counters) = (machine.deadline(), machine.counters(done));
             let mut front = self.front.lock();
             front.counters = counters;
             let was = core::mem::replace(&mut front.deadline, deadline);
@@ -209,23 +252,75 @@ impl Desk {
     }
 }
 
+impl Front {
+    /// Takes a wish, or gives it back if nobody fulfils any more.
+    fn take(&mut self, wish: Wish) -> Option<Wish> {
+        if self.is_over {
+            return Some(wish);
+        }
+        self.wishes.push_back(wish);
+        None
+    }
+
+    /// True when somebody is to be called to fulfil wishes.
+    fn call(&mut self) -> bool {
+        let calls = self.presence == Presence::Away && !self.wishes.is_empty();
+        if calls {
+            self.presence = Presence::Called;
+        }
+        calls
+    }
+}
+
+/// Has a runner fulfil what is wished.
+fn call(shared: &Arc<Shared>) {
+    let runner = || Runner {
+        shared: Arc::clone(shared),
+        ends: Presence::Called,
+    };
+    let called = runner();
+    let aside = AssertUnwindSafe(|| shared.aside(move || called.run()));
+    let Err(panicked) = catch_unwind(aside) else {
+        return;
+    };
+    if shared.desk.front.lock().is_over {
+        // It was done here, as it is in simulations, and is wrong.
+        resume_unwind(panicked);
+    }
+    // The system has no thread. Where it was left this one waits for one, and finds its place taken.
+    tracing::warn!("no thread for live events: what viewers want is done by whoever wants it");
+    runner().run();
+}
+
 /// Fulfils wishes while there are any.
 struct Runner {
     shared: Arc<Shared>,
-    is_done: bool,
+    /// In whose place it is: were it dropped there, nobody else would fulfil anything.
+    ends: Presence,
 }
 
 impl Runner {
     fn run(mut self) {
         let shared = Arc::clone(&self.shared);
+        {
+            let mut front = shared.desk.front.lock();
+            if front.presence != Presence::Called {
+                // Somebody else has come in its place.
+                self.ends = Presence::Away;
+                return;
+            }
+            front.presence = Presence::AtWork;
+            self.ends = Presence::AtWork;
+        }
         let mut wishes = VecDeque::new();
         loop {
-            {
+            if wishes.is_empty() {
                 let mut front = shared.desk.front.lock();
                 core::mem::swap(&mut wishes, &mut front.wishes);
+                front.openings = 0;
                 if wishes.is_empty() {
-                    front.is_running = false;
-                    self.is_done = true;
+                    front.presence = Presence::Away;
+                    self.ends = Presence::Away;
                     return;
                 }
             }
@@ -236,189 +331,33 @@ impl Runner {
 
 impl Drop for Runner {
     fn drop(&mut self) {
-        if self.is_done {
-            return;
-        }
-        // It never ran, as its runtime has ended, or a bug of ours has ended it: whoever waits is told.
+        let desk = &self.shared.desk;
         let wishes = {
-            let mut front = self.shared.desk.front.lock();
-            front.is_running = false;
+            let mut front = desk.front.lock();
+            if self.ends == Presence::Away || front.presence != self.ends {
+                return;
+            }
+            front.presence = Presence::Away;
+            front.is_over = true;
+            front.deadline = None;
+            front.counters = front.counters.of_the_past();
             core::mem::take(&mut front.wishes)
         };
+        if std::thread::panicking() {
+            tracing::error!("a bug of lasso has ended live events on this node");
+        }
         drop(wishes);
-    }
-}
-
-/// The machine, at one moment.
-struct Turn<'a> {
-    shared: &'a Arc<Shared>,
-    now: Instant,
-    unix_ms: u64,
-    machine: &'a mut Machine,
-    after: &'a mut After,
-}
-
-impl Turn<'_> {
-    fn fulfil(&mut self, wish: Wish) {
-        let (now, unix_ms) = (self.now, self.unix_ms);
-        let live = &mut self.machine.live;
-        match wish {
-            Wish::View { wanted, seated } => {
-                let outcome = self.view(*wanted);
-                self.after.seated.push((seated, outcome));
-            }
-            Wish::Read { viewer } => self.read(viewer),
-            Wish::Leave { viewer } => {
-                live.leave(now, unix_ms, viewer);
-                self.forget(viewer);
-            }
-            Wish::Updates {
-                topic,
-                mut updates,
-                taken,
-            } => {
-                for update in updates.drain(..) {
-                    live.on_update(now, unix_ms, &topic, &update);
-                }
-                self.after.taken.push((taken, updates));
-            }
-            Wish::Coverage { coverage, told } => {
-                live.set_coverage(now, coverage);
-                self.after.done.push(told);
-            }
-            Wish::Tick { done } => {
-                live.tick(now, unix_ms);
-                self.after.done.push(done);
-            }
-            Wish::Stopped => self.stop(),
-        }
-        let refused = self.obey();
-        debug_assert!(refused.is_empty(), "only who has just come is turned away");
-    }
-
-    fn view(&mut self, wanted: Wanted) -> Opened {
-        let Wanted {
-            profile,
-            chains,
-            pass,
-            scope,
-            coverage,
-            changes,
-        } = wanted;
-        let kept = &mut self.after.changes;
-        let looked = || {
-            *kept = Some(changes);
-            coverage
-        };
-        let live = &mut self.machine.live;
-        let seat = live.view(self.now, &profile, &chains, &pass, scope, looked)?;
-        let mut refused = self.obey().into_iter();
-        if let Some((_, error)) = refused.find(|(who, _)| *who == seat.viewer) {
-            return Err(ViewError::Subscribe(error));
-        }
-        let place = Arc::new(Seat::new(self.machine.is_over));
-        self.machine.seats.insert(seat.viewer, Arc::clone(&place));
-        let shared = Arc::clone(self.shared);
-        Ok(Viewer::new(shared, seat.viewer, place, seat.snapshot))
-    }
-
-    fn read(&mut self, viewer: ViewerId) {
-        let Some(seat) = self.machine.seats.get(&viewer) else {
-            return;
-        };
-        match self.machine.live.read(viewer) {
-            Some(delivery) => self.after.given.push((Arc::clone(seat), delivery)),
-            None => _ = self.machine.waiting.insert(viewer),
-        }
-    }
-
-    fn forget(&mut self, viewer: ViewerId) {
-        self.machine.waiting.remove(&viewer);
-        self.after.spent.extend(self.machine.seats.remove(&viewer));
-    }
-
-    fn stop(&mut self) {
-        self.machine.is_over = true;
-        self.after
-            .ended
-            .extend(self.machine.seats.values().cloned());
-    }
-
-    /// Does what is ordered, as far as that is done under the lock. Returns who was turned away, since a
-    /// topic that it needs was refused.
-    fn obey(&mut self) -> Vec<(ViewerId, SubscribeError)> {
-        let mut refused = Vec::new();
-        while let Some(order) = self.machine.live.poll() {
-            match order {
-                LiveOrder::Readable { viewer } => {
-                    if self.machine.waiting.remove(&viewer) {
-                        self.read(viewer);
-                    }
-                }
-                LiveOrder::Unsubscribe { topic } => {
-                    self.after.over.extend(self.machine.readers.remove(&topic));
-                }
-                LiveOrder::Subscribe { topic } => {
-                    if let Err(error) = self.subscribe(&topic) {
-                        let live = &mut self.machine.live;
-                        let viewers = live.on_refused(self.now, self.unix_ms, &topic);
-                        refused.extend(viewers.into_iter().map(|who| (who, error.clone())));
-                    }
-                }
-            }
-        }
-        refused
-    }
-
-    fn subscribe(&mut self, topic: &str) -> Result<(), SubscribeError> {
-        let (shared, effects) = (self.shared, &mut self.after.effects);
-        let id = shared.read_plane(|plane| plane.subscribe(topic, None, effects))?;
-        let subscription = RawSubscription::new(Arc::clone(shared), id);
-        let (stop, stopped) = oneshot::channel();
-        let readers = &mut self.machine.readers;
-        self.after
-            .over
-            .extend(readers.insert(topic.to_owned(), stop));
-        self.after
-            .readers
-            .push((topic.to_owned(), subscription, stopped));
-        Ok(())
-    }
-}
-
-impl After {
-    fn carry_out(self, shared: &Arc<Shared>) {
-        if !self.effects.is_empty() {
-            shared.with_plane(|_, _, effects| *effects = self.effects);
-        }
-        for (topic, subscription, stopped) in self.readers {
-            shared.spawn(read(Arc::clone(shared), topic, subscription, stopped));
-        }
-        if self.clock {
-            let changes = self.changes.unwrap_or_else(|| shared.events.subscribe());
-            shared.spawn(keep_time(Arc::clone(shared), changes));
-        } else if self.sooner {
-            shared.desk.sooner.notify_one();
-        }
-        drop((self.over, self.spent));
-        for (seat, delivery) in self.given {
-            seat.give(delivery);
-        }
-        for seat in self.ended {
+        let (seats, readers) = desk.machine.lock().abandon();
+        drop(readers);
+        for seat in seats {
             seat.end();
         }
-        // Whoever has given up meanwhile has nobody to tell; a viewer that nobody takes leaves.
-        for (seated, outcome) in self.seated {
-            drop(seated.send(outcome));
-        }
-        for (taken, updates) in self.taken {
-            let _ = taken.send(updates);
-        }
-        for done in self.done {
-            let _ = done.send(());
-        }
+        desk.sooner.notify_one();
     }
 }
+
+/// Wishes that are fulfilled before viewers and tasks are told what came of them.
+const AT_ONCE: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,8 @@
 //!
 //! Neither is on the path of a request: publishing never waits for anybody, and a viewer that does not
 //! read loses the oldest and is told how many. What is to be worked out for viewers is worked out aside
-//! from the tasks of the runtime, on a thread that may block, while there is anything.
+//! from the tasks of the runtime, on a thread of the runtime's pool for work that blocks, while there is
+//! anything; the pool is to have one to spare.
 //!
 //! ```
 //! use lasso_core::name::Label;
@@ -41,9 +42,12 @@
 //! # }
 //! ```
 
+mod after;
 mod desk;
 mod seat;
+mod tally;
 mod tasks;
+mod turn;
 mod viewer;
 
 pub use lasso_core::events::changes::Changes;
@@ -105,7 +109,9 @@ impl Cluster {
         Ok(Some(sum))
     }
 
-    /// What became of events on this node, as of when something was last done for its viewers.
+    /// What became of events on this node, as of when something was last done for its viewers. Where they
+    /// and their topics are more than 256, `live.stream` and `live.feeds` are added up once as much else
+    /// was done as there are of them, and may be that old.
     pub fn event_counters(&self) -> EventCounters {
         self.shared().desk.counters()
     }

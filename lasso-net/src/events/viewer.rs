@@ -12,7 +12,7 @@ use lasso_core::events::topics::Segment;
 use lasso_core::events::{Pass, Scope, ScopeError, ViewerId};
 use lasso_core::plane::SubscribeError;
 use lasso_core::topology::Coverage;
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::broadcast;
 
 use super::Delivery;
 use super::desk::Wish;
@@ -55,15 +55,16 @@ pub(super) struct Wanted {
 /// Why there is no viewer. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ViewError {
-    /// The scope is not the bearer's to see, or there are too many viewers.
+    /// The scope is not the bearer's to see, or there are too many viewers; also where as many as a
+    /// profile may have wait to be let in.
     #[error(transparent)]
     Scope(#[from] ScopeError),
     /// The node is subscribed to as many topics as it may be. Try again when others have left, or raise
     /// `pubsub.interest_max`.
     #[error(transparent)]
     Subscribe(#[from] SubscribeError),
-    /// The runtime that the node runs on is ending, or a bug of lasso has kept the viewer from being
-    /// opened. There is nothing to look at.
+    /// The node has stopped, the runtime that it runs on is ending, or a bug of lasso has ended live
+    /// events on it, which the log says. There is nothing to look at, and never will be.
     #[error("the node shows nothing any more")]
     Ended,
 }
@@ -82,6 +83,11 @@ impl Events {
     /// Resolves as soon as what is under way for others is done, which takes milliseconds at most times;
     /// meanwhile no thread waits. Cancelling it opens nothing.
     ///
+    /// It is done, as all that is worked out for viewers, on one thread of the pool that tokio has for
+    /// work that blocks, for as long as there is anything to do. Where the application takes all of that
+    /// pool (`max_blocking_threads`), no viewer is opened and none gets anything until it gives one back;
+    /// a viewer then shows itself as stale. Do not wait for a viewer there on all of them.
+    ///
     /// # Errors
     /// [`ViewError`]; nothing was changed.
     pub async fn viewer(&self, pass: &Pass, scope: Scope) -> Result<Viewer, ViewError> {
@@ -97,9 +103,7 @@ impl Events {
             coverage,
             changes,
         };
-        let (seated, opened) = oneshot::channel();
-        let wanted = Box::new(wanted);
-        shared.desk.wish(shared, Wish::View { wanted, seated });
+        let opened = shared.desk.open(shared, wanted)?;
         opened.await.unwrap_or(Err(ViewError::Ended))
     }
 }
@@ -141,16 +145,20 @@ impl Viewer {
     }
 
     /// What comes next: at first a snapshot of all that is known, then batches, and a heartbeat where
-    /// nothing else came for 2 s; `None` once the node has stopped. Cancelling loses nothing. What is
-    /// read late comes together.
+    /// nothing else came for 2 s; `None` once the node has stopped and all that had come was read, or once
+    /// its runtime is gone, and from then on. Cancelling loses nothing. What is read late comes together.
     pub async fn recv(&mut self) -> Option<Delivery> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
     /// What has come already. Beside the snapshot that is what was asked for: one that says `None` asks
-    /// for the next delivery, which is there at some later call.
+    /// for the next delivery, which is there at some later call. A task that waits for it, by a
+    /// [`recv`](Viewer::recv) or as a [`Stream`], is woken as before.
     pub fn try_recv(&mut self) -> Option<Delivery> {
-        self.next(None)
+        match self.next(None) {
+            Poll::Ready(delivery) => delivery,
+            Poll::Pending => None,
+        }
     }
 
     /// True when nothing has come for 30 s, though it was asked for all the while by a
@@ -168,23 +176,18 @@ impl Viewer {
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Delivery>> {
-        if let Some(delivery) = self.next(Some(cx.waker())) {
-            return Poll::Ready(Some(delivery));
-        }
-        // Looked at last: whoever sets it wakes, after that, whoever has left a waker.
-        if self.seat.is_over() {
-            return Poll::Ready(None);
-        }
-        Poll::Pending
+        self.next(Some(cx.waker()))
     }
 
-    /// What has come; where that is nothing, it is asked for, and the waker kept.
-    fn next(&mut self, waker: Option<&Waker>) -> Option<Delivery> {
+    /// What has come, or that nothing does any more; where neither is so it is asked for, and the waker
+    /// kept.
+    fn next(&mut self, waker: Option<&Waker>) -> Poll<Option<Delivery>> {
         if let Some(snapshot) = self.snapshot.take() {
-            return Some(*snapshot);
+            return Poll::Ready(Some(*snapshot));
         }
-        if let Some(delivery) = self.seat.take() {
-            return Some(delivery);
+        let found = self.seat.take();
+        if found.is_ready() {
+            return found;
         }
         if self.seat.wait(self.shared.now(), waker) {
             let viewer = self.id;

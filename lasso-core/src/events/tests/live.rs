@@ -501,3 +501,48 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_waits_for_its_batch_goes_at_once_when_nothing_more_is_to_come() {
+    let mut node = Node::new(EventSettings::default());
+    let whole = node.view("premium", Scope::Profile, &[]).viewer;
+    let idle = node.view("premium", account("acme"), &[]).viewer;
+    node.run_to(100);
+    node.comes(&event("a", 100));
+    assert!(
+        node.live.read(whole).is_none(),
+        "it waits for half a second"
+    );
+    node.live.hurry(ms(100), EPOCH_MS + 100);
+    node.obey();
+    assert_eq!(node.readable, [whole]);
+    let delivery = node.live.read(whole).unwrap();
+    assert_eq!((delivery.events.len(), delivery.lost), (1, 0));
+    assert_eq!(
+        delivery.figures.changed[0].1.calls, 1,
+        "the figures are of now"
+    );
+    assert!(node.live.read(idle).is_none(), "for it nothing had come");
+    node.live.hurry(ms(100), EPOCH_MS + 100);
+    node.obey();
+    assert!(node.live.read(whole).is_none(), "it went once");
+}
+
+#[test]
+fn what_takes_no_adding_up_is_as_it_is_with_it() {
+    let mut node = Node::new(EventSettings::default());
+    node.view("premium", Scope::Profile, &["eth"]);
+    node.view("free", Scope::Profile, &[]);
+    node.comes(&event("a", 0));
+    let (all, present) = (node.live.counters(), node.live.present());
+    let (stream, feeds) = (all.stream, all.feeds);
+    assert_eq!(
+        all,
+        LiveCounters {
+            stream,
+            feeds,
+            ..present
+        }
+    );
+    assert_eq!(node.live.size(), 2 + 2 + 5, "streams, viewers, topics");
+}
