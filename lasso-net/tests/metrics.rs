@@ -263,6 +263,38 @@ async fn a_query_of_the_application_spoils_nothing_where_it_is_missing_or_panics
 }
 
 #[tokio::test]
+async fn where_this_nodes_own_part_is_missing_the_others_parts_count() {
+    let nodes = nodes(90, 3).await;
+    for (node, sessions) in nodes.iter().zip([13, 4, 5]) {
+        node.metrics().register(Sessions(sessions)).unwrap();
+    }
+    let metrics = nodes[0].metrics();
+    let key = "all".to_owned();
+    let readout = metrics.get_or_wait::<Sessions>(&key, SOON).await.unwrap();
+    assert_eq!(readout.value(), Some(&9));
+    let coverage = readout.coverage().unwrap();
+    assert_eq!((coverage.responding, coverage.total), (2, 3));
+    let [(node, CallError::Rejected(reject))] = &coverage.failed[..] else {
+        panic!("{:?}", coverage.failed)
+    };
+    assert_eq!(*node, nodes[0].name());
+    assert_eq!(
+        reject.message,
+        "collecting a part of `app.sessions` panicked"
+    );
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_node_that_has_stopped() {
+    let a = Cluster::builder().start().await.unwrap();
+    a.clone().shutdown().await;
+    let metrics = a.metrics();
+    let an_hour = Duration::from_secs(3_600);
+    let readout = soon(metrics.get_or_wait::<Leaderboard>(&chain(), an_hour)).await;
+    assert!(readout.unwrap().is_loading());
+}
+
+#[tokio::test]
 async fn a_merge_that_panics_costs_its_own_answer_alone() {
     let a = Cluster::builder().start().await.unwrap();
     a.metrics().register(Sessions(3)).unwrap();

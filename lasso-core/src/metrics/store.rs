@@ -39,7 +39,7 @@
 //!
 //! let refresh = store.poll_refresh(now).expect("it was read");
 //! assert_eq!(store.poll_refresh(now), None, "one at a time");
-//! let brought = Brought { value: Some(42), answered: 2, failed: Vec::new(), total: 3 };
+//! let brought = Brought { value: Some(42), own: true, answered: 2, failed: Vec::new(), total: 3 };
 //! store.finish(now, refresh.id, brought, &mut changes);
 //!
 //! let later = now + Duration::from_secs(16);

@@ -33,7 +33,7 @@
 //! assert_eq!(reading.freshness, Freshness::Loading);
 //!
 //! let refresh = store.poll_refresh(now).expect("it is wanted");
-//! let gathered = Brought { value: Some(42), answered: 2, failed: Vec::new(), total: 3 };
+//! let gathered = Brought { value: Some(42), own: true, answered: 2, failed: Vec::new(), total: 3 };
 //! store.finish(now, refresh.id, gathered, &mut changes);
 //! cache.apply(changes);
 //!

@@ -54,7 +54,8 @@ impl Metrics<'_> {
 
     /// As [`Metrics::get`], but where there is no answer yet, waits for the first one: for as long as
     /// `timeout` at most, after which the readout is [`loading`](super::Freshness::Loading). However
-    /// many wait, one refresh serves them. A refresh takes 5 s at most by default.
+    /// many wait, one refresh serves them. A refresh takes 5 s at most by default. Once the node has
+    /// stopped nobody waits.
     ///
     /// # Errors
     /// As [`Metrics::get`].
@@ -78,7 +79,9 @@ impl Metrics<'_> {
         let is_there = || board.cache.peek(self.state.now(), key);
         let wait = async {
             loop {
-                self.state.wish(subject.clone()).await;
+                if !self.state.wish(subject.clone()).await {
+                    return;
+                }
                 // A wish comes to nothing when all places for keys are being refreshed.
                 let again = tokio::time::timeout(WISH_AGAIN, async {
                     while !is_there() && shown.changed().await.is_ok() {}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use lasso_core::metrics::service::{Errand, METHOD, Responders, Service, Subject, Value};
 use lasso_core::metrics::store::{Brought, Change, RefreshId};
+use lasso_core::plane::{Answer, Reject};
 use lasso_core::time::Instant;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
@@ -22,6 +23,11 @@ pub(crate) fn start(cluster: &Cluster, wished: mpsc::Receiver<Subject>) {
     let state = Arc::clone(&shared.metrics);
     let serving = cluster.serve_as(METHOD, move |question, _| {
         let answer = state.registry().answer(state.now(), &question);
+        if let Answer::Rejected(reject) = &answer
+            && reject.code == Reject::CODE_NODE
+        {
+            tracing::error!(%reject, "a question of another node is not answered");
+        }
         Box::pin(core::future::ready(answer))
     });
     serving
@@ -120,11 +126,11 @@ async fn gather(shared: Arc<Shared>, errand: Errand, finish: mpsc::Sender<Finish
     };
     // An application's query is code of its own: it costs its answer, not the others'.
     let merged = catch_unwind(AssertUnwindSafe(|| errand.merge(shared.now(), outcomes)));
-    let brought = merged.unwrap_or_else(|_panic| {
-        let query = errand.subject().query();
-        tracing::error!(query, "merging the nodes' parts of a query panicked");
-        errand.nothing()
-    });
+    let brought = merged.unwrap_or_else(|_panic| errand.nothing());
+    if !brought.own {
+        let (query, failed) = (errand.subject().query(), &brought.failed);
+        tracing::error!(query, ?failed, "an answer lacks this node's own part");
+    }
     // The refresher is there until the node has stopped.
     let _ = finish.send((errand.id(), brought)).await;
 }

@@ -150,10 +150,10 @@ impl State {
         self.registry.load().subject::<Q>(key)
     }
 
-    /// Waits for room where [`State::try_wish`] does not.
-    pub(super) async fn wish(&self, subject: Subject) {
-        // When the refresher is gone, nobody hears anything any more.
-        let _ = self.wishes.send(subject).await;
+    /// Waits for room where [`State::try_wish`] does not. False when the node has stopped, so that
+    /// nobody hears anything any more.
+    pub(super) async fn wish(&self, subject: Subject) -> bool {
+        self.wishes.send(subject).await.is_ok()
     }
 
     /// A node came, went, or began or ceased to respond.

@@ -9,7 +9,7 @@ use super::settings::MetricsSettings;
 use crate::metrics::store::{Brought, Refresh, RefreshId};
 use crate::name::NodeName;
 use crate::node::Node;
-use crate::plane::CallError;
+use crate::plane::{CallError, Reject};
 use crate::time::Instant;
 use crate::topology::NodeState;
 
@@ -97,17 +97,23 @@ impl Errand {
         outcomes: Vec<(NodeName, Result<Bytes, CallError>)>,
     ) -> Brought<Value> {
         let (subject, me) = (&self.refresh.key, &self.responders.me);
-        let (value, answered, failed) = subject.merge(now, me, outcomes, self.part_bytes_max);
+        let merged = subject.merge(now, me, outcomes, self.part_bytes_max);
         Brought {
-            value,
-            answered,
-            failed,
+            value: merged.value,
+            own: merged.own,
+            answered: merged.answered,
+            failed: merged.failed,
             total: self.responders.total,
         }
     }
 
     /// What is to be told where merging came to nothing, as the query's own code panicked.
     pub fn nothing(&self) -> Brought<Value> {
-        Brought::nothing(self.responders.total)
+        let (me, query) = (&self.responders.me, self.subject().query());
+        let reject = Reject::by_node(format!("merging the parts of `{query}` panicked"));
+        Brought {
+            failed: vec![(me.clone(), CallError::Rejected(reject))],
+            ..Brought::nothing(self.responders.total)
+        }
     }
 }

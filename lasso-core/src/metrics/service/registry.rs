@@ -6,7 +6,9 @@
 use core::any::{Any, TypeId};
 use core::cmp::Ordering;
 use core::fmt;
+use core::panic::AssertUnwindSafe;
 use std::collections::BTreeMap;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -89,18 +91,39 @@ trait Registered: Send + Sync {
     fn query_type(&self) -> TypeId;
     /// This node's part, as it is sent.
     fn part(&self, now: Instant, key: &[u8]) -> Answer;
-    /// Merges this node's part and those of others. Beside the value, the nodes whose parts could
-    /// not be read.
+    /// Merges this node's part and those of others.
     fn merge(
         &self,
         now: Instant,
         key: &Value,
         me: &NodeName,
         parts: Vec<(NodeName, Bytes)>,
-    ) -> (Option<Value>, Vec<NodeName>);
+    ) -> Merged;
+}
+
+/// What merging came to.
+#[derive(Default)]
+pub(super) struct Merged {
+    pub(super) value: Option<Value>,
+    /// This node's own part is in the value.
+    pub(super) own: bool,
+    /// Others whose parts are.
+    pub(super) answered: usize,
+    /// Whose part is missing, and why.
+    pub(super) failed: Vec<(NodeName, CallError)>,
 }
 
 struct Typed<Q>(Q);
+
+impl<Q: Query> Typed<Q> {
+    /// The query is code of the application: where it panics, it costs this part and no other.
+    fn collect(&self, now: Instant, key: &Q::Key) -> Result<Q::Partial, Reject> {
+        let collect = AssertUnwindSafe(|| self.0.collect(now, key));
+        catch_unwind(collect).map_err(|_panic| {
+            Reject::by_node(format!("collecting a part of `{}` panicked", Q::NAME))
+        })
+    }
+}
 
 impl<Q> Registered for Typed<Q>
 where
@@ -111,19 +134,19 @@ where
     }
 
     fn part(&self, now: Instant, key: &[u8]) -> Answer {
-        let Some(key) = unpack::<Q::Key>(key) else {
-            return Answer::Malformed(format!("no key of `{}`", Q::NAME));
-        };
-        match pack(&self.0.collect(now, &key)) {
-            Ok(part) => Answer::Done(part),
+        let key = match unpack::<Q::Key>(key) {
+            Ok(key) => key,
             Err(problem) => {
-                let message = format!("a part of `{}` cannot be encoded: {problem}", Q::NAME);
-                Answer::Rejected(Reject {
-                    code: Reject::CODE_NODE,
-                    message,
-                })
+                return Answer::Malformed(format!("no key of `{}`: {problem}", Q::NAME));
             }
-        }
+        };
+        let packed = self.collect(now, &key).and_then(|part| {
+            pack(&part).map_err(|problem| {
+                let query = Q::NAME;
+                Reject::by_node(format!("a part of `{query}` cannot be encoded: {problem}"))
+            })
+        });
+        packed.map_or_else(Answer::Rejected, Answer::Done)
     }
 
     fn merge(
@@ -132,18 +155,40 @@ where
         key: &Value,
         me: &NodeName,
         parts: Vec<(NodeName, Bytes)>,
-    ) -> (Option<Value>, Vec<NodeName>) {
+    ) -> Merged {
+        let mut merged = Merged::default();
         let Some(key) = key.downcast_ref::<Q::Key>() else {
-            return (None, Vec::new());
+            return merged;
         };
-        let (mut read, mut unread) = (vec![(me.clone(), self.0.collect(now, key))], Vec::new());
+        let mut read = Vec::new();
+        match self.collect(now, key) {
+            Ok(own) => read.push((me.clone(), own)),
+            Err(reject) => merged
+                .failed
+                .push((me.clone(), CallError::Rejected(reject))),
+        }
+        merged.own = !read.is_empty();
         for (node, part) in parts {
             match unpack(&part) {
-                Some(part) => read.push((node, part)),
-                None => unread.push(node),
+                Ok(part) => read.push((node, part)),
+                Err(problem) => {
+                    let problem = format!("no part of `{}`: {problem}", Q::NAME);
+                    merged.failed.push((node, malformed(problem)));
+                }
             }
         }
-        (Some(Arc::new(self.0.merge(key, read))), unread)
+        merged.answered = read.len() - usize::from(merged.own);
+        if !read.is_empty() {
+            merged.value = Some(Arc::new(self.0.merge(key, read)));
+        }
+        merged
+    }
+}
+
+fn malformed(problem: String) -> CallError {
+    CallError::Malformed {
+        half: Half::Answer,
+        problem,
     }
 }
 
@@ -290,11 +335,7 @@ impl Subject {
         me: &NodeName,
         outcomes: Vec<(NodeName, Result<Bytes, CallError>)>,
         part_bytes_max: usize,
-    ) -> (Option<Value>, usize, Vec<(NodeName, CallError)>) {
-        let malformed = |problem| CallError::Malformed {
-            half: Half::Answer,
-            problem,
-        };
+    ) -> Merged {
         let (mut parts, mut failed) = (Vec::new(), Vec::new());
         for (node, outcome) in outcomes {
             match outcome {
@@ -309,13 +350,10 @@ impl Subject {
                 Err(error) => failed.push((node, error)),
             }
         }
-        let answered = parts.len();
-        let (value, unread) = self.query.merge(now, &self.key, me, parts);
-        let answered = answered - unread.len();
-        let none = || malformed(format!("no part of `{}`", self.name));
-        failed.extend(unread.into_iter().map(|node| (node, none())));
-        failed.sort_by(|a, b| a.0.cmp(&b.0));
-        (value, answered, failed)
+        let mut merged = self.query.merge(now, &self.key, me, parts);
+        merged.failed.append(&mut failed);
+        merged.failed.sort_by(|a, b| a.0.cmp(&b.0));
+        merged
     }
 
     fn parts(&self) -> (&str, &[u8]) {
@@ -356,10 +394,10 @@ fn pack(value: &impl Serialize) -> Result<Bytes, String> {
     Ok(bytes.into())
 }
 
-/// What a peer has sent, as the type that was asked for.
-fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    depth::check(bytes).ok()?;
-    rmp_serde::from_slice(bytes).ok()
+/// What a peer has sent, as the type that was asked for; or what is wrong with it.
+fn unpack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    depth::check(bytes).map_err(|unfit| unfit.to_string())?;
+    rmp_serde::from_slice(bytes).map_err(|error| error.to_string())
 }
 
 /// The code with which a node refuses a query that it does not know.

@@ -16,10 +16,10 @@ use crate::topology::{Coverage, NodeState};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-fn no_part() -> CallError {
+fn no_part(why: &str) -> CallError {
     CallError::Malformed {
         half: Half::Answer,
-        problem: "no part of `lasso.leaderboard`".into(),
+        problem: format!("no part of `lasso.leaderboard`: {why}"),
     }
 }
 
@@ -138,8 +138,8 @@ fn a_part_that_cannot_be_read_is_a_failure_of_its_node() {
     let brought = errand.merge(at(0), outcomes);
     assert_eq!(brought.answered, 0);
     let failed = [
-        (name(2), no_part()),
-        (name(3), no_part()),
+        (name(2), no_part("bytes after the value")),
+        (name(3), no_part("nested deeper than 64 levels")),
         (name(4), CallError::Timeout(TIMEOUT)),
     ];
     assert_eq!(brought.failed, failed);

@@ -25,9 +25,11 @@ pub struct Refresh<K> {
 pub struct Brought<V> {
     /// The merged value of this node and of those that answered; nothing when there is none.
     pub value: Option<V>,
+    /// This node's own part is in the value.
+    pub own: bool,
     /// Other nodes that answered.
     pub answered: usize,
-    /// Other nodes that were asked and did not answer, and why.
+    /// Nodes that were asked and did not answer, and why; this one, where its own part is missing.
     pub failed: Vec<(NodeName, CallError)>,
     /// Nodes that there should be: the topology's `expected`.
     pub total: usize,
@@ -38,6 +40,7 @@ impl<V> Brought<V> {
     pub(in crate::metrics) fn nothing(total: usize) -> Self {
         Brought {
             value: None,
+            own: false,
             answered: 0,
             failed: Vec::new(),
             total,
@@ -47,7 +50,7 @@ impl<V> Brought<V> {
     /// Whom an answer of this would speak for.
     pub(super) fn coverage(&self, took: Duration) -> AnswerCoverage {
         AnswerCoverage {
-            responding: self.answered + usize::from(self.value.is_some()),
+            responding: self.answered + usize::from(self.own),
             total: self.total,
             failed: self.failed.clone(),
             took,

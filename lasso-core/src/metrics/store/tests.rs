@@ -19,6 +19,7 @@ fn store() -> (Words, Vec<Change<u8, u64>>) {
 fn good(value: u64) -> Brought<u64> {
     Brought {
         value: Some(value),
+        own: true,
         answered: 2,
         failed: Vec::new(),
         total: 3,
@@ -32,6 +33,7 @@ fn nobody(value: u64) -> Brought<u64> {
     });
     Brought {
         value: Some(value),
+        own: true,
         answered: 0,
         failed: failed.into(),
         total: 3,
@@ -190,6 +192,7 @@ fn a_refresh_without_any_value_beside_figures_of_this_node_alone_is_told() {
     let refresh = store.poll_refresh(at(2)).unwrap();
     let nothing = Brought {
         value: None,
+        own: false,
         ..nobody(0)
     };
     store.finish(at(3), refresh.id, nothing, &mut changes);
@@ -211,6 +214,7 @@ fn a_node_that_is_alone_and_asked_nobody_has_not_failed() {
     let refresh = store.poll_refresh(at(0)).unwrap();
     let alone = Brought {
         value: Some(7),
+        own: true,
         answered: 0,
         failed: Vec::new(),
         total: 1,
@@ -478,7 +482,7 @@ proptest! {
                     let gathered = match how {
                         0 => good(value),
                         1 => nobody(value),
-                        _ => Brought { value: None, ..nobody(value) },
+                        _ => Brought { value: None, own: false, ..nobody(value) },
                     };
                     store.finish(now, id, gathered, &mut changes);
                     over.push(id);

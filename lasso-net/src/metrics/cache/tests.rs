@@ -100,6 +100,7 @@ fn readers_see_what_the_store_would_say() {
         if step % 2 == 0 && !under_way.is_empty() {
             let gathered = Brought {
                 value: Some(step),
+                own: true,
                 answered: 1,
                 failed: Vec::new(),
                 total: 2,
