@@ -203,7 +203,7 @@ impl Desk {
             let has_room = front.openings < self.openings_max;
             if has_room {
                 wish = wish.and_then(|wish| front.take(wish));
-                front.openings += 1;
+                front.openings += usize::from(wish.is_none());
             } else {
                 front.crowded += 1;
             }
@@ -339,6 +339,7 @@ impl Drop for Runner {
             }
             front.presence = Presence::Away;
             front.is_over = true;
+            front.openings = 0;
             front.deadline = None;
             front.counters = front.counters.of_the_past();
             core::mem::take(&mut front.wishes)
