@@ -1,6 +1,7 @@
 //! The proxy of one node: from its file to its routes.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -43,15 +44,23 @@ pub(crate) fn load(flag: Option<&Path>) -> Result<Proxied, Failure> {
         }
     };
     if settings.operator_key.is_none()
-        && let Some(key) = env::var("PROXY_OPERATOR_KEY")
-            .ok()
-            .filter(|key| !key.is_empty())
+        && let Some(key) = env::var_os(OPERATOR_KEY).filter(|key| !key.is_empty())
     {
-        let key = Secret::chosen(key)
-            .map_err(|problem| Failure::refused(format!("PROXY_OPERATOR_KEY {problem}")))?;
-        settings.operator_key = Some(key);
+        settings.operator_key = Some(operators(&settings, &key)?);
     }
     Ok(Proxied { settings, file })
+}
+
+/// The operator's key, as the environment has it.
+fn operators(settings: &Settings, text: &OsStr) -> Result<Secret, Failure> {
+    let refused = |problem: &str| Failure::refused(format!("{OPERATOR_KEY}: {problem}"));
+    let text = text.to_str().ok_or_else(|| refused("it is no text"))?;
+    let key = Secret::chosen(text).map_err(|problem| refused(&problem))?;
+    // Whoever bears it would be the operator, and no longer the account.
+    if settings.keys.contains_key(&key) {
+        return Err(refused("it is an account's key already"));
+    }
+    Ok(key)
 }
 
 impl Proxied {
@@ -123,5 +132,7 @@ impl fmt::Display for Proxied {
     }
 }
 
+/// The operator's key, where the file has none.
+const OPERATOR_KEY: &str = "PROXY_OPERATOR_KEY";
 /// Clients of a proxy keep their connections.
 const CONNECTION_TIME: Duration = Duration::from_secs(600);

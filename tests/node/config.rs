@@ -69,6 +69,33 @@ fn everything_that_is_wrong_is_said_at_once_with_exit_code_78() {
 }
 
 #[test]
+fn an_operators_key_that_no_one_else_may_have_is_refused_where_an_account_has_it() {
+    let name = format!("lasso-node-test-keys-{}.toml", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let text = "[[keys]]\nkey = \"acme-key-1\"\nprofile = \"p\"\naccount = \"acme\"\n\
+        [profiles.p.chains.eth]\nproviders = [{ name = \"a\", simulated = {} }]\n";
+    std::fs::write(&path, text).unwrap();
+    let file = path.to_str().unwrap();
+    let run = |arguments: &[&str], key: &str| {
+        let mut command = node(&[arguments, &["--proxy-config", file]].concat());
+        command.env("PROXY_OPERATOR_KEY", key);
+        output(command)
+    };
+    let accepted = run(&["--check-config"], "the-operators");
+    for arguments in [&["--check-config"][..], &[], &["--local", "3"]] {
+        for (key, problem) in [("acme-key-1", "an account's key"), ("a\nb-c-d-e", "header")] {
+            let (status, out, err) = run(arguments, key);
+            assert_eq!(status.code(), Some(EXIT_CONFIG), "{arguments:?}: {err}");
+            let line = err.lines().find(|line| line.contains("PROXY_OPERATOR_KEY"));
+            assert!(line.unwrap_or_default().contains(problem), "{err}");
+            assert!(!err.contains(key) && out.is_empty(), "{out}{err}");
+        }
+    }
+    std::fs::remove_file(&path).unwrap();
+    assert!(accepted.0.success(), "{}", accepted.2);
+}
+
+#[test]
 fn a_new_secret_is_accepted_and_each_is_another() {
     let keygen = || output(node(&["keygen"])).1.trim().to_owned();
     let (one, other) = (keygen(), keygen());

@@ -217,6 +217,21 @@ impl<'t> Reader<'t> {
         tables.collect()
     }
 
+    /// Complains where there is nothing under a key: no value, or a table or a list with nothing in it.
+    pub(super) fn demand_some(&mut self, fields: &Fields<'_>, key: &str, accepted: &str) {
+        let is_there = fields
+            .entry(key)
+            .is_some_and(|value| match value.get_ref() {
+                DeValue::Table(table) => !table.is_empty(),
+                DeValue::Array(items) => !items.is_empty(),
+                _ => true,
+            });
+        if !is_there {
+            let problem = format!("there is none; accepted: {accepted}");
+            self.refuse(fields.at_of(key), fields.place_of(key), problem);
+        }
+    }
+
     fn as_table<'v>(&mut self, found: Found<'v>) -> Option<Fields<'v>> {
         match found.value {
             DeValue::Table(table) => Some(Fields::new(found.place, found.at, Some(table))),

@@ -16,6 +16,7 @@ use super::settings::{
 };
 use super::simulated::{Chain, Traits};
 use super::strategy::Strategy;
+use super::telling::NOBODY;
 
 /// Reads the text of a file.
 pub(super) fn read(text: &str) -> Result<Settings, Vec<Wrong>> {
@@ -38,14 +39,11 @@ fn settings(reader: &mut Reader<'_>, root: &mut Fields<'_>) -> Settings {
     for (name, mut fields) in reader.named(&section) {
         let profile = profile(reader, &mut fields);
         fields.finish(reader);
-        if let Some(name) = segment(reader, fields.at(), fields.place(), name) {
+        if let Some(name) = in_paths(reader, &fields, name) {
             profiles.insert(name, profile);
         }
     }
-    if !root.has("profiles") {
-        let problem = "there is none; accepted: at least one profile with a chain";
-        reader.refuse(root.at(), "profiles", problem);
-    }
+    reader.demand_some(root, "profiles", "at least one profile with a chain");
     let keys = keys(reader, root, &profiles, operator_key.as_ref());
     Settings {
         seed,
@@ -187,10 +185,11 @@ fn profile(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Profile {
     for (name, mut fields) in reader.named(&section) {
         let chain = chain(reader, &mut fields);
         fields.finish(reader);
-        if let Some(name) = segment(reader, fields.at(), fields.place(), name) {
+        if let Some(name) = in_paths(reader, &fields, name) {
             chains.insert(name, chain);
         }
     }
+    reader.demand_some(fields, "chains", "at least one chain with a provider");
     // More could be routed, and not be shown to viewers.
     let most = EventSettings::default().chains_max;
     if chains.len() > most {
@@ -211,10 +210,7 @@ fn chain(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> ChainSettings {
         block_time: block_time.unwrap_or(Duration::from_secs(12)),
     };
     let lag_max = reader.number(fields, "lag_max", ANY).unwrap_or(5);
-    if !fields.has("providers") {
-        let problem = "there is none; accepted: at least one";
-        reader.refuse(fields.at(), fields.place_of("providers"), problem);
-    }
+    reader.demand_some(fields, "providers", "at least one");
     let mut names = BTreeSet::new();
     let mut providers = Vec::new();
     for mut fields in reader.tables(fields, "providers") {
@@ -237,6 +233,11 @@ fn chain(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> ChainSettings {
 fn provider(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Option<ProviderSettings> {
     let name = reader.needed_text(fields, "name");
     let name = name.and_then(|(found, text)| {
+        if text == NOBODY {
+            let problem = format!("`{NOBODY}` is what events call it when no provider was asked");
+            reader.refuse(found.at, found.place, problem);
+            return None;
+        }
         let name = Label::new("provider", text);
         let refused = |error| reader.refuse(found.at, found.place, format!("{error}"));
         name.map_err(refused).ok()
@@ -302,6 +303,20 @@ fn url(reader: &mut Reader<'_>, (found, text): (Found<'_>, &str)) -> Option<Uri>
 fn segment(reader: &mut Reader<'_>, at: usize, place: &str, text: &str) -> Option<Segment> {
     let refused = |error| reader.refuse(at, place, format!("{error}"));
     Segment::new(text).map_err(refused).ok()
+}
+
+/// The name of a profile or a chain, which is in the paths of URLs as it stands.
+fn in_paths(reader: &mut Reader<'_>, fields: &Fields<'_>, name: &str) -> Option<Segment> {
+    let named = segment(reader, fields.at(), fields.place(), name)?;
+    let carried = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    // Clients take `.` and `..` out of a path.
+    if name.bytes().all(carried) && !matches!(name, "." | "..") {
+        return Some(named);
+    }
+    let problem = "no path of a URL has it as it stands; accepted: letters and digits of ASCII, `-`, \
+        `_`, `.`, `~`";
+    reader.refuse(fields.at(), fields.place(), problem);
+    None
 }
 
 fn secret(reader: &mut Reader<'_>, (found, text): (Found<'_>, &str)) -> Option<Secret> {

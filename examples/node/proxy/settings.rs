@@ -153,12 +153,17 @@ impl Secret {
     /// What is wrong with it, without the key.
     pub(crate) fn chosen(text: impl Into<String>) -> Result<Self, String> {
         let secret = Secret::new(text);
-        if (KEY_MIN..=KEY_MAX).contains(&secret.0.len()) {
-            return Ok(secret);
+        if !(KEY_MIN..=KEY_MAX).contains(&secret.0.len()) {
+            return Err(format!(
+                "{secret:?} is out of range; accepted: {KEY_MIN} to {KEY_MAX} bytes"
+            ));
         }
-        Err(format!(
-            "{secret:?} is out of range; accepted: {KEY_MIN} to {KEY_MAX} bytes"
-        ))
+        if !secret.0.bytes().all(|byte| byte.is_ascii_graphic()) {
+            let problem = "it has what no header can carry; accepted: letters, digits and signs \
+                of ASCII, no spaces";
+            return Err(problem.into());
+        }
+        Ok(secret)
     }
 
     /// True when `text` is this key, found out in a time that tells nothing of where they differ.
@@ -376,6 +381,7 @@ mod tests {
             "13 keys.1.profile",
             "13 keys.1.account",
             "14 keys.1.key",
+            "15 profiles.a:b.chains",
             "15 profiles.a:b",
             "17 profiles.p.sampling",
             "18 profiles.p.strategy",
@@ -419,6 +425,43 @@ mod tests {
         assert_eq!(wrong("seed = 1\nprofiles = 2"), ["2 profiles"]);
         assert_eq!(wrong("seed = 1\nprofils = 2"), ["1 profiles", "2 profils"]);
         assert_eq!(wrong(""), ["1 profiles"]);
+    }
+
+    #[test]
+    fn a_profile_without_chains_and_a_chain_without_providers_are_refused() {
+        assert_eq!(wrong("[profiles]"), ["1 profiles"]);
+        assert_eq!(wrong("[profiles.p]"), ["1 profiles.p.chains"]);
+        assert_eq!(wrong("[profiles.p.chains]"), ["1 profiles.p.chains"]);
+        let place = ["1 profiles.p.chains.eth.providers"];
+        assert_eq!(wrong("[profiles.p.chains.eth]"), place);
+        assert_eq!(wrong("[profiles.p.chains.eth]\nproviders = []").len(), 1);
+    }
+
+    #[test]
+    fn names_that_no_path_and_keys_that_no_header_can_carry_are_refused() {
+        let chain = "providers = [{ name = \"a\", simulated = {} }]";
+        let of = |name: &str| format!("[profiles.\"{name}\".chains.\"{name}\"]\n{chain}");
+        assert!(Settings::read(&of("base-2_x~y")).is_ok());
+        for name in ["a/b", "a b", "ü", "a%2F", "a?", "..", "."] {
+            let place = format!("1 profiles.{name}");
+            let chains = format!("{place}.chains.{name}");
+            assert_eq!(wrong(&of(name)), [chains, place]);
+        }
+        for key in [
+            "key\\nof-acme",
+            "schlüssel-1",
+            "the key of acme",
+            " a-key-of-acme",
+        ] {
+            let text = format!("operator_key = \"{key}\"\n{}", of("p"));
+            assert_eq!(wrong(&text), ["1 operator_key"]);
+        }
+    }
+
+    #[test]
+    fn no_provider_has_the_name_that_events_give_to_none() {
+        let chain = "[profiles.p.chains.eth]\nproviders = [{ name = \"none\", simulated = {} }]";
+        assert_eq!(wrong(chain), ["2 profiles.p.chains.eth.providers.0.name"]);
     }
 
     #[test]

@@ -154,8 +154,11 @@ impl Teller {
 
 /// Who has served a request that nobody could be asked.
 fn nobody() -> Label {
-    Label::new("provider", "none").expect("a word is a label")
+    Label::new("provider", NOBODY).expect("a word is a label")
 }
+
+/// The provider of a request that nobody was asked; no provider may be called so.
+pub(crate) const NOBODY: &str = "none";
 
 #[cfg(test)]
 mod tests {
@@ -218,7 +221,7 @@ mod tests {
         let second = decision(&mut teller, finished(&[]));
         assert_eq!(
             (second.provider.as_str(), second.result),
-            ("none", Outcome::Error)
+            (NOBODY, Outcome::Error)
         );
         assert_ne!(first.request_id, second.request_id);
     }
