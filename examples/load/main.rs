@@ -14,6 +14,7 @@
 mod tally;
 mod watch;
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -61,7 +62,7 @@ struct Options {
     #[arg(long)]
     unwatched: bool,
     /// For how long: over a minute, or the viewer's figures have not come to rest.
-    #[arg(long, default_value_t = 90)]
+    #[arg(long, default_value_t = 90, value_parser = clap::value_parser!(u64).range(61..=86_400))]
     seconds: u64,
 }
 
@@ -100,8 +101,17 @@ async fn main() -> ExitCode {
         println!("{}", tally.line(&watched.figures()));
     }
     let _ = sending.await;
-    println!("{}", tally.summary(&watched.figures()));
-    ExitCode::SUCCESS
+    println!("{}", tally.summary());
+    match tally.compared(&watched.figures()) {
+        Ok(compared) => {
+            println!("{compared}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("nothing is compared: {why}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Sends at the rate asked for, until `end`.
@@ -122,7 +132,8 @@ async fn send(http: Http, options: Arc<Options>, tally: Arc<Tally>, end: Instant
             sent += 1;
             tally.sent();
             let Ok(place) = places.clone().try_acquire_owned() else {
-                tally.done(Answer::Refused);
+                let why = format!("not sent, as {UNDER_WAY_MAX} are under way");
+                tally.done(Answer::Refused(why));
                 continue;
             };
             let (http, url, tally) = (http.clone(), url.clone(), tally.clone());
@@ -146,6 +157,17 @@ struct Answered {
     result: Option<IgnoredAny>,
 }
 
+/// What comes with a status other than success.
+#[derive(Deserialize)]
+struct NotServed {
+    error: Told,
+}
+
+#[derive(Deserialize)]
+struct Told {
+    message: String,
+}
+
 async fn ask(http: &Http, url: &str, key: Option<&str>) -> Answer {
     let body = r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[]}"#;
     let request = Request::post(url).header("content-type", "application/json");
@@ -156,19 +178,29 @@ async fn ask(http: &Http, url: &str, key: Option<&str>) -> Answer {
     let request = request
         .body(Full::from(body))
         .expect("a URL made of an address and names");
-    let Ok(response) = http.request(request).await else {
-        return Answer::Refused;
+    let response = match http.request(request).await {
+        Ok(response) => response,
+        Err(error) => return Answer::Refused(with_cause(&error)),
     };
-    if response.status() != StatusCode::OK {
-        return Answer::Refused;
+    let status = response.status();
+    let body = match response.into_body().collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return Answer::Refused(with_cause(&error)),
+    };
+    if status != StatusCode::OK {
+        let told = serde_json::from_slice::<NotServed>(&body);
+        let why = told.map_or(String::new(), |told| format!(": {}", told.error.message));
+        return Answer::Refused(format!("{status}{why}"));
     }
-    let Ok(body) = response.into_body().collect().await else {
-        return Answer::Refused;
-    };
-    match serde_json::from_slice::<Answered>(&body.to_bytes()) {
+    match serde_json::from_slice::<Answered>(&body) {
         Ok(Answered { result: Some(_) }) => Answer::Success,
         _ => Answer::Error,
     }
+}
+
+fn with_cause(error: &dyn Error) -> String {
+    let cause = error.source();
+    cause.map_or(error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 /// Between two lines.

@@ -1,20 +1,20 @@
 //! What is true: every request, by the second in which its answer came.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use crate::watch::Figures;
 
 /// How a request ended.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum Answer {
     /// With a result.
     Success,
     /// With an error of JSON-RPC.
     Error,
-    /// Without being asked at any provider: no viewer hears of it.
-    Refused,
+    /// Without being asked at any provider, and why: no viewer hears of it.
+    Refused(String),
 }
 
 /// The counts of one second.
@@ -34,7 +34,8 @@ pub(crate) struct Tally {
 #[derive(Default)]
 struct Counts {
     sent: u64,
-    refused: u64,
+    /// By why; those beyond [`REASONS_MAX`] together.
+    refused: BTreeMap<String, u64>,
     /// How long answers took, in microseconds, all of them.
     took: Vec<u32>,
     /// Up to [`WINDOW`] seconds and the one that runs.
@@ -47,6 +48,8 @@ pub(crate) const HEADER: &str = concat!(
     "   time   sent/s    answered/s   success      answered/s   success     events/s",
 );
 
+/// Reasons that are told apart, as they are made up by others.
+const REASONS_MAX: usize = 8;
 /// The viewers' window, in seconds.
 const WINDOW: usize = 60;
 
@@ -91,7 +94,7 @@ impl Tally {
         match answer {
             Answer::Success => second.successes += 1,
             Answer::Error => second.errors += 1,
-            Answer::Refused => counts.refused += 1,
+            Answer::Refused(why) => counts.refuse(why),
         }
     }
 
@@ -99,35 +102,57 @@ impl Tally {
     pub(crate) fn line(&self, seen: &Figures) -> String {
         let time = self.start.elapsed().as_secs_f64();
         let counts = self.counts.lock().expect("nobody panics");
-        let (rate, success) = counts.truth();
+        let (rate, success) = counts.truth().map_or(("-".into(), "-".into()), |truth| {
+            let (rate, success) = truth;
+            (format!("{rate:.1}"), format!("{:.2}", 100.0 * success))
+        });
         format!(
-            "{time:>5.0} s {:>8.1} {rate:>13.1} {:>7.2} % {:>15.1} {:>7.2} % {:>12.1}",
+            "{time:>5.0} s {:>8.1} {rate:>13} {success:>7} % {:>15.1} {:>7.2} % {:>12.1}",
             counts.sent as f64 / time,
-            100.0 * success,
             seen.rate,
             100.0 * seen.success,
             seen.events as f64 / seen.watched.as_secs_f64(),
         )
     }
 
-    /// How far apart the two are at the end.
-    pub(crate) fn summary(&self, seen: &Figures) -> String {
-        let mut counts = self.counts.lock().expect("nobody panics");
-        counts.took.sort_unstable();
-        let (rate, success) = counts.truth();
+    /// What was sent, and why what was refused was.
+    pub(crate) fn summary(&self) -> String {
+        let counts = self.counts.lock().expect("nobody panics");
+        let refused: u64 = counts.refused.values().sum();
+        let reasons = counts.refused.iter();
+        let reasons = reasons.map(|(why, count)| format!("\n  {count}: {why}"));
         format!(
-            "\n{} sent, {} refused before any provider; the viewer lost {} events\n\
+            "\n{} sent, {refused} refused before any provider{}",
+            counts.sent,
+            reasons.collect::<String>()
+        )
+    }
+
+    /// How far apart the two are at the end.
+    ///
+    /// # Errors
+    /// Why that cannot be said.
+    pub(crate) fn compared(&self, seen: &Figures) -> Result<String, &'static str> {
+        let mut counts = self.counts.lock().expect("nobody panics");
+        let (rate, success) = counts.truth().ok_or("no request was answered of late")?;
+        if seen.has_ended {
+            return Err("the viewer's stream has ended");
+        }
+        if seen.rate == 0.0 {
+            return Err("the viewer was shown no figures; is it of the same cluster?");
+        }
+        counts.took.sort_unstable();
+        Ok(format!(
+            "the viewer lost {} events\n\
              rate: {:+.2} % off; success rate: {:+.3} points off\n\
              answers took {:.1} ms (p50), {:.1} ms (p99), {:.1} ms (p99.9)",
-            counts.sent,
-            counts.refused,
             seen.lost,
             100.0 * (seen.rate / rate - 1.0),
             100.0 * (seen.success - success),
             counts.percentile_ms(500),
             counts.percentile_ms(990),
             counts.percentile_ms(999),
-        )
+        ))
     }
 }
 
@@ -139,14 +164,25 @@ impl Counts {
         micros.map_or(f64::NAN, |micros| f64::from(*micros) / 1e3)
     }
 
-    /// Answers per second and their success rate, over the complete seconds of the window.
-    fn truth(&self) -> (f64, f64) {
+    fn refuse(&mut self, why: String) {
+        let is_new = !self.refused.contains_key(&why);
+        let why = if is_new && self.refused.len() >= REASONS_MAX {
+            "other reasons".into()
+        } else {
+            why
+        };
+        *self.refused.entry(why).or_default() += 1;
+    }
+
+    /// Answers per second and their success rate, over the complete seconds of the window; `None`:
+    /// there were no answers.
+    fn truth(&self) -> Option<(f64, f64)> {
         let complete = self.seconds.len().saturating_sub(1);
         let seconds = self.seconds.iter().take(complete);
         let (successes, errors) = seconds.fold((0, 0), |(successes, errors), second| {
             (successes + second.successes, errors + second.errors)
         });
         let answered = (successes + errors) as f64;
-        (answered / complete as f64, successes as f64 / answered)
+        (answered > 0.0).then(|| (answered / complete as f64, successes as f64 / answered))
     }
 }

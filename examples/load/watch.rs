@@ -22,6 +22,8 @@ pub(crate) struct Figures {
     pub(crate) events: u64,
     /// Events that were lost.
     pub(crate) lost: u64,
+    /// Its stream has ended.
+    pub(crate) has_ended: bool,
     /// Since when.
     pub(crate) watched: Duration,
 }
@@ -94,7 +96,8 @@ async fn read(mut body: Incoming, figures: Arc<Mutex<Figures>>) {
             }
         }
     }
-    eprintln!("the viewer's stream has ended");
+    figures.lock().expect("nobody panics").has_ended = true;
+    eprintln!("a viewer's stream has ended");
 }
 
 fn take(delivery: &Value, figures: &mut Figures) {
