@@ -9,6 +9,7 @@ use lasso_core::node::{Command, ConnId, DnsAnswer, Input};
 use lasso_core::plane::PlaneCommand;
 use lasso_core::time::Instant;
 
+use crate::app::events::EventSaw;
 use crate::app::{AppLog, Outcome, Saw};
 use crate::scenario::{NodeId, NodeSpec};
 use crate::trace::{Digest, Trace};
@@ -100,8 +101,11 @@ impl Record {
         if !self.keep {
             return;
         }
-        if is_rare(saw) {
-            self.line(now, node, format_args!("{}", Seen(saw)));
+        let whose = self.viewers_name(node, saw);
+        match self.note_of(node, saw) {
+            Note::None => {}
+            Note::Faint => self.faint_line(now, node, format_args!("{whose}{}", Seen(saw))),
+            Note::Line => self.line(now, node, format_args!("{whose}{}", Seen(saw))),
         }
         self.apps[node.index()].note(now, saw);
     }
@@ -229,19 +233,56 @@ fn digest_saw(digest: &mut Digest, saw: &Saw) {
             digest.word(12 << 56 | *tag);
             digest.word((reach.subscribers << 32 | reach.nodes << 16 | reach.shed) as u64);
         }
-        rare => digest.bytes(Seen(rare).to_string().as_bytes()),
+        rare => {
+            digest.bytes(Seen(rare).to_string().as_bytes());
+            match rare {
+                Saw::Events(EventSaw::Seen { sight, .. }) => {
+                    digest.bytes(sight.details().as_bytes());
+                }
+                Saw::Metrics(saw) => digest.bytes(saw.sight.details().as_bytes()),
+                _ => {}
+            }
+        }
     }
 }
 
-/// Whether it has a line of its own in the trace.
-fn is_rare(saw: &Saw) -> bool {
-    match saw {
-        Saw::Got { got, .. } => got.tag.is_none(),
-        Saw::Answered { outcome, .. } => *outcome != Outcome::Ok,
-        Saw::Called { .. } | Saw::Metrics(_) => false,
-        Saw::Events(saw) => saw.is_rare(),
-        Saw::Published { result, .. } => !matches!(result, Ok(reach) if reach.shed == 0),
-        _ => true,
+/// How something that was seen is noted in the trace.
+enum Note {
+    None,
+    Faint,
+    Line,
+}
+
+impl Record {
+    /// As in "desk's viewer 1 gets …"; of anything else nothing.
+    fn viewers_name(&self, node: NodeId, saw: &Saw) -> String {
+        let Saw::Events(EventSaw::Seen { viewer, .. }) = saw else {
+            return String::new();
+        };
+        let viewer = self.app(node).events.viewers.get(viewer);
+        viewer.map_or(String::new(), |viewer| format!("{}'s ", viewer.name))
+    }
+
+    /// Heartbeats, and reads that see what the read before has seen, are faint.
+    fn note_of(&self, node: NodeId, saw: &Saw) -> Note {
+        let is_noted = match saw {
+            Saw::Got { got, .. } => got.tag.is_none(),
+            Saw::Answered { outcome, .. } => *outcome != Outcome::Ok,
+            Saw::Called { .. } => false,
+            Saw::Events(saw) if saw.is_heartbeat() => return Note::Faint,
+            Saw::Events(saw) => saw.is_noted(),
+            Saw::Metrics(saw) => {
+                let mut reads = self.app(node).reads.iter();
+                let before = reads.rfind(|read| read.page == saw.page);
+                match before.is_some_and(|read| read.sight.is_alike(&saw.sight)) {
+                    true => return Note::Faint,
+                    false => true,
+                }
+            }
+            Saw::Published { result, .. } => !matches!(result, Ok(reach) if reach.shed == 0),
+            _ => true,
+        };
+        if is_noted { Note::Line } else { Note::None }
     }
 }
 

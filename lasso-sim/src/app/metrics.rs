@@ -198,25 +198,48 @@ pub struct MetricSaw {
 
 impl fmt::Display for MetricSaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Sight {
-            freshness,
-            age,
-            coverage,
-            ..
-        } = &self.sight;
-        write!(f, "{} reads {}: {freshness:?}", self.page, self.chain)?;
-        write!(f, " of {age:?} from {coverage:?}")?;
-        for row in &self.sight.rows {
-            write!(
-                f,
-                ", {} {} calls {} us",
-                row.provider, row.calls, row.mean_us
-            )?;
+        let (page, chain, sight) = (&self.page, &self.chain, &self.sight);
+        let providers = sight.rows.len();
+        write!(f, "page {page} of {chain}: {sight}, providers {providers}")
+    }
+}
+
+/// What it is worth, in short.
+impl fmt::Display for Sight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format!("{:?}", self.freshness).to_lowercase())?;
+        if let Some((responding, total)) = self.coverage {
+            let age = self.age.as_millis();
+            write!(f, ", {responding} of {total} nodes, age {age} ms")?;
         }
-        let failed = self.sight.failed.iter();
-        failed
-            .clone()
-            .try_for_each(|(node, why)| write!(f, ", {node} {why}"))
+        match self.failures {
+            0 => Ok(()),
+            failures => write!(f, ", failures {failures}"),
+        }
+    }
+}
+
+impl Sight {
+    /// Whether a reader sees the same worth and as many providers, be it older or not.
+    pub fn is_alike(&self, other: &Sight) -> bool {
+        let worth = |sight: &Sight| {
+            let rows = sight.rows.len();
+            (sight.freshness, sight.coverage, sight.failures, rows)
+        };
+        worth(self) == worth(other)
+    }
+
+    /// All of it, for the digest of a run.
+    pub fn details(&self) -> String {
+        let mut text = format!("{:?} {:?} {:?}", self.freshness, self.age, self.coverage);
+        for row in &self.rows {
+            let (calls, mean_us) = (row.calls, row.mean_us);
+            text += &format!(", {} {calls} calls {mean_us} us", row.provider);
+        }
+        for (node, why) in &self.failed {
+            text += &format!(", {node} {why}");
+        }
+        text
     }
 }
 

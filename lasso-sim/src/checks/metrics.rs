@@ -10,8 +10,8 @@ use lasso_core::name::NodeName;
 use super::names::Wanted;
 use super::tables::{Numbers, Window, all_of, numbers, refuse, refuse_nothing};
 use super::{Check, Entry, Mismatch, Observed};
-use crate::app::{Outcome, ReadLog, Row};
-use crate::scenario::{Amount, Deed, Diagnostic, Fields, Reader, Value, one_of};
+use crate::app::{Outcome, ReadLog, Row, Sight};
+use crate::scenario::{Amount, Deed, Diagnostic, Fields, Reader, Value, one_of, shorten};
 
 pub(super) const METRICS: Entry = Entry {
     key: "metrics",
@@ -27,6 +27,8 @@ pub(super) const READS: Entry = Entry {
     parse: |value, reader| several(value, reader, "reads", READ),
 };
 
+/// Numbers of a provider of the newest read.
+const FIGURES: &[&str] = SEEN.split_at(9).0;
 /// Numbers of the newest read, a provider's figures first.
 const SEEN: &[&str] = &[
     "calls",
@@ -43,8 +45,6 @@ const SEEN: &[&str] = &[
     "total",
     "failures",
 ];
-/// So many of them are a provider's.
-const FIGURES: usize = 9;
 /// Numbers of all reads.
 const READ: &[&str] = &[
     "count",
@@ -144,11 +144,10 @@ fn read(
 
 /// Complains of a provider of whom nothing is asked.
 fn refuse_idle_provider(reader: &mut Reader<'_>, provider: Option<&Value>, wanted: &Numbers) {
-    let figures = &SEEN[..FIGURES];
     if let Some(value) = provider
-        && !wanted.iter().any(|(number, _)| figures.contains(number))
+        && !wanted.iter().any(|(number, _)| FIGURES.contains(number))
     {
-        let needs = format!("needs {}", one_of(figures.iter().copied()));
+        let needs = format!("needs {}", one_of(FIGURES.iter().copied()));
         refuse(
             reader,
             value,
@@ -197,10 +196,25 @@ impl Page {
 
     fn mismatch(&self, what: &str, wanted: &str, seen: &str) -> Mismatch {
         let (key, page) = (self.key, &self.page);
+        let provider = self.provider.as_ref().filter(|_| FIGURES.contains(&what));
+        let of = provider.map_or(String::new(), |provider| format!(" of {provider}"));
         Mismatch {
-            expected: format!("{key} of {page}: {what} {wanted}"),
+            expected: format!("{key} of {page}: {what}{of} {wanted}"),
             seen: format!("{what} = {seen}"),
         }
+    }
+
+    /// The same, with what the newest read saw.
+    fn mismatch_of(&self, sight: &Sight, what: &str, wanted: &str, seen: &str) -> Mismatch {
+        let providers = sight.rows.iter().map(|row| row.provider.as_str());
+        let providers: Vec<&str> = providers.collect();
+        let providers = match providers.is_empty() {
+            true => "none".to_owned(),
+            false => shorten(&providers),
+        };
+        let mut mismatch = self.mismatch(what, wanted, seen);
+        mismatch.seen += &format!("; the read saw: {sight}, providers: {providers}");
+        mismatch
     }
 
     fn holds_for_newest(&self, read: &ReadLog, observed: &Observed<'_>) -> Result<(), Mismatch> {
@@ -209,7 +223,7 @@ impl Page {
             && sight.freshness != wanted
         {
             let (wanted, seen) = (format!("= {wanted:?}"), format!("{:?}", sight.freshness));
-            return Err(self.mismatch("freshness", &wanted, &seen));
+            return Err(self.mismatch_of(sight, "freshness", &wanted, &seen));
         }
         if let Some(wanted) = &self.failed {
             let failed: Vec<NodeName> = sight.failed.iter().map(|(node, _)| node.clone()).collect();
@@ -218,7 +232,7 @@ impl Page {
         if let Some(wanted) = self.why
             && let Some((_, why)) = sight.failed.iter().find(|(_, why)| *why != wanted)
         {
-            return Err(self.mismatch("why", &format!("= {wanted}"), why));
+            return Err(self.mismatch_of(sight, "why", &format!("= {wanted}"), why));
         }
         let row = match &self.provider {
             None => sight.rows.first(),
@@ -234,7 +248,7 @@ impl Page {
             };
             if !seen.is_some_and(|seen| wanted.contains(seen as usize)) {
                 let seen = seen.map_or("nothing".to_owned(), |seen| seen.to_string());
-                return Err(self.mismatch(number, &wanted.to_string(), &seen));
+                return Err(self.mismatch_of(sight, number, &wanted.to_string(), &seen));
             }
         }
         Ok(())

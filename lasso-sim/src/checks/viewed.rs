@@ -195,7 +195,9 @@ impl Check for Viewed {
             for (key, amount) in &self.counts {
                 let count = self.count(viewer, key);
                 if !amount.contains(count) {
-                    return wrong(format!("{key} {amount}"), count.to_string());
+                    let others = COUNTS.map(|of| format!("{of} {}", self.count(viewer, of)));
+                    let seen = format!("{key} = {count}; all of it: {}", others.join(", "));
+                    return wrong(format!("{key} {amount}"), seen);
                 }
             }
             if let Some(most) = self.silence {

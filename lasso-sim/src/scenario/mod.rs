@@ -27,6 +27,7 @@ pub use model::{
     Scenario, Shape, Source, Step, Subjects,
 };
 pub use names::Names;
+pub(crate) use names::shorten;
 pub use nodes::NODES_MAX;
 pub use parse::{FILE_BYTES_MAX, LANGUAGE};
 pub(crate) use reader::one_of;

@@ -148,7 +148,7 @@ impl Names {
 }
 
 /// At most a dozen names, and how many more there are.
-pub(super) fn shorten<T: AsRef<str>>(names: &[T]) -> String {
+pub(crate) fn shorten<T: AsRef<str>>(names: &[T]) -> String {
     const SHOWN: usize = 12;
     let shown: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();
     match names.len().saturating_sub(SHOWN) {

@@ -305,6 +305,49 @@ impl Sight {
     }
 }
 
+impl Sight {
+    fn is_heartbeat(&self) -> bool {
+        let states = self.states.len() + self.states_gone.len();
+        let figures = self.figures.len() + self.figures_gone.len();
+        !self.is_first && self.lost == 0 && self.events.len() + states + figures == 0
+    }
+
+    /// All of it, for the digest of a run.
+    pub fn details(&self) -> String {
+        let mut text = format!("{} events", self.events.len());
+        for (id, ..) in &self.events {
+            text.push(' ');
+            text.push_str(id.as_ref().map_or("?", Label::as_str));
+        }
+        let (lost, states, figures) = (self.lost, &self.states, &self.figures);
+        let gone = (&self.states_gone, &self.figures_gone);
+        let coverage = self.coverage;
+        text + &format!(", lost {lost}, {states:?} {figures:?} {gone:?} {coverage:?}")
+    }
+}
+
+/// As counts, so that a line of it is short.
+impl fmt::Display for Sight {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.is_first {
+            true => "its snapshot: ",
+            false if self.is_heartbeat() => "a heartbeat: ",
+            false => "",
+        })?;
+        let (events, lost) = (self.events.len(), self.lost);
+        write!(f, "events {events}, states {}", self.states.len())?;
+        write!(f, ", figures {}, lost {lost}", self.figures.len())?;
+        let gone = self.states_gone.len() + self.figures_gone.len();
+        if gone > 0 {
+            write!(f, ", gone {gone}")?;
+        }
+        let coverage = self.coverage;
+        coverage.map_or(Ok(()), |(some, all)| {
+            write!(f, ", of {some} of {all} nodes")
+        })
+    }
+}
+
 /// What an application has seen or done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventSaw {
@@ -349,14 +392,18 @@ pub enum EventSaw {
 
 impl EventSaw {
     /// Whether it has a line of its own in the trace.
-    pub fn is_rare(&self) -> bool {
+    pub fn is_noted(&self) -> bool {
         match self {
             EventSaw::Emitted { result, .. } => !result
                 .as_ref()
                 .is_ok_and(|reach| reach.is_none_or(|reach| reach.shed == 0)),
-            EventSaw::Seen { sight, .. } => sight.is_first || sight.lost > 0,
             _ => true,
         }
+    }
+
+    /// Whether nothing has come but that the viewer is still served.
+    pub fn is_heartbeat(&self) -> bool {
+        matches!(self, EventSaw::Seen { sight, .. } if sight.is_heartbeat())
     }
 }
 
@@ -374,20 +421,7 @@ impl fmt::Display for EventSaw {
             }
             EventSaw::Refused { viewer, error } => write!(f, "viewer {viewer} is none: {error}"),
             EventSaw::Left { viewer } => write!(f, "viewer {viewer} leaves"),
-            EventSaw::Seen { viewer, sight } => {
-                write!(f, "viewer {viewer} gets {} events", sight.events.len())?;
-                for (id, ..) in &sight.events {
-                    write!(f, " {}", id.as_ref().map_or("?", Label::as_str))?;
-                }
-                let (states, rows) = (&sight.states, &sight.figures);
-                write!(
-                    f,
-                    ", lost {}, states {states:?} figures {rows:?}",
-                    sight.lost
-                )?;
-                write!(f, " gone {:?} {:?}", sight.states_gone, sight.figures_gone)?;
-                write!(f, " coverage {:?}", sight.coverage)
-            }
+            EventSaw::Seen { viewer, sight } => write!(f, "viewer {viewer} gets {sight}"),
             EventSaw::Emitted { emission, result } => {
                 let id = emission.id.as_ref().map_or("a state", Label::as_str);
                 match result {
