@@ -169,7 +169,7 @@ mod tests {
             ),
             (false, Some("lasso-sim"), "lasso-sim"),
             (false, Some("./my bin/lasso-sim"), "'./my bin/lasso-sim'"),
-            (false, Some("/tmp/lasso-sim"), "/tmp/lasso-sim"),
+            (false, Some("bin/lasso-sim"), "bin/lasso-sim"),
             (false, Some("target/debug/deps/scenarios-12"), "lasso-sim"),
             (false, None, "lasso-sim"),
         ];

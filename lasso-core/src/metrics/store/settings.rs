@@ -10,7 +10,8 @@ pub struct StoreSettings {
     /// Until when an answer is good for what.
     pub ages: Ages,
     /// Most keys, 1,024 by default. More keep more answers, each of the size of its value; fewer
-    /// forget answers that are still read, and gather them anew.
+    /// forget answers that are still read, and gather them anew. What was wanted once gives way before
+    /// what was wanted again.
     pub keys_max: usize,
     /// Most refreshes at once, 32 by default. More renew many keys sooner after a change of
     /// membership; fewer put less load on the cluster then.
