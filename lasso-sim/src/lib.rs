@@ -6,6 +6,7 @@ pub mod direct;
 pub mod fabric;
 pub mod inspect;
 pub mod invariants;
+mod random;
 pub mod record;
 pub mod runner;
 pub mod scenario;

@@ -36,10 +36,10 @@ fn main() -> ExitCode {
 }
 
 fn is_one_trace(file: PathBuf, world: WorldKind) -> Result<(), Failed> {
-    let scenario = common::read(&file)?;
-    let here = runner::run(&scenario, world, SEED, true);
+    let template = common::read(&file)?;
+    let here = runner::run_file(&template, world, SEED, true);
     unrelated_work();
-    let again = runner::run(&scenario, world, SEED, true);
+    let again = runner::run_file(&template, world, SEED, true);
     if here.trace_hash.is_empty() {
         return Err(here.report().into());
     }

@@ -39,9 +39,9 @@ fn main() -> ExitCode {
 }
 
 fn holds(file: PathBuf, world: WorldKind, seeds: RangeInclusive<u64>) -> Result<(), Failed> {
-    let scenario = common::read(&file)?;
+    let template = common::read(&file)?;
     for seed in seeds {
-        let outcome = runner::run(&scenario, world, seed, false);
+        let outcome = runner::run_file(&template, world, seed, false);
         match outcome.verdict {
             Verdict::Held => {}
             Verdict::Failed => return Err(outcome.report().into()),

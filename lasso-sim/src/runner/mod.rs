@@ -20,7 +20,7 @@ use self::expect::{Miss, Moment};
 pub use self::outcome::{Failure, Outcome, Verdict};
 use crate::checks::Mismatch;
 use crate::direct::Options;
-use crate::scenario::{self, NodeId, RuleKind, Scenario};
+use crate::scenario::{self, BadFile, Loc, NodeId, RuleKind, Scenario, Template};
 use crate::stage::{Stage, stage};
 use crate::world::{FaultId, World, WorldKind};
 
@@ -30,6 +30,36 @@ const LINES: usize = 20;
 const MISSES: usize = 4;
 /// Digests of inputs are written into the trace this often.
 const CHECKPOINT: Duration = Duration::from_secs(600);
+
+/// Draws the scenario of a file with a seed and runs it. `keep_trace`: the outcome holds the whole trace.
+///
+/// A file that cannot be drawn with that seed has failed: a sweep goes on and names the seed.
+pub fn run_file(template: &Template, kind: WorldKind, seed: u64, keep_trace: bool) -> Outcome {
+    match template.draw(seed) {
+        Ok(scenario) => run(&scenario, kind, seed, keep_trace),
+        Err(bad) => {
+            let mut outcome = blank(template.sample(), kind, seed);
+            outcome.verdict = Verdict::Failed;
+            outcome.failures = bad
+                .places()
+                .map(|(loc, message)| undrawn(&bad, &loc, message))
+                .collect();
+            outcome
+        }
+    }
+}
+
+fn undrawn(bad: &BadFile, loc: &Loc, message: &str) -> Failure {
+    Failure {
+        place: format!("{}:{}:{}", bad.source.path.display(), loc.line, loc.column),
+        at: "0.000000".to_owned(),
+        node: None,
+        expected: "the file can be drawn with this seed".to_owned(),
+        seen: message.to_owned(),
+        more: 0,
+        trace: Vec::new(),
+    }
+}
 
 /// Runs a scenario. `keep_trace`: the outcome holds the whole trace.
 pub fn run(scenario: &Scenario, kind: WorldKind, seed: u64, keep_trace: bool) -> Outcome {

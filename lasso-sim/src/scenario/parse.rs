@@ -11,6 +11,7 @@ use super::errors::{BadFile, Diagnostic};
 use super::model::{NodeId, Rule, Scenario, Source};
 use super::reader::{Fields, Reader};
 use super::steps::{self, Steps};
+use super::template::Template;
 use super::units::show;
 use super::value::{self, Kind, Value};
 use super::{network, nodes};
@@ -21,8 +22,12 @@ pub const LANGUAGE: i64 = 1;
 /// Largest file, in bytes.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
 
+/// The seed of a scenario that is read without one.
+const PLAIN_SEED: u64 = 1;
+
 impl Scenario {
-    /// Reads the text of a file; `path` is what messages call it.
+    /// Reads the text of a file that needs no particular seed: what it leaves to the seed is drawn with
+    /// seed 1. `path` is what messages call it.
     ///
     /// ```
     /// use lasso_sim::scenario::Scenario;
@@ -47,39 +52,43 @@ impl Scenario {
     /// # Errors
     /// [`BadFile`] with every mistake of the file.
     pub fn parse(path: &FilePath, text: &str) -> Result<Scenario, BadFile> {
-        let source = Arc::new(Source {
-            path: path.to_owned(),
-            text: text.to_owned(),
-        });
-        let bad = |diagnostics| BadFile {
-            source: source.clone(),
-            diagnostics,
-        };
-        if text.len() > FILE_BYTES_MAX {
-            let message = format!("{} bytes are more than {FILE_BYTES_MAX}", text.len());
-            return Err(bad(vec![Diagnostic::new(0..0, message)]));
-        }
-        let (parsed, errors) = DeTable::parse_recoverable(text);
-        if !errors.is_empty() {
-            let syntax = |error: &toml::de::Error| {
-                let span = error.span().unwrap_or(0..0);
-                Diagnostic::new(span, error.message().to_owned()).label("not TOML")
-            };
-            return Err(bad(errors.iter().map(syntax).collect()));
-        }
-        let table = value::table(parsed);
-        let mut reader = Reader::new(text);
-        let scenario = read(&mut reader, Fields::new(&table), source.clone(), &table);
-        let (errors, names, specs) = reader.into_errors();
-        if !errors.is_empty() {
-            return Err(bad(errors));
-        }
-        Ok(Scenario {
-            nodes: specs,
-            groups: names.into_groups(),
-            ..scenario
-        })
+        Template::read(path, text)?.draw(PLAIN_SEED)
     }
+}
+
+/// The tree of a text, or everything that makes it no TOML.
+pub(super) fn parse_tree(text: &str) -> Result<value::Table, Vec<Diagnostic>> {
+    if text.len() > FILE_BYTES_MAX {
+        let message = format!("{} bytes are more than {FILE_BYTES_MAX}", text.len());
+        return Err(vec![Diagnostic::new(0..0, message)]);
+    }
+    let (parsed, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() {
+        return Ok(value::table(parsed));
+    }
+    let syntax = |error: &toml::de::Error| {
+        let span = error.span().unwrap_or(0..0);
+        Diagnostic::new(span, error.message().to_owned()).label("not TOML")
+    };
+    Err(errors.iter().map(syntax).collect())
+}
+
+/// The scenario that a tree describes once nothing in it is left to be drawn, or all its mistakes.
+pub(super) fn read_tree(
+    source: &Arc<Source>,
+    tree: &value::Table,
+) -> Result<Scenario, Vec<Diagnostic>> {
+    let mut reader = Reader::new(&source.text);
+    let scenario = read(&mut reader, Fields::new(tree), source.clone(), tree);
+    let (errors, names, specs) = reader.into_errors();
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    Ok(Scenario {
+        nodes: specs,
+        groups: names.into_groups(),
+        ..scenario
+    })
 }
 
 /// Everything but nodes and groups, which the reader keeps to the end.

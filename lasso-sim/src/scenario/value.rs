@@ -66,6 +66,71 @@ pub struct Key {
     pub text: String,
 }
 
+impl Table {
+    /// The value of a key.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        let mut entries = self.entries.iter();
+        entries.find(|(k, _)| k.text == key).map(|(_, value)| value)
+    }
+
+    /// The value of a key, to be changed.
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
+        let mut entries = self.entries.iter_mut();
+        entries.find(|(k, _)| k.text == key).map(|(_, value)| value)
+    }
+
+    /// Takes a key out of the table.
+    pub fn remove(&mut self, key: &str) -> Option<(Key, Value)> {
+        let at = self.entries.iter().position(|(k, _)| k.text == key)?;
+        Some(self.entries.remove(at))
+    }
+
+    /// Gives a key a value, in place of the one it has, or at the end of the table. A new key stands where the
+    /// value does.
+    pub fn set(&mut self, key: &str, value: Value) {
+        match self.get_mut(key) {
+            Some(old) => *old = value,
+            None => {
+                let key = Key {
+                    span: value.span.clone(),
+                    text: key.to_owned(),
+                };
+                self.entries.push((key, value));
+            }
+        }
+    }
+
+    /// Reads a piece of TOML that does not stand in the user's file, in the order of its text. Everything in it stands at
+    /// `span`, so that messages point to the part of the file that it was made from.
+    ///
+    /// # Errors
+    /// What the parser says: the fault of the code that made the text.
+    pub fn fragment(text: &str, span: &Range<usize>) -> Result<Table, toml::de::Error> {
+        let mut made = table(DeTable::parse(text)?);
+        made.move_to(span);
+        Ok(made)
+    }
+
+    fn move_to(&mut self, span: &Range<usize>) {
+        self.span = span.clone();
+        for (key, value) in &mut self.entries {
+            key.span = span.clone();
+            value.move_to(span);
+        }
+    }
+}
+
+impl Value {
+    fn move_to(&mut self, span: &Range<usize>) {
+        self.span = span.clone();
+        match &mut self.kind {
+            Kind::List(items) => items.iter_mut().for_each(|item| item.move_to(span)),
+            Kind::Table(table) => table.move_to(span),
+            _ => {}
+        }
+    }
+}
+
 /// Turns what the parser found into the tree. Its depth is bounded by the parser's own limit.
 pub(super) fn table(parsed: Spanned<DeTable<'_>>) -> Table {
     let span = parsed.span();

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::scenario::Scenario;
+use crate::scenario::Template;
 
 /// Where scenarios are looked for when no file is named.
 pub(crate) const FOLDER: &str = "scenarios";
@@ -39,7 +39,7 @@ pub(crate) fn beneath(path: &Path) -> io::Result<Vec<PathBuf>> {
 ///
 /// # Errors
 /// When `out` cannot be written to.
-pub(crate) fn read(path: &Path, out: &mut dyn Write) -> io::Result<Option<Scenario>> {
+pub(crate) fn read(path: &Path, out: &mut dyn Write) -> io::Result<Option<Template>> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
@@ -47,8 +47,8 @@ pub(crate) fn read(path: &Path, out: &mut dyn Write) -> io::Result<Option<Scenar
             return Ok(None);
         }
     };
-    match Scenario::parse(path, &text) {
-        Ok(scenario) => Ok(Some(scenario)),
+    match Template::read(path, &text) {
+        Ok(template) => Ok(Some(template)),
         Err(bad) => {
             let colours = std::io::IsTerminal::is_terminal(&std::io::stdout());
             writeln!(out, "{}", bad.render(colours))?;

@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verd
         writeln!(out, "{theme}")?;
         for file in files {
             match files::read(file, out)? {
-                Some(scenario) => describe(&scenario, out)?,
+                Some(template) => describe(template.sample(), out)?,
                 None => verdict = Verdict::Bad,
             }
         }

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Verdict, files};
 use crate::runner::{self, Outcome};
-use crate::scenario::Scenario;
+use crate::scenario::Template;
 use crate::world::WorldKind;
 
 #[derive(Debug, clap::Args)]
@@ -59,20 +59,20 @@ const IN_FULL: usize = 3;
 
 /// All runs of one file in one world.
 struct Group {
-    scenario: usize,
+    template: usize,
     world: WorldKind,
 }
 
 /// Runs every file with every seed in every world.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verdict> {
-    let Some(scenarios) = read_all(&arguments.paths, out)? else {
+    let Some(templates) = read_all(&arguments.paths, out)? else {
         return Ok(Verdict::Bad);
     };
     let seeds = arguments
         .seeds
         .clone()
         .unwrap_or(arguments.seed..=arguments.seed);
-    let groups = groups(&scenarios, &arguments.world);
+    let groups = groups(&templates, &arguments.world);
     let jobs: Vec<(usize, u64)> = (0..groups.len())
         .flat_map(|group| seeds.clone().map(move |seed| (group, seed)))
         .collect();
@@ -86,8 +86,8 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verd
     let mut so_far = Summary::default();
     let one = |(group, seed): (usize, u64)| {
         let group: &Group = &groups[group];
-        runner::run(
-            &scenarios[group.scenario],
+        runner::run_file(
+            &templates[group.template],
             group.world,
             seed,
             arguments.trace.is_some(),
@@ -156,8 +156,8 @@ impl fmt::Display for Total {
     }
 }
 
-fn read_all(paths: &[PathBuf], out: &mut dyn Write) -> io::Result<Option<Vec<Scenario>>> {
-    let (mut scenarios, mut good) = (Vec::new(), true);
+fn read_all(paths: &[PathBuf], out: &mut dyn Write) -> io::Result<Option<Vec<Template>>> {
+    let (mut templates, mut good) = (Vec::new(), true);
     for path in paths {
         let found = match files::beneath(path) {
             Ok(found) => found,
@@ -169,32 +169,32 @@ fn read_all(paths: &[PathBuf], out: &mut dyn Write) -> io::Result<Option<Vec<Sce
         };
         for file in found {
             match files::read(&file, out)? {
-                Some(scenario) => scenarios.push(scenario),
+                Some(template) => templates.push(template),
                 None => good = false,
             }
         }
     }
-    if good && scenarios.is_empty() {
+    if good && templates.is_empty() {
         writeln!(out, "error: no scenario there")?;
         good = false;
     }
-    Ok(good.then_some(scenarios))
+    Ok(good.then_some(templates))
 }
 
 /// One world where one was asked for; else every simulated one that the file is for.
-fn groups(scenarios: &[Scenario], world: &str) -> Vec<Group> {
+fn groups(templates: &[Template], world: &str) -> Vec<Group> {
     let simulated = [WorldKind::Direct, WorldKind::Turmoil];
     let mut groups = Vec::new();
-    for (index, scenario) in scenarios.iter().enumerate() {
+    for (index, template) in templates.iter().enumerate() {
         for kind in simulated {
             let wanted = if world == "all" {
-                scenario.worlds.contains(&kind)
+                template.sample().worlds.contains(&kind)
             } else {
                 kind.name() == world
             };
             if wanted {
                 groups.push(Group {
-                    scenario: index,
+                    template: index,
                     world: kind,
                 });
             }

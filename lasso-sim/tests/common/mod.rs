@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lasso_sim::scenario::Scenario;
+use lasso_sim::scenario::Template;
 use lasso_sim::world::WorldKind;
 
 /// The top of the repository.
@@ -36,9 +36,9 @@ pub(crate) fn files() -> Vec<PathBuf> {
 }
 
 /// Reads a file; a bad one is a failure with everything that is wrong.
-pub(crate) fn read(file: &Path) -> Result<Scenario, String> {
+pub(crate) fn read(file: &Path) -> Result<Template, String> {
     let text = std::fs::read_to_string(root().join(file)).map_err(|error| error.to_string())?;
-    Scenario::parse(file, &text).map_err(|bad| bad.render(false))
+    Template::read(file, &text).map_err(|bad| bad.render(false))
 }
 
 /// `theme/file::world`.
@@ -51,9 +51,9 @@ pub(crate) fn name(file: &Path, world: WorldKind) -> String {
 pub(crate) fn worlds(file: &Path) -> Vec<WorldKind> {
     let simulated = [WorldKind::Direct, WorldKind::Turmoil];
     match read(file) {
-        Ok(scenario) => simulated
+        Ok(template) => simulated
             .into_iter()
-            .filter(|w| scenario.worlds.contains(w))
+            .filter(|w| template.sample().worlds.contains(w))
             .collect(),
         Err(_) => simulated.to_vec(),
     }
