@@ -97,3 +97,60 @@ impl Random for Seeded {
 pub(super) const HANDSHAKE_BYTES: usize = 3_328;
 /// What snow holds for the keys of a session, likewise.
 pub(super) const KEYS_BYTES: usize = 1_408;
+
+#[cfg(all(test, feature = "ring"))]
+mod tests {
+    use proptest::prelude::*;
+    use snow::resolvers::RingResolver;
+
+    use super::*;
+
+    const SIZES: core::ops::Range<usize> = 0..4_096;
+
+    fn cipher(resolver: &dyn CryptoResolver, key: &[u8; 32]) -> Box<dyn Cipher> {
+        let mut cipher = resolver
+            .resolve_cipher(&CipherChoice::AESGCM)
+            .expect("both resolvers have the suite");
+        cipher.set(key);
+        cipher
+    }
+
+    fn digest(resolver: &dyn CryptoResolver, text: &[u8]) -> [u8; 32] {
+        let mut hash = resolver
+            .resolve_hash(&HashChoice::SHA256)
+            .expect("both resolvers have the suite");
+        let mut out = [0; 32];
+        hash.input(text);
+        hash.result(&mut out);
+        out
+    }
+
+    proptest! {
+        /// A node with ring and one without can be members of one cluster, and a seed gives the same
+        /// trace with either. One build tests both.
+        #[test]
+        fn ring_and_pure_rust_give_the_same_bytes(
+            key: [u8; 32],
+            nonce in 0..u64::MAX,
+            ad in proptest::collection::vec(any::<u8>(), 0..64),
+            text in proptest::collection::vec(any::<u8>(), SIZES),
+        ) {
+            let (fast, pure) = (cipher(&RingResolver, &key), cipher(&DefaultResolver, &key));
+            let mut sealed = [vec![0; text.len() + 16], vec![0; text.len() + 16]];
+            fast.encrypt(nonce, &ad, &text, &mut sealed[0]);
+            pure.encrypt(nonce, &ad, &text, &mut sealed[1]);
+            prop_assert_eq!(&sealed[0], &sealed[1]);
+            for opener in [&fast, &pure] {
+                let mut opened = vec![0; text.len() + 16];
+                let length = opener.decrypt(nonce, &ad, &sealed[0], &mut opened)?;
+                prop_assert_eq!(&opened[..length], &text[..]);
+            }
+            sealed[0][0] ^= 1;
+            for opener in [&fast, &pure] {
+                let mut opened = vec![0; text.len() + 16];
+                prop_assert!(opener.decrypt(nonce, &ad, &sealed[0], &mut opened).is_err());
+            }
+            prop_assert_eq!(digest(&RingResolver, &text), digest(&DefaultResolver, &text));
+        }
+    }
+}
