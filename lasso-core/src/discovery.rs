@@ -16,6 +16,7 @@ mod query;
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use found::{DiscoveryCounters, Found, Lookup};
@@ -25,7 +26,7 @@ use crate::config::{DiscoverySettings, NodeConfig};
 use crate::event::Notice;
 use crate::name::NodeName;
 use crate::node::DnsAnswer;
-use crate::time::{Instant, earliest};
+use crate::time::{Instant, earliest, part};
 
 /// One query and family: a schedule, and what its last good answer named.
 struct Source {
@@ -56,6 +57,8 @@ struct Candidate {
 /// The machine. See the module's text.
 pub struct Discovery {
     settings: DiscoverySettings,
+    /// From the first question to the second: at most an interval.
+    first: Duration,
     me: NodeName,
     queries: Vec<Query>,
     /// State per query as last told to the operator.
@@ -95,6 +98,7 @@ impl Discovery {
         let fixed = |peer: &NodeName| (peer.clone(), Candidate::new(true));
         Discovery {
             settings: config.settings.discovery.clone(),
+            first: config.settings.discovery.poll_interval,
             me: config.name.clone(),
             told: vec![QueryState::Pending; config.queries.len()],
             queries: config.queries.clone(),
@@ -110,6 +114,14 @@ impl Discovery {
             named_changed: true,
             counters: DiscoveryCounters::default(),
         }
+    }
+
+    /// Draws when each query is asked for the second time, from half an interval on, so that nodes that started together
+    /// do not ask together.
+    #[must_use]
+    pub(crate) fn out_of_phase(mut self, second: u32) -> Self {
+        self.first = part(self.settings.poll_interval, second);
+        self
     }
 
     /// Asks what is due, gives up what was not answered in time, forgets who was absent for long.
@@ -131,7 +143,11 @@ impl Discovery {
             let source = &mut self.sources[position];
             if now >= source.next_poll && source.asked_at.is_none() {
                 source.asked_at = Some(now);
-                source.next_poll = now + self.settings.poll_interval;
+                source.next_poll = if source.next_poll == Instant::ZERO {
+                    now + self.first
+                } else {
+                    now + self.settings.poll_interval
+                };
                 self.counters.lookups += 1;
                 found.lookups.push(Lookup {
                     query: source.query,

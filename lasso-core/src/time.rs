@@ -96,3 +96,25 @@ pub fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
         (a, b) => a.or(b),
     }
 }
+
+/// Between half an interval and a whole one, as `drawn` says: a first deadline that is out of step with other nodes' and
+/// never later than the interval promises.
+pub(crate) fn part(interval: Duration, drawn: u32) -> Duration {
+    let half = interval / 2;
+    let nanos = (half.as_nanos() * u128::from(drawn)) >> 32;
+    half + Duration::from_nanos(nanos as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_first_deadline_lies_between_half_an_interval_and_a_whole_one() {
+        let interval = Duration::from_secs(30);
+        assert_eq!(part(interval, 0), interval / 2);
+        assert_eq!(part(interval, 1 << 31), Duration::from_millis(22_500));
+        let last = part(interval, u32::MAX);
+        assert!(last < interval && last > Duration::from_millis(29_999));
+    }
+}

@@ -16,6 +16,10 @@ pub enum Purpose {
     Faults = 4,
     /// The application of one process of a node: node index, and how often it has started.
     App = 5,
+    /// A value of a file that is a range: its place in the file, and which repetition of its step.
+    Draw = 6,
+    /// When a node starts that does not say it: its name in the file.
+    Spread = 7,
 }
 
 /// The generator for one purpose; `a` and `b` tell apart whom it is for.
@@ -42,4 +46,28 @@ fn bytes(seed: u64, purpose: Purpose, a: u64, b: u64) -> [u8; 32] {
 pub fn up_to(rng: &mut ChaCha8Rng, max: u64) -> u64 {
     // The bias of the multiplication is below 2^-64 of the range: no simulation can tell.
     ((u128::from(rng.next_u64()) * (u128::from(max) + 1)) >> 64) as u64
+}
+
+/// A draw from `low..=high` in which each doubling is about as likely as any other.
+pub fn by_magnitude(rng: &mut ChaCha8Rng, low: u64, high: u64) -> u64 {
+    // One more than the bounds, since zero has no logarithm.
+    let (mut low, mut high) = (u128::from(low) + 1, u128::from(high) + 1);
+    // Halves the range at its geometric mean. In whole numbers, so that each machine draws the same.
+    while high > low {
+        let middle = (low * high).isqrt().clamp(low, high - 1);
+        if rng.next_u64() >> 63 == 0 {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    (low - 1) as u64
+}
+
+/// A number that stands for a text, to tell generators apart by name.
+pub fn key(text: &str) -> u64 {
+    // FNV-1a. Two places of one file that share a number would only draw alike.
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }

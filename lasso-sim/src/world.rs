@@ -273,7 +273,7 @@ pub trait World {
     /// # Errors
     /// When it runs already.
     fn start(&mut self, node: NodeId, spec: &NodeSpec) -> Result<(), Refusal>;
-    /// Tells a node to say goodbye and stop.
+    /// Tells a node to say goodbye and stop. A frozen one does so when it is thawed.
     ///
     /// # Errors
     /// When it does not run.
@@ -355,6 +355,8 @@ pub trait World {
     /// When this world cannot.
     fn stranger(&mut self, stranger: &Stranger) -> Result<(), Refusal>;
 
+    /// How the process of a node was last started; before that, how the file has it.
+    fn spec(&self, node: NodeId) -> &NodeSpec;
     /// What the process of a node is doing.
     fn process(&self, node: NodeId) -> Process;
     /// What a node knows now; `None` when no process is there. A frozen one shows what it knew.

@@ -126,11 +126,14 @@ impl Node {
             name: config.name.clone(),
             incarnation: Incarnation(unix_ms),
         };
-        let topology = Topology::new(&config);
+        // A stream of its own: what the node draws stays as it is.
+        let mut phases = ChaCha12Rng::from_seed(seed);
+        phases.set_stream(2);
+        let topology = Topology::new(&config).out_of_phase(phases.next_u32(), phases.next_u32());
         let plane = messaging::plane(&config, &identity, topology.description(), seed);
         let mut node = Node {
             basenames: config.basenames(),
-            discovery: Discovery::new(&config),
+            discovery: Discovery::new(&config).out_of_phase(phases.next_u32()),
             mesh: Mesh::new(config.settings.dial.clone(), config.name.clone(), mesh_seed),
             topology,
             identity,

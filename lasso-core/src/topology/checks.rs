@@ -98,6 +98,8 @@ enum Timer {
 #[derive(Debug, Clone)]
 pub(super) struct Checks {
     interval: Duration,
+    /// From the first link to the first round: at most an interval.
+    first: Duration,
     timeout: Duration,
     suspect_interval: Duration,
     unresponsive_after: u32,
@@ -112,6 +114,7 @@ impl Checks {
     pub(super) fn new(settings: &TopologySettings) -> Self {
         Checks {
             interval: settings.health_interval,
+            first: settings.health_interval,
             timeout: settings.health_timeout,
             suspect_interval: settings.health_suspect_interval,
             unresponsive_after: settings.unresponsive_after.max(1),
@@ -122,12 +125,22 @@ impl Checks {
         }
     }
 
+    /// The time between rounds.
+    pub(super) fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// Lets the first round come so long after the first link, not later than an interval.
+    pub(super) fn first_after(&mut self, first: Duration) {
+        self.first = first.min(self.interval);
+    }
+
     /// A link stands, or a new session took its place: what is outstanding was lost with the old
     /// one and counts for nothing. Returns the number of the check to send at once.
     pub(super) fn up(&mut self, now: Instant, name: &NodeName) -> u64 {
         self.settle(now, name);
         if self.round.is_empty() && !self.timers.has(&Timer::Round) {
-            self.timers.set(Timer::Round, now + self.interval);
+            self.timers.set(Timer::Round, now + self.first);
         }
         self.peers.entry(name.clone()).or_default();
         let id = self.ask(now, name, Kind::First);

@@ -61,7 +61,7 @@ use crate::config::{NodeConfig, Settings};
 use crate::event::{Change, DownReason, Notice, TopologyEvent};
 use crate::frame::TopologyFrame;
 use crate::name::{Description, Identity, Incarnation, Label, NodeName};
-use crate::time::{Instant, earliest};
+use crate::time::{Instant, earliest, part};
 
 use checks::Checks;
 use describing::Describing;
@@ -155,6 +155,15 @@ impl Topology {
             epoch: 0,
             counters: Counters::default(),
         }
+    }
+
+    /// Draws when the first health round and the first reconciliation happen, from half an interval on, so that nodes that
+    /// started together do not do everything together.
+    #[must_use]
+    pub(crate) fn out_of_phase(mut self, round: u32, reconciliation: u32) -> Self {
+        self.checks.first_after(part(self.checks.interval(), round));
+        self.reconcile_at = Instant::ZERO + part(self.reconcile_interval, reconciliation);
+        self
     }
 
     /// A link stands: a new session with that node begins. The node that holds this topology has

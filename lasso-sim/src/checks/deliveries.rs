@@ -221,7 +221,7 @@ impl Deliveries {
             let before = last.insert(got.source, got.tag).unwrap_or(0);
             if got.tag <= before {
                 let from = &subscriber.sources[got.source as usize].0;
-                let from = observed.scenario.key_of(from);
+                let from = observed.key_of(from);
                 return Some(format!(
                     "{} after {before} of {from} at {}",
                     got.tag, got.at

@@ -127,7 +127,7 @@ fn names(change: &Change) -> impl Iterator<Item = &NodeName> {
 
 /// One event in a few words, for messages.
 fn show(observed: &Observed<'_>, event: &Timed<TopologyEvent>) -> String {
-    let key = |name: &NodeName| observed.scenario.key_of(name);
+    let key = |name: &NodeName| observed.key_of(name);
     let what = match &event.what.change {
         Change::NodeConnected { name, .. } => format!("{} connected", key(name)),
         Change::NodeDisconnected { name, reason } => {

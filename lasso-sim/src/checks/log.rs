@@ -137,7 +137,7 @@ impl Log {
             return false;
         }
         let about = |node: &NodeId| {
-            let spec = observed.scenario.node(*node);
+            let spec = observed.world.spec(*node);
             match &line.what {
                 Notice::Refused { address, name, .. } => {
                     *address == spec.host || name.as_ref() == Some(&spec.name())

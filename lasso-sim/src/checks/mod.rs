@@ -35,7 +35,7 @@ use lasso_core::time::Instant;
 
 use crate::app::AppLog;
 use crate::scenario::{Amount, Diagnostic, NodeId, Reader, Scenario, Value};
-use crate::world::{NodeView, Process, Timed};
+use crate::world::{NodeView, Process, Timed, World};
 
 /// Every check, by its key.
 pub const ALL: &[Entry] = &[
@@ -92,7 +92,7 @@ pub struct Entry {
 }
 
 /// What a check may read about one node at one moment.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Observed<'a> {
     /// The file, for names.
     pub scenario: &'a Scenario,
@@ -110,6 +110,16 @@ pub struct Observed<'a> {
     pub notices: &'a [Timed<Notice>],
     /// What its applications have seen.
     pub app: &'a AppLog,
+    /// Where it runs.
+    pub world: &'a dyn World,
+}
+
+impl fmt::Debug for Observed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut all = f.debug_struct("Observed");
+        all.field("node", &self.node).field("now", &self.now);
+        all.field("process", &self.process).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Observed<'a> {
@@ -124,17 +134,24 @@ impl<'a> Observed<'a> {
         })
     }
 
-    /// The name of a node of the file.
+    /// The name of a node of the file: the present one, where it was started at another address.
     pub fn name(&self, node: NodeId) -> NodeName {
-        self.scenario.node(node).name()
+        self.world.spec(node).name()
+    }
+
+    /// How the file calls the node that has, or had, that name.
+    pub fn key_of(&self, name: &NodeName) -> String {
+        let mut nodes = self.scenario.node_ids();
+        let now = nodes.find(|node| self.world.spec(*node).name() == *name);
+        now.map_or_else(
+            || self.scenario.key_of(name),
+            |node| self.scenario.node(node).key.clone(),
+        )
     }
 
     /// How the file calls nodes, in its order: `a, b`; `nobody` without any.
     fn keys<'n>(&self, names: impl IntoIterator<Item = &'n NodeName>) -> String {
-        let keys: Vec<String> = names
-            .into_iter()
-            .map(|name| self.scenario.key_of(name))
-            .collect();
+        let keys: Vec<String> = names.into_iter().map(|name| self.key_of(name)).collect();
         if keys.is_empty() {
             "nobody".to_owned()
         } else {

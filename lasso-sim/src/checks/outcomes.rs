@@ -163,7 +163,7 @@ impl Check for Slowest {
         let seen = match slowest {
             Some((took, _)) if took <= self.at_most => return Ok(()),
             Some((took, call)) => {
-                let (took, to) = (show_duration(took), observed.scenario.key_of(&call.to));
+                let (took, to) = (show_duration(took), observed.key_of(&call.to));
                 format!("{took}, at {to} since {}", call.at)
             }
             None => "none has ended".to_owned(),

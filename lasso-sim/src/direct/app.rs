@@ -251,7 +251,8 @@ impl DirectWorld {
         let Some(output) = desk.live.take(self.now, unix_ms, output) else {
             return;
         };
-        let own_now = Instant::ZERO + (self.now - process.boot);
+        let boot = process.boot;
+        let own_now = Instant::ZERO + (self.now - boot);
         let Some(output) = desk.metrics.take(own_now, output) else {
             return;
         };
@@ -288,7 +289,8 @@ impl DirectWorld {
                 id: request.id.0,
                 method: request.method,
                 payload: request.payload,
-                deadline: request.deadline,
+                // The node's clock begins with its process, the application's with the run.
+                deadline: boot + request.deadline.since_start(),
             },
             PlaneOutput::Abandoned { id } => {
                 desk.abandoned.insert(id);

@@ -71,6 +71,7 @@ impl DirectWorld {
             armed: None,
             next_in: 0,
             paused: false,
+            leaves: false,
             backlog: VecDeque::new(),
         }));
         let there = self.by_ip.entry(spec.host).or_default();
@@ -165,6 +166,17 @@ impl DirectWorld {
         self.take_effects();
     }
 
+    /// Tells a process to stop. A frozen one reads that when it goes on.
+    pub(super) fn stop_process(&mut self, node: NodeId) -> Result<(), Refusal> {
+        let process = self.process(node)?;
+        if !process.paused {
+            return self.command(node, Command::Leave);
+        }
+        process.leaves = true;
+        self.touch();
+        Ok(())
+    }
+
     pub(super) fn pause_process(&mut self, node: NodeId) -> Result<(), Refusal> {
         let process = self.process(node)?;
         if process.paused {
@@ -208,6 +220,10 @@ impl DirectWorld {
         conns
             .into_iter()
             .for_each(|(conn, end)| self.room(conn, end));
+        let process = self.hosts[node.index()].process.as_mut();
+        if process.is_some_and(|process| core::mem::take(&mut process.leaves)) {
+            self.feed(node, Input::Command(Command::Leave));
+        }
         self.take_effects();
         Ok(())
     }

@@ -77,6 +77,8 @@ struct Process {
     armed: Option<Instant>,
     next_in: u64,
     paused: bool,
+    /// It was told to stop while it was frozen.
+    leaves: bool,
     /// What came while it was frozen.
     backlog: VecDeque<Event>,
 }

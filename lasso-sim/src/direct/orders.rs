@@ -56,7 +56,7 @@ impl World for DirectWorld {
     }
 
     fn stop(&mut self, node: NodeId) -> Result<(), Refusal> {
-        self.command(node, Command::Leave)
+        self.stop_process(node)
     }
 
     fn crash(&mut self, node: NodeId) -> Result<(), Refusal> {
@@ -149,6 +149,10 @@ impl World for DirectWorld {
 
     fn stranger(&mut self, stranger: &Stranger) -> Result<(), Refusal> {
         self.admit(stranger)
+    }
+
+    fn spec(&self, node: NodeId) -> &NodeSpec {
+        &self.hosts[node.index()].spec
     }
 
     fn process(&self, node: NodeId) -> Process {

@@ -103,6 +103,7 @@ impl<'a> Moment<'a> {
             events: stage.events(node),
             notices: stage.notices(node),
             app: stage.app(node),
+            world: stage,
         })
     }
 }

@@ -304,11 +304,12 @@ impl<'a> Run<'a> {
         self.happened.push(now);
         for (number, action) in step.actions.iter().enumerate() {
             let what = action.verb.describe(self.scenario);
-            let line = step.loc.line;
+            // Numbers, not lines of the file: a plan that was written out has the same trace.
+            let count = index + 1;
             self.stage
                 .record_mut()
                 .trace
-                .line(now, "step", format_args!("line {line}: {what}"));
+                .line(now, "step", format_args!("{count}: {what}"));
             self.stage.attribute(fault(index, number));
             let stage: &mut dyn World = &mut *self.stage;
             if let Err(refusal) = action.verb.apply(self.scenario, stage) {
@@ -348,9 +349,9 @@ impl<'a> Run<'a> {
         }
         self.open.retain(|open| !held.contains(&open.step));
         for step in held {
-            let line = self.scenario.steps[step].loc.line;
+            let count = step + 1;
             let trace = &mut self.stage.record_mut().trace;
-            trace.line(now, "step", format_args!("line {line}: holds"));
+            trace.line(now, "step", format_args!("{count}: holds"));
         }
         let mut failures = Vec::new();
         for (step, misses) in late {

@@ -15,7 +15,8 @@ impl Run<'_> {
     /// Orders that should have touched something, and did not.
     pub(super) fn idle_faults(&self) -> Vec<Failure> {
         let mut failures = Vec::new();
-        for (index, step) in self.scenario.steps.iter().enumerate() {
+        let steps = self.scenario.steps.iter().enumerate();
+        for (index, step) in steps.filter(|(_, step)| !step.optional) {
             for (number, action) in step.actions.iter().enumerate() {
                 let effects = self.stage.effects(fault(index, number));
                 if action.verb.must_take_effect() && effects == 0 {

@@ -38,6 +38,8 @@ pub(super) struct Draft<'v> {
     pub(super) peers: Option<&'v Value>,
     pub(super) expected: u32,
     pub(super) starts: Option<Duration>,
+    /// The file does not say when it starts: the seed does.
+    pub(super) spread: bool,
     pub(super) ready: bool,
     pub(super) clock_ms: i64,
     pub(super) settings: Settings,
@@ -66,6 +68,7 @@ impl Draft<'_> {
             peers: None,
             expected: 1,
             starts: Some(Duration::ZERO),
+            spread: true,
             ready: true,
             clock_ms: 0,
             settings: Settings::default(),
@@ -116,6 +119,7 @@ pub(super) fn read_common<'v>(
         draft.expected = count as u32;
     }
     if let Some(value) = keys.take("starts") {
+        draft.spread = false;
         draft.starts = match &value.kind {
             Kind::Text(text) if text == "later" => None,
             Kind::Text(text) if units::duration(text).is_some() => units::duration(text),
@@ -196,7 +200,7 @@ pub(super) fn read_label(
     }
 }
 
-fn read_cookie(reader: &mut Reader<'_>, value: &Value) -> Option<String> {
+pub(crate) fn read_cookie(reader: &mut Reader<'_>, value: &Value) -> Option<String> {
     let text = reader.text(value)?;
     if text.len() < COOKIE_MIN {
         let message = format!("a cookie of {} bytes is refused by every node", text.len());

@@ -3,9 +3,14 @@
 //! `value` is the file as a tree with positions; `reader` turns values into durations, amounts and
 //! nodes and remembers every mistake; `nodes` (with `draft` and `place`), `network` and `steps` each
 //! read their section, and `parse` all of them. What comes out is in `model`.
+//!
+//! A file is read as a `template`. `draws` fills in what the file leaves to a seed: each `range`, of nodes in `each`, of
+//! steps in `timeline`. `write` writes a drawn tree as a file.
 
 mod amount;
 mod draft;
+mod draws;
+mod each;
 mod errors;
 mod model;
 mod names;
@@ -13,13 +18,16 @@ mod network;
 mod nodes;
 mod parse;
 mod place;
+mod range;
 mod reader;
 mod settings;
 mod steps;
 mod template;
+mod timeline;
 mod units;
 mod uses;
 mod value;
+mod write;
 
 pub use amount::Amount;
 pub use errors::{BadFile, Diagnostic};
@@ -35,9 +43,11 @@ pub(crate) use reader::one_of;
 pub use reader::{Fields, Reader};
 pub use settings::keys as setting_keys;
 pub use template::Template;
+pub use timeline::STEPS_MAX;
 pub use units::{DURATION_MAX, show as show_duration};
 pub use uses::{Deed, OPERATOR};
 pub use value::{Key, Kind, Table, Value};
 
-pub(crate) use draft::{address, offset_ms};
+pub(crate) use draft::{address, offset_ms, read_cookie};
 pub(crate) use network::{one_way, read_paths, read_shape};
+pub(crate) use settings::read as read_settings;

@@ -258,6 +258,8 @@ pub struct Step {
     pub actions: Vec<Action>,
     /// What must hold.
     pub expect: Option<Expectation>,
+    /// A fault of this step that touches nothing is no failure.
+    pub optional: bool,
 }
 
 /// One verb with what it is to do.

@@ -9,6 +9,7 @@ use toml::de::DeTable;
 
 use super::errors::{BadFile, Diagnostic};
 use super::model::{NodeId, Rule, Scenario, Source};
+use super::range::Pick;
 use super::reader::{Fields, Reader};
 use super::steps::{self, Steps};
 use super::template::Template;
@@ -77,8 +78,9 @@ pub(super) fn parse_tree(text: &str) -> Result<value::Table, Vec<Diagnostic>> {
 pub(super) fn read_tree(
     source: &Arc<Source>,
     tree: &value::Table,
+    pick: Pick,
 ) -> Result<Scenario, Vec<Diagnostic>> {
-    let mut reader = Reader::new(&source.text);
+    let mut reader = Reader::new(&source.text, pick);
     let scenario = read(&mut reader, Fields::new(tree), source.clone(), tree);
     let (errors, names, specs) = reader.into_errors();
     if !errors.is_empty() {

@@ -1,6 +1,7 @@
 //! Gives every node its address, and completes it.
 
 use core::ops::Range;
+use core::time::Duration;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -8,6 +9,7 @@ use lasso_core::discovery::Query;
 use lasso_core::name::{Description, Label, NodeName};
 
 use super::draft::Draft;
+use super::each;
 use super::errors::Diagnostic;
 use super::model::{NodeId, NodeSpec};
 use super::names::Origin;
@@ -62,6 +64,11 @@ pub(super) fn place(reader: &mut Reader<'_>, placed: Vec<Placed<'_>>) {
         }
         peers.push(draft.peers);
         let loc = reader.loc(&span);
+        let spread = if draft.spread {
+            each::spread(reader.pick, &key)
+        } else {
+            Duration::ZERO
+        };
         reader.nodes.push(NodeSpec {
             key,
             loc,
@@ -77,7 +84,7 @@ pub(super) fn place(reader: &mut Reader<'_>, placed: Vec<Placed<'_>>) {
             peers: Vec::new(),
             expected_nodes: draft.expected,
             settings: draft.settings,
-            starts: draft.starts,
+            starts: draft.starts.map(|starts| starts + spread),
             ready: draft.ready,
             clock_offset_ms: draft.clock_ms,
         });

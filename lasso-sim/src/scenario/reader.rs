@@ -10,6 +10,7 @@ use super::amount::Amount;
 use super::errors::{Diagnostic, did_you_mean};
 use super::model::{Loc, NodeId, NodeSpec, Subjects};
 use super::names::Names;
+use super::range::Pick;
 use super::units;
 use super::uses::Uses;
 use super::value::{Kind, Table, Value};
@@ -19,6 +20,8 @@ use crate::app::Rate;
 #[derive(Debug)]
 pub struct Reader<'t> {
     text: &'t str,
+    /// Where in its range a value is taken from.
+    pub(super) pick: Pick,
     /// The names of the file's nodes and groups.
     pub names: Names,
     /// The nodes, once they have been read.
@@ -40,9 +43,10 @@ pub struct Reader<'t> {
 
 impl<'t> Reader<'t> {
     /// A reader of that text which has seen nothing.
-    pub(super) fn new(text: &'t str) -> Self {
+    pub(super) fn new(text: &'t str, pick: Pick) -> Self {
         Reader {
             text,
+            pick,
             names: Names::default(),
             nodes: Vec::new(),
             now: Duration::ZERO,
@@ -370,6 +374,14 @@ impl<'v> Fields<'v> {
     pub fn has_unknown(&self) -> bool {
         let mut keys = self.table.entries.iter().map(|(key, _)| key.text.as_str());
         keys.any(|key| !self.asked.contains(&key))
+    }
+
+    /// Which key of the table this one is.
+    pub fn order(&self, key: &str) -> usize {
+        let mut entries = self.table.entries.iter();
+        entries
+            .position(|(k, _)| k.text == key)
+            .unwrap_or(usize::MAX)
     }
 
     /// Complains of every key that was not asked for.

@@ -101,7 +101,7 @@ pub fn keys() -> impl Iterator<Item = &'static str> {
 }
 
 /// Reads a table of settings over what is already set.
-pub(super) fn read(reader: &mut Reader<'_>, value: &Value, settings: &mut Settings) {
+pub(crate) fn read(reader: &mut Reader<'_>, value: &Value, settings: &mut Settings) {
     let Some(mut fields) = reader.fields(value, "a table such as `{ tick_time = \"8s\" }`") else {
         return;
     };

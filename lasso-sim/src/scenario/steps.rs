@@ -69,15 +69,18 @@ fn read_step(reader: &mut Reader<'_>, mut keys: Fields<'_>, all: &mut Steps, spa
         // What a step starts may run from its earliest moment on.
         reader.now = earliest;
         if let Some(verb) = (entry.parse)(value, reader) {
-            actions.push(Action {
+            let action = Action {
                 loc: reader.loc(&place),
                 key: entry.key,
                 verb,
-            });
+            };
+            actions.push((keys.order(entry.key), action));
         }
         reader.now = latest;
     }
-    actions.sort_by_key(|action| action.loc.span.start);
+    actions.sort_by_key(|(order, _)| *order);
+    let actions: Vec<Action> = actions.into_iter().map(|(_, action)| action).collect();
+    let optional = keys.take("optional").and_then(|value| reader.flag(value));
     let expect_at = keys.take("expect");
     let expect = expect_at.and_then(|value| read_expectation(reader, value));
     keys.finish(reader, "a step");
@@ -96,6 +99,7 @@ fn read_step(reader: &mut Reader<'_>, mut keys: Fields<'_>, all: &mut Steps, spa
         moment,
         actions,
         expect,
+        optional: optional.unwrap_or_default(),
     });
 }
 
@@ -310,10 +314,10 @@ fn read_expect(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Expect>
             .key_span(entry.key)
             .unwrap_or_else(|| value.span.clone());
         if let Some(check) = (entry.parse)(value, reader) {
-            found.push((reader.loc(&place), check));
+            found.push((keys.order(entry.key), (reader.loc(&place), check)));
         }
     }
-    found.sort_by_key(|(loc, _)| loc.span.start);
+    found.sort_by_key(|(order, _)| *order);
     if found.is_empty() && reader.error_count() == errors && !keys.has_unknown() {
         let words: Vec<String> = checks::ALL
             .iter()
@@ -334,7 +338,7 @@ fn read_expect(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Expect>
     Some(Expect {
         loc,
         on,
-        checks: found,
+        checks: found.into_iter().map(|(_, check)| check).collect(),
     })
 }
 

@@ -7,14 +7,24 @@
 use std::path::Path as FilePath;
 use std::sync::Arc;
 
+use super::draws::{self, Draws};
 use super::errors::{BadFile, Diagnostic};
 use super::model::{Scenario, Source};
 use super::parse::{parse_tree, read_tree};
+use super::range::Pick;
 use super::value::Table;
-use crate::random;
+use super::write::write;
 
-/// Seeds with which a file is drawn when it is read, to find the mistakes that not every seed shows.
-const TRIED: [u64; 3] = [1, 2, 3];
+/// How a file is drawn when it is read, to find mistakes that only some draws show.
+const TRIED: [Pick; 5] = [
+    Pick::Low,
+    Pick::High,
+    Pick::Seed(SAMPLE),
+    Pick::Seed(2),
+    Pick::Seed(3),
+];
+/// The seed of [`Template::sample`].
+const SAMPLE: u64 = 1;
 
 /// A file that can be drawn with any seed.
 #[derive(Debug)]
@@ -22,26 +32,36 @@ pub struct Template {
     source: Arc<Source>,
     tree: Table,
     sample: Scenario,
+    draws: bool,
 }
 
 impl Template {
-    /// Reads the text of a file; `path` is what messages call it. The file is drawn with a few seeds, so that a
-    /// mistake that only some seeds show is found here in most cases.
+    /// Reads the text of a file; `path` is what messages call it. The file is drawn with every range at its lower
+    /// end, with every range at its upper end, and with a few seeds, so that most mistakes are found here which only some
+    /// seeds show.
     ///
     /// ```
     /// use lasso_sim::scenario::Template;
     ///
     /// let text = r#"
     /// lasso = 1
-    /// title = "Three nodes find each other"
+    /// title = "A node crashes at some time"
     /// nodes = { a = {}, b = {}, c = {} }
     ///
     /// [[step]]
-    /// at = "0s"
-    /// expect = { on = "all", within = "10s", connected = 3 }
+    /// at = "20s..40s"
+    /// crash = "c"
+    ///
+    /// [[step]]
+    /// at = "41s"
+    /// expect = { on = ["a", "b"], connected = 2 }
     /// "#;
-    /// let template = Template::read("three.toml".as_ref(), text)?;
-    /// assert_eq!(template.draw(7)?.nodes.len(), 3);
+    /// let template = Template::read("crash.toml".as_ref(), text)?;
+    /// assert_eq!(template.draw(7)?.steps.len(), 2);
+    /// assert!(!template.plan(7)?.contains("20s..40s"));
+    ///
+    /// let bad = Template::read("crash.toml".as_ref(), &text.replace("20s..40s", "40s..20s"));
+    /// assert!(bad.unwrap_err().to_string().contains("the wrong way round"));
     /// # Ok::<(), lasso_sim::scenario::BadFile>(())
     /// ```
     ///
@@ -53,11 +73,32 @@ impl Template {
             text: text.to_owned(),
         });
         let tree = parse_tree(text).map_err(|errors| bad(&source, errors))?;
-        let sample = draw(&source, &tree, TRIED[0])?;
+        let mut errors: Vec<Diagnostic> = Vec::new();
+        let mut any = false;
+        for pick in TRIED {
+            let (drawn, draws) = drawn(&tree, pick);
+            any |= draws.any;
+            let more = match read_tree(&source, &drawn, pick) {
+                Ok(_) => Vec::new(),
+                Err(more) => more,
+            };
+            // A mistake at the same place is the same one, though it may name another value.
+            let places: Vec<_> = errors.iter().map(|error| error.span.clone()).collect();
+            let new = draws.errors.into_iter().chain(more);
+            errors.extend(new.filter(|error| !places.contains(&error.span)));
+            if pick == Pick::High && !any {
+                break;
+            }
+        }
+        if !errors.is_empty() {
+            return Err(bad(&source, errors));
+        }
+        let sample = draw(&source, &tree, SAMPLE)?;
         Ok(Template {
             source,
             tree,
             sample,
+            draws: any,
         })
     }
 
@@ -69,24 +110,47 @@ impl Template {
         draw(&self.source, &self.tree, seed)
     }
 
-    /// The scenario of the first seed, for what no seed changes: title, story, worlds.
+    /// What one seed draws, as the text of a plain file: run with the same seed, it gives the same trace as this file.
+    ///
+    /// # Errors
+    /// As [`Template::draw`].
+    pub fn plan(&self, seed: u64) -> Result<String, BadFile> {
+        self.draw(seed)?;
+        let (tree, _) = drawn(&self.tree, Pick::Seed(seed));
+        let path = self.source.path.display();
+        let comment = format!(
+            "Drawn from {path} with seed {seed}.\nRun with the same seed it gives the same trace: --seed {seed}"
+        );
+        Ok(write(&tree, &comment))
+    }
+
+    /// The scenario of seed 1, for what no seed changes: title, story, worlds.
     pub fn sample(&self) -> &Scenario {
         &self.sample
     }
+
+    /// Whether the file itself leaves something to the seed, beside what every file does.
+    pub fn has_draws(&self) -> bool {
+        self.draws
+    }
+}
+
+fn drawn(tree: &Table, pick: Pick) -> (Table, Draws) {
+    let mut tree = tree.clone();
+    let draws = draws::draw(&mut tree, pick);
+    (tree, draws)
 }
 
 fn draw(source: &Arc<Source>, tree: &Table, seed: u64) -> Result<Scenario, BadFile> {
-    let mut drawn = tree.clone();
-    let mut errors = Vec::new();
-    random::expand(&mut drawn, seed, &mut errors);
-    match read_tree(source, &drawn) {
-        Ok(scenario) if errors.is_empty() => Ok(scenario),
-        Ok(_) => Err(bad(source, errors)),
-        Err(more) => {
-            errors.extend(more);
-            Err(bad(source, errors))
-        }
+    let pick = Pick::Seed(seed);
+    let (tree, draws) = drawn(tree, pick);
+    let mut errors = draws.errors;
+    match read_tree(source, &tree, pick) {
+        Ok(scenario) if errors.is_empty() => return Ok(scenario),
+        Ok(_) => {}
+        Err(more) => errors.extend(more),
     }
+    Err(bad(source, errors))
 }
 
 fn bad(source: &Arc<Source>, mut diagnostics: Vec<Diagnostic>) -> BadFile {

@@ -5,6 +5,7 @@
 mod check;
 mod files;
 mod list;
+mod plan;
 mod run;
 
 use std::io::{self, Write};
@@ -28,6 +29,8 @@ enum Command {
     Run(run::Arguments),
     /// Lists scenarios, by theme, with where they run and how many nodes they have
     List(list::Arguments),
+    /// Writes what a seed draws as a plain file, which has the same trace with that seed
+    Plan(plan::Arguments),
 }
 
 /// Something held, did not hold, or could not be read.
@@ -99,6 +102,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments, &mut out),
         Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::List(arguments) => list::run(&arguments, &mut out),
+        Command::Plan(arguments) => plan::run(&arguments, &mut out),
     };
     match done {
         Ok(verdict) => verdict.into(),

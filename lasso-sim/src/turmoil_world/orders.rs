@@ -62,7 +62,7 @@ impl World for TurmoilWorld {
     }
 
     fn stop(&mut self, node: NodeId) -> Result<(), Refusal> {
-        self.command(node, Command::Leave)
+        self.stop_process(node)
     }
 
     fn crash(&mut self, node: NodeId) -> Result<(), Refusal> {
@@ -175,6 +175,10 @@ impl World for TurmoilWorld {
             kernels.admit(stranger.from, (stranger.to.0, port), stay);
         }
         Ok(())
+    }
+
+    fn spec(&self, node: NodeId) -> &NodeSpec {
+        &self.hosts[node.index()].spec
     }
 
     fn process(&self, node: NodeId) -> Process {

@@ -255,6 +255,14 @@ impl TurmoilWorld {
         Ok(())
     }
 
+    /// Tells a process to stop. A frozen one reads that when it goes on.
+    pub(super) fn stop_process(&mut self, node: NodeId) -> Result<(), Refusal> {
+        let process = self.process_mut(node)?;
+        let _ = process.commands.send(Command::Leave);
+        self.kernels().touch(self.fault);
+        Ok(())
+    }
+
     /// Ends the processes that have said goodbye. A panic in a process is one of the run.
     pub(super) fn reap(&mut self) {
         for host in &self.hosts {

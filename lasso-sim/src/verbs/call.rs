@@ -10,6 +10,7 @@ use crate::world::{Ability, Refusal, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "call",
     summary: "lets applications call a method of one node",
+    ranges: &[],
     parse,
 };
 
@@ -29,10 +30,10 @@ impl Verb for Calls {
         vec![Ability::App]
     }
 
-    fn apply(&self, scenario: &Scenario, world: &mut dyn World) -> Result<(), Refusal> {
+    fn apply(&self, _: &Scenario, world: &mut dyn World) -> Result<(), Refusal> {
         let calling = &self.0;
         let order = Order::Call(Call {
-            to: scenario.node(calling.to).name(),
+            to: world.spec(calling.to).name(),
             method: calling.method.clone(),
             load: calling.load,
             timeout: calling.timeout,

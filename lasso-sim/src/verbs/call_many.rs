@@ -12,6 +12,7 @@ use crate::world::{Ability, Refusal, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "call_many",
     summary: "lets applications call a method of many nodes at once",
+    ranges: &[],
     parse,
 };
 
@@ -35,8 +36,8 @@ impl Verb for CallsMany {
         vec![Ability::App]
     }
 
-    fn apply(&self, scenario: &Scenario, world: &mut dyn World) -> Result<(), Refusal> {
-        let name = |node: &NodeId| scenario.node(*node).name();
+    fn apply(&self, _: &Scenario, world: &mut dyn World) -> Result<(), Refusal> {
+        let name = |node: &NodeId| world.spec(*node).name();
         let calling = &self.0;
         let to = calling.to.as_ref();
         let order = Order::CallMany(CallMany {

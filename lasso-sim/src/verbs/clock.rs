@@ -8,6 +8,7 @@ use crate::world::{Ability, Refusal, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "clock",
     summary: "moves the wall clocks of nodes, forward or back",
+    ranges: &[],
     parse,
 };
 

@@ -7,6 +7,7 @@ use crate::world::{Ability, Refusal, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "crash",
     summary: "ends processes at once; their kernel lives and closes their connections",
+    ranges: &[],
     parse,
 };
 

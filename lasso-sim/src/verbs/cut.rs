@@ -8,6 +8,7 @@ use crate::world::{Ability, Cut, Path, Refusal, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "cut",
     summary: "cuts a pair (`between`) or one direction (`from`, `to`)",
+    ranges: &[],
     parse,
 };
 

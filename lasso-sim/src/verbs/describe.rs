@@ -13,6 +13,7 @@ use crate::world::{Ability, Refusal, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "describe",
     summary: "lets applications describe their nodes anew",
+    ranges: &[],
     parse,
 };
 

@@ -11,6 +11,7 @@ use crate::world::{Ability, DnsMode, Refusal, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "dns",
     summary: "answers names with an error, nothing, part of the truth, old truth, or a list",
+    ranges: &[],
     parse,
 };
 

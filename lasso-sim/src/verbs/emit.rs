@@ -20,6 +20,7 @@ use crate::world::{Ability, Refusal, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "emit",
     summary: "lets applications publish live events: requests, circuits, block heights",
+    ranges: &["takes", "ago"],
     parse,
 };
 
@@ -147,10 +148,10 @@ impl Verb for Emits {
         vec![Ability::App]
     }
 
-    fn apply(&self, scenario: &Scenario, world: &mut dyn World) -> Result<(), Refusal> {
+    fn apply(&self, _: &Scenario, world: &mut dyn World) -> Result<(), Refusal> {
         let mut nodes = self.nodes.iter();
         nodes.try_for_each(|id| {
-            let spec = scenario.node(*id);
+            let spec = world.spec(*id);
             let order = Order::Emit(Emit {
                 source: spec.name(),
                 region: spec.description.region.clone(),

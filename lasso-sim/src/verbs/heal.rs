@@ -7,6 +7,7 @@ use crate::world::{Ability, Path, Refusal, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "heal",
     summary: "ends partitions, cuts and holds, of `all` or of some paths",
+    ranges: &[],
     parse,
 };
 

@@ -9,6 +9,7 @@ use crate::world::{Ability, Refusal, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "look_away",
     summary: "lets applications close their viewers of one name",
+    ranges: &[],
     parse,
 };
 

@@ -79,6 +79,8 @@ pub struct Entry {
     pub key: &'static str,
     /// What it does, in one line, for people.
     pub summary: &'static str,
+    /// Keys whose ranges the verb reads itself; ranges under all others are drawn before it sees them.
+    pub ranges: &'static [&'static str],
     /// Reads the key's value; `None` when a mistake was found, which the reader then knows.
     pub parse: fn(&Value, &mut Reader<'_>) -> Option<Box<dyn Verb>>,
 }

@@ -12,6 +12,7 @@ use crate::world::{Ability, Cut, Path, Refusal, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "partition",
     summary: "cuts every path between sides; streams stall, are reset or are forgotten",
+    ranges: &[],
     parse,
 };
 

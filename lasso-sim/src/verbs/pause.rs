@@ -7,6 +7,7 @@ use crate::world::{Ability, Refusal, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "pause",
     summary: "freezes processes; their kernel goes on taking connections and bytes",
+    ranges: &[],
     parse,
 };
 

@@ -16,6 +16,7 @@ use crate::world::{Ability, Refusal, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "publish",
     summary: "lets applications publish on a topic, to all, to one node, to a role, or locally",
+    ranges: &[],
     parse,
 };
 
@@ -97,11 +98,11 @@ impl Verb for Publishes {
         vec![Ability::App]
     }
 
-    fn apply(&self, scenario: &Scenario, world: &mut dyn World) -> Result<(), Refusal> {
+    fn apply(&self, _: &Scenario, world: &mut dyn World) -> Result<(), Refusal> {
         let audience = match &self.to {
             To::All => Audience::All,
             To::Local => Audience::Local,
-            To::Node(node) => Audience::Node(scenario.node(*node).name()),
+            To::Node(node) => Audience::Node(world.spec(*node).name()),
             To::Role(role) => Audience::Role(role.clone()),
         };
         for topic in &self.topics {

@@ -6,7 +6,8 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "restart",
-    summary: "crashes nodes and starts them again at the same moment",
+    summary: "crashes nodes and starts them again at the same moment, as they were",
+    ranges: &[],
     parse,
 };
 
@@ -26,11 +27,12 @@ impl Verb for Restart {
         vec![Ability::Process]
     }
 
-    fn apply(&self, scenario: &Scenario, world: &mut dyn World) -> Result<(), Refusal> {
+    fn apply(&self, _: &Scenario, world: &mut dyn World) -> Result<(), Refusal> {
         self.nodes.iter().try_for_each(|node| world.crash(*node))?;
-        self.nodes
-            .iter()
-            .try_for_each(|node| world.start(*node, scenario.node(*node)))
+        self.nodes.iter().try_for_each(|node| {
+            let spec = world.spec(*node).clone();
+            world.start(*node, &spec)
+        })
     }
 
     fn describe(&self, scenario: &Scenario) -> String {

@@ -7,6 +7,7 @@ use crate::world::{Ability, Refusal, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "resume",
     summary: "thaws frozen processes",
+    ranges: &[],
     parse,
 };
 

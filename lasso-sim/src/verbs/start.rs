@@ -1,22 +1,28 @@
-//! `start`: nodes that do not run come up: `start = "b"`, or as something new:
-//! `start = { nodes = "b", version = "2.0.0" }`.
+//! `start`: nodes that do not run come up: `start = "b"`, as the file has them, or
+//! `start = { nodes = "b", version = "2.0.0" }`, as something else.
+
+use core::net::SocketAddr;
 
 use lasso_core::name::Label;
 
 use super::{Entry, Verb, keys};
-use crate::scenario::{Diagnostic, Kind, NodeId, Reader, Scenario, Value};
+use crate::scenario::{self, Diagnostic, Fields, Kind, NodeId, NodeSpec, Reader, Scenario, Value};
 use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "start",
-    summary: "starts nodes that do not run, as they are or with another version",
+    summary: "starts nodes that do not run, as the file has them or otherwise",
+    ranges: &[],
     parse,
 };
 
 #[derive(Debug)]
 struct Start {
     nodes: Vec<NodeId>,
-    version: Option<Label>,
+    /// How each of them starts, where that is not as the file has it.
+    otherwise: Vec<NodeSpec>,
+    /// The keys that say so.
+    changed: Vec<&'static str>,
 }
 
 fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
@@ -25,24 +31,14 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
         let nodes = keys
             .need(reader, "nodes")
             .and_then(|value| reader.nodes(value));
-        let version = keys.take("version").and_then(|value| {
-            let text = reader.text(value)?;
-            let label = Label::new("version", text);
-            label
-                .map_err(|error| {
-                    reader.error(Diagnostic::new(value.span.clone(), error.to_string()))
-                })
-                .ok()
-        });
+        let start = otherwise(reader, &mut keys, nodes.unwrap_or_default());
         keys.finish(reader, "`start`");
-        Start {
-            nodes: nodes?,
-            version,
-        }
+        start
     } else {
         Start {
             nodes: reader.nodes(value)?,
-            version: None,
+            otherwise: Vec::new(),
+            changed: Vec::new(),
         }
     };
     for node in &start.nodes {
@@ -51,31 +47,140 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
     Some(Box::new(start))
 }
 
+/// Reads what differs from the file, over what the file says of each node.
+fn otherwise(reader: &mut Reader<'_>, keys: &mut Fields<'_>, nodes: Vec<NodeId>) -> Start {
+    let specs = nodes.iter().map(|node| reader.nodes[node.index()].clone());
+    let mut specs: Vec<NodeSpec> = specs.collect();
+    let mut changed = Vec::new();
+    for key in ["version", "region"] {
+        let Some(value) = keys.take(key) else {
+            continue;
+        };
+        changed.push(key);
+        let Some(label) = read_label(reader, value, key) else {
+            continue;
+        };
+        for spec in &mut specs {
+            let description = &mut spec.description;
+            let place = match key {
+                "version" => &mut description.version,
+                _ => &mut description.region,
+            };
+            place.clone_from(&label);
+        }
+    }
+    if let Some(value) = keys.take("roles") {
+        changed.push("roles");
+        let items = reader.items(value).iter();
+        let roles: std::collections::BTreeSet<Label> = items
+            .filter_map(|item| read_label(reader, item, "role"))
+            .collect();
+        for spec in &mut specs {
+            spec.description.roles.clone_from(&roles);
+        }
+    }
+    for key in ["cookie", "cookie_previous"] {
+        let Some(value) = keys.take(key) else {
+            continue;
+        };
+        changed.push(key);
+        let Some(cookie) = scenario::read_cookie(reader, value) else {
+            continue;
+        };
+        for spec in &mut specs {
+            match key {
+                "cookie" => spec.cookie.clone_from(&cookie),
+                _ => spec.cookie_previous = Some(cookie.clone()),
+            }
+        }
+    }
+    if let Some(value) = keys.take("settings") {
+        changed.push("settings");
+        for spec in &mut specs {
+            scenario::read_settings(reader, value, &mut spec.settings);
+        }
+    }
+    changed.extend(address(reader, keys, &mut specs));
+    if changed.is_empty() && !keys.has_unknown() && !specs.is_empty() {
+        let same = "this starts the nodes as the file has them";
+        let same = Diagnostic::new(keys.span(), same);
+        reader.error(same.label("say what differs, or name the nodes alone: `start = \"b\"`"));
+    }
+    Start {
+        nodes,
+        otherwise: specs,
+        changed,
+    }
+}
+
+/// Another address is another name: the node is a new member, on another machine where `ip` says so.
+fn address(
+    reader: &mut Reader<'_>,
+    keys: &mut Fields<'_>,
+    specs: &mut [NodeSpec],
+) -> Vec<&'static str> {
+    let mut changed = Vec::new();
+    if let Some(value) = keys.take("ip") {
+        changed.push("ip");
+        if specs.len() > 1 {
+            let shared =
+                Diagnostic::new(value.span.clone(), "several nodes cannot share an address");
+            reader.error(shared.label("start them one by one"));
+        }
+        if let Some(ip) = scenario::address(reader, value) {
+            for spec in specs.iter_mut() {
+                spec.address = SocketAddr::new(ip, spec.address.port());
+                spec.host = ip;
+            }
+        }
+    }
+    if let Some(value) = keys.take("port") {
+        changed.push("port");
+        if let Some(port) = reader.integer(value, 1, 65_535) {
+            for spec in specs {
+                spec.address.set_port(port as u16);
+            }
+        }
+    }
+    changed
+}
+
+fn read_label(reader: &mut Reader<'_>, value: &Value, what: &'static str) -> Option<Label> {
+    let text = reader.text(value)?;
+    let label = Label::new(what, text);
+    let complain = |error: lasso_core::name::NameError| {
+        reader.error(Diagnostic::new(value.span.clone(), error.to_string()));
+    };
+    label.map_err(complain).ok()
+}
+
 impl Verb for Start {
     fn needs(&self) -> Vec<Ability> {
         vec![Ability::Process]
     }
 
     fn apply(&self, scenario: &Scenario, world: &mut dyn World) -> Result<(), Refusal> {
-        for node in &self.nodes {
-            let mut spec = scenario.node(*node).clone();
-            if let Some(version) = &self.version {
-                spec.description.version = version.clone();
-            }
-            world.start(*node, &spec)?;
+        for (index, node) in self.nodes.iter().enumerate() {
+            let spec = self.otherwise.get(index);
+            world.start(*node, spec.unwrap_or_else(|| scenario.node(*node)))?;
         }
         Ok(())
     }
 
     fn describe(&self, scenario: &Scenario) -> String {
-        let version = self
-            .version
-            .as_ref()
-            .map(|version| format!(" as version {version}"));
-        format!(
-            "start {}{}",
-            keys(scenario, &self.nodes),
-            version.unwrap_or_default()
-        )
+        let nodes = keys(scenario, &self.nodes);
+        let Some(first) = self.otherwise.first() else {
+            return format!("start {nodes}");
+        };
+        let show = |key: &&str| match *key {
+            "version" => format!("version {}", first.description.version),
+            "region" => format!("region {}", first.description.region),
+            "ip" => format!("address {}", first.address.ip()),
+            "port" => format!("port {}", first.address.port()),
+            // Their values are secrets or long.
+            other => format!("other {other}"),
+        };
+        let changed: Vec<String> = self.changed.iter().map(show).collect();
+        format!("start {nodes} with {}", changed.join(", "))
     }
 }

@@ -7,6 +7,7 @@ use crate::world::{Ability, Refusal, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "stop",
     summary: "tells nodes to say goodbye and stop",
+    ranges: &[],
     parse,
 };
 

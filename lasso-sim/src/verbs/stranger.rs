@@ -14,6 +14,7 @@ use crate::world::{Ability, Opening, Refusal, Stranger, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "stranger",
     summary: "lets somebody who is no node connect and send what no node sends",
+    ranges: &[],
     parse,
 };
 

@@ -11,6 +11,7 @@ use crate::world::{Ability, Refusal, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "unsubscribe",
     summary: "lets applications end their subscriptions to a topic",
+    ranges: &[],
     parse,
 };
 

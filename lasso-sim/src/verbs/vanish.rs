@@ -7,6 +7,7 @@ use crate::world::{Ability, Refusal, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "vanish",
     summary: "ends processes and machines at once; nobody closes their connections",
+    ranges: &[],
     parse,
 };
 

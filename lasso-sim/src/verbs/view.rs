@@ -16,6 +16,7 @@ use crate::world::{Ability, Refusal, World};
 pub(super) const ENTRY: Entry = Entry {
     key: "view",
     summary: "lets applications open viewers of a profile's or an account's live events",
+    ranges: &[],
     parse,
 };
 

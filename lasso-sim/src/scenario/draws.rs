@@ -1,0 +1,97 @@
+//! Puts a value in the place of each range that the file leaves to the seed.
+//!
+//! Each place has a generator of its own, known by its path in the file and the repetition of its step: a file that
+//! gains a range draws all others as before.
+
+use super::errors::Diagnostic;
+use super::range::{Pick, Range};
+use super::value::{Kind, Table, Value};
+use super::{each, timeline};
+use crate::random;
+use crate::seed::{self, Purpose};
+
+/// Sections that hold no ranges to be drawn: words, groups, what is expected, and what has a pass of its own.
+const UNTOUCHED: &[&str] = &[
+    "lasso",
+    "title",
+    "story",
+    "worlds",
+    "because",
+    "cipher",
+    "groups",
+    "nodes",
+    "step",
+    "always",
+    "never",
+    "sometimes",
+];
+/// Of the network these ranges are drawn for each packet.
+const OF_PACKETS: &[&str] = &["latency"];
+
+/// What drawing has found.
+#[derive(Debug)]
+pub(super) struct Draws {
+    pub(super) pick: Pick,
+    pub(super) errors: Vec<Diagnostic>,
+    /// Something was left to the seed.
+    pub(super) any: bool,
+}
+
+/// Draws a whole tree: what remains is a plain scenario.
+pub(super) fn draw(tree: &mut Table, pick: Pick) -> Draws {
+    let mut draws = Draws {
+        pick,
+        errors: Vec::new(),
+        any: false,
+    };
+    let is_random = tree.get(random::KEY).is_some();
+    draws.any |= is_random;
+    let seed = match pick {
+        Pick::Low => 1,
+        Pick::High => 2,
+        Pick::Seed(seed) => seed,
+    };
+    random::expand(tree, seed, &mut draws.errors);
+    each::draw_nodes(&mut draws, tree);
+    timeline::draw_steps(&mut draws, tree, is_random);
+    for (key, value) in &mut tree.entries {
+        if !UNTOUCHED.contains(&key.text.as_str()) {
+            draws.walk(value, &key.text, 0, OF_PACKETS);
+        }
+    }
+    draws
+}
+
+impl Draws {
+    /// Draws every range in a value, except under the keys of `skip`. `path` is where the value stands.
+    pub(super) fn walk(&mut self, value: &mut Value, path: &str, repetition: u64, skip: &[&str]) {
+        match &mut value.kind {
+            Kind::Text(text) => match Range::read(text) {
+                None => {}
+                Some(Ok(range)) => {
+                    self.any = true;
+                    value.kind = range.pick(self.pick, |seed| {
+                        seed::generator(seed, Purpose::Draw, seed::key(path), repetition)
+                    });
+                }
+                Some(Err(none)) => {
+                    let error = Diagnostic::new(value.span.clone(), none.message);
+                    self.errors.push(error.label(none.label));
+                }
+            },
+            Kind::List(items) => {
+                for (index, item) in items.iter_mut().enumerate() {
+                    self.walk(item, &format!("{path}.{index}"), repetition, skip);
+                }
+            }
+            Kind::Table(table) => {
+                for (key, value) in &mut table.entries {
+                    if !skip.contains(&key.text.as_str()) {
+                        self.walk(value, &format!("{path}.{}", key.text), repetition, skip);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
