@@ -168,6 +168,10 @@ impl Fabric {
         let established = connection.phase == Phase::Established;
         if how == Cut::Drop {
             connection.forgotten |= established;
+            if established {
+                // What is sent on it is lost, also once the path is open again.
+                self.touch(fault);
+            }
             return;
         }
         let error = if established {
