@@ -74,6 +74,11 @@ impl Link {
         self.heartbeat_every = self.tick_time.min(tick_time.max(TICK_TIME_MIN)) / 4;
     }
 
+    /// The peer is authenticated: the two sides have until then to agree that this is the link.
+    pub fn agree_until(&mut self, until: Instant) {
+        self.handshake_until = Some(until);
+    }
+
     /// The link stands: the handshake is over, and silence is judged from now on.
     pub fn established(&mut self, now: Instant) {
         self.handshake_until = None;

@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use crate::frame::Hello;
 use crate::link::Link;
-use crate::name::NodeName;
+use crate::name::{Identity, NodeName};
 use crate::time::Instant;
 
 /// How far a connection has come.
@@ -12,14 +12,45 @@ use crate::time::Instant;
 pub(super) enum Phase {
     /// Handshake, until the other side's `Hello`.
     Handshake,
-    /// The other side bears the name of a linked node, which is being asked, until then.
-    Asking { until: Instant, ping: u64 },
-    /// Our checks passed; the decision is open.
-    Greeted,
+    /// The other side is authenticated and has said who it is.
+    Met {
+        /// What it said of itself.
+        hello: Hello,
+        /// How far the two sides have agreed that this connection is the link.
+        step: Step,
+    },
+}
+
+/// The way of one connection to being the link of its pair; `pairing` has the table of transitions.
+///
+/// The node with the smaller name decides for the pair, the other one follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A link of that name stands, and was sent this ping; until then it may answer.
+    Asking {
+        /// When the standing link has failed to answer.
+        until: Instant,
+        /// The number of the ping.
+        ping: u64,
+        /// The other side's `Offer` is here.
+        offered: bool,
+    },
+    /// Our checks passed. The follower has sent `Offer`; the decider waits for it.
+    Passed {
+        /// The ping that the standing link did not answer, where one stood.
+        unanswered: Option<u64>,
+        /// The other side's `Offer` is here.
+        offered: bool,
+    },
+    /// The decider has sent `Adopt` and this ping, and waits for any answer.
+    Proposed {
+        /// The number of the ping.
+        ping: u64,
+    },
+    /// The follower has received `Adopt`, and waits for the decider's first frame after it.
+    Accepted,
     /// The link.
     Linked,
-    /// Another connection is the link now; the other side closes this one, or we do then.
-    Retiring(Instant),
 }
 
 /// A connect that is under way.
@@ -38,17 +69,31 @@ pub(super) struct Conn {
     pub(super) remote: SocketAddr,
     /// Whom we dialled.
     pub(super) candidate: Option<NodeName>,
-    /// What the other side said of itself.
-    pub(super) hello: Option<Hello>,
-    /// The other side has said `Offer`.
-    pub(super) offered: bool,
     /// We dialled it to test a silent link.
     pub(super) probe: bool,
 }
 
 impl Conn {
-    /// The name of the other side, once it is authenticated.
-    pub(super) fn peer(&self) -> Option<&NodeName> {
-        self.hello.as_ref().map(|hello| &hello.identity.name)
+    /// What the other side said of itself, and how far the pairing has come.
+    pub(super) fn met(&self) -> Option<(&Hello, Step)> {
+        match &self.phase {
+            Phase::Met { hello, step } => Some((hello, *step)),
+            Phase::Handshake => None,
+        }
+    }
+
+    /// How far the pairing has come.
+    pub(super) fn step(&self) -> Option<Step> {
+        self.met().map(|(_, step)| step)
+    }
+
+    /// The other side, once it is authenticated.
+    pub(super) fn peer(&self) -> Option<&Identity> {
+        self.met().map(|(hello, _)| &hello.identity)
+    }
+
+    /// True for the link of a pair.
+    pub(super) fn is_link(&self) -> bool {
+        self.step() == Some(Step::Linked)
     }
 }

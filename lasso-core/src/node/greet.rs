@@ -1,11 +1,13 @@
-//! From the first frame of a connection to the link: who is that, may it be, and which of several.
+//! The first frame of a connection: who the peer is, and whether it may be a peer at all.
+//!
+//! Which of several connections becomes the link is decided in `pairing`.
 
 use crate::event::{CloseReason, Notice};
 use crate::frame::{Frame, Hello, VERSION_MAX, VERSION_MIN};
-use crate::name::{Basename, Identity, Incarnation};
+use crate::name::{Basename, Incarnation};
 use crate::time::Instant;
 
-use super::{ConnId, Node, NodeName, Output, Phase};
+use super::{ConnId, Node, Output, Phase};
 
 impl Node {
     /// Our `Hello` for a new connection.
@@ -26,7 +28,7 @@ impl Node {
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };
-        if conn.phase != Phase::Handshake {
+        if !matches!(conn.phase, Phase::Handshake) {
             return self.close(now, id, CloseReason::Garbage);
         }
         conn.link.set_peer_tick(hello.tick_time());
@@ -37,13 +39,8 @@ impl Node {
             return self.turn_away(now, id, hello, reason);
         }
         let name = hello.identity.name.clone();
-        let Some(conn) = self.conns.get_mut(&id) else {
-            return;
-        };
-        let candidate = conn.candidate.clone();
-        conn.hello = Some(hello);
-        if let Some(candidate) = candidate {
-            self.discovery.answers_as(&candidate, &name);
+        if let Some(candidate) = self.conns.get(&id).and_then(|conn| conn.candidate.as_ref()) {
+            self.discovery.answers_as(candidate, &name);
         }
         if self.discovery.met(&name) {
             self.mesh.add(now, &name);
@@ -53,7 +50,7 @@ impl Node {
             let hello = self.hello(false);
             self.send(now, id, &Frame::Hello(hello));
         }
-        self.consider(now, id);
+        self.meet(now, id, hello);
     }
 
     /// What speaks against a peer, whatever else is linked.
@@ -113,239 +110,6 @@ impl Node {
             self.emit(Output::Notice(Notice::BasenamePrefix {
                 name: name.clone(),
             }));
-        }
-    }
-
-    /// Our own checks of a connection whose other side has said who it is: may it be the link?
-    pub(super) fn consider(&mut self, now: Instant, id: ConnId) {
-        let Some(conn) = self.conns.get(&id) else {
-            return;
-        };
-        let Some(hello) = &conn.hello else { return };
-        let (theirs, probe) = (hello.identity.clone(), hello.probe || conn.probe);
-        if let Some(standing) = self.links.get(&theirs.name).copied() {
-            let incarnation = self.standing_incarnation(standing);
-            // A link that is not silent needs no successor, whatever the other side thinks of it:
-            // where both sides test at once, the second test would end what the first has won.
-            let succeeds = probe
-                && incarnation == Some(theirs.incarnation)
-                && self.is_silent(now, &theirs.name);
-            if !succeeds {
-                return self.ask(now, id, standing);
-            }
-        } else if let Some(known) = self.topology.known_incarnation(&theirs.name)
-            && theirs.incarnation < known
-        {
-            return self.close(now, id, CloseReason::StaleIncarnation { known });
-        }
-        self.agree(now, id);
-    }
-
-    pub(super) fn standing_incarnation(&self, standing: ConnId) -> Option<Incarnation> {
-        let conn = self.conns.get(&standing)?;
-        Some(conn.hello.as_ref()?.identity.incarnation)
-    }
-
-    /// A newcomer bears the name of a linked node: is that one still there?
-    fn ask(&mut self, now: Instant, id: ConnId, standing: ConnId) {
-        self.next_ping += 1;
-        let ping = self.next_ping;
-        let until = now + self.config.settings.link.ask_timeout;
-        if let Some(conn) = self.conns.get_mut(&id) {
-            conn.phase = Phase::Asking { until, ping };
-            self.asking.insert(id);
-            self.arm(id);
-        }
-        self.send(now, standing, &Frame::Ping(ping));
-    }
-
-    /// A standing link has answered: whoever bears its name is turned away.
-    pub(super) fn on_pong(&mut self, now: Instant, from: ConnId, number: u64) {
-        // Numbers can be guessed: only the node that was asked can answer.
-        let Some(asked) = self.conns.get(&from) else {
-            return;
-        };
-        if !matches!(asked.phase, Phase::Linked | Phase::Retiring(_)) {
-            return;
-        }
-        let answered = |id: &&ConnId| {
-            let asking = self
-                .conns
-                .get(id)
-                .filter(|conn| conn.peer() == asked.peer());
-            matches!(asking.map(|c| &c.phase), Some(Phase::Asking { ping, .. }) if *ping == number)
-        };
-        let Some(id) = self.asking.iter().find(answered).copied() else {
-            return;
-        };
-        let incarnation = self.standing_incarnation(from);
-        let newcomer = self.standing_incarnation(id);
-        let same = incarnation == newcomer;
-        self.close(
-            now,
-            id,
-            if same {
-                CloseReason::Duplicate
-            } else {
-                CloseReason::NameTaken
-            },
-        );
-    }
-
-    /// A standing link has not answered in time: the higher incarnation takes its place.
-    pub(super) fn on_unanswered(&mut self, now: Instant, id: ConnId) {
-        self.asking.remove(&id);
-        let Some(conn) = self.conns.get(&id) else {
-            return;
-        };
-        let Some(hello) = &conn.hello else { return };
-        let (name, newcomer) = (hello.identity.name.clone(), hello.identity.incarnation);
-        let known = self.topology.known_incarnation(&name);
-        match known {
-            Some(known) if newcomer < known => {
-                self.close(now, id, CloseReason::StaleIncarnation { known });
-            }
-            _ => self.agree(now, id),
-        }
-    }
-
-    /// The link of `name` is gone: whoever waited for its answer need not wait any longer.
-    pub(super) fn release_asking(&mut self, now: Instant, name: Option<&NodeName>) {
-        let Some(name) = name else { return };
-        if self.asking.is_empty() || self.links.contains_key(name) {
-            return;
-        }
-        let waits = |id: &&ConnId| self.conns.get(id).and_then(|c| c.peer()) == Some(name);
-        let waiting: Vec<ConnId> = self.asking.iter().filter(waits).copied().collect();
-        for id in waiting {
-            self.asking.remove(&id);
-            self.consider(now, id);
-        }
-    }
-
-    /// Our checks passed. The node with the larger name says so; the other one decides.
-    fn agree(&mut self, now: Instant, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(&id) else {
-            return;
-        };
-        conn.phase = Phase::Greeted;
-        let offered = conn.offered;
-        let Some(name) = conn.peer() else { return };
-        if self.identity.name > *name {
-            self.send(now, id, &Frame::Offer);
-        } else if offered {
-            self.adopt(now, id);
-        }
-    }
-
-    /// The other side's checks passed.
-    pub(super) fn on_offer(&mut self, now: Instant, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(&id) else {
-            return;
-        };
-        let decides = conn.peer().is_some_and(|name| self.identity.name < *name);
-        match conn.phase {
-            Phase::Greeted if decides => {
-                conn.offered = true;
-                // What stands by now did not stand when this connection was considered.
-                self.consider(now, id);
-            }
-            Phase::Asking { .. } if decides => conn.offered = true,
-            _ => self.close(now, id, CloseReason::Garbage),
-        }
-    }
-
-    /// The other side decided that this connection is the link.
-    pub(super) fn on_adopt(&mut self, now: Instant, id: ConnId) {
-        let Some(conn) = self.conns.get(&id) else {
-            return;
-        };
-        let decides = conn.peer().is_none_or(|name| self.identity.name < *name);
-        match conn.phase {
-            Phase::Greeted if !decides => self.adopt(now, id),
-            _ => self.close(now, id, CloseReason::Garbage),
-        }
-    }
-
-    /// From now on this connection is the link.
-    fn adopt(&mut self, now: Instant, id: ConnId) {
-        let Some(conn) = self.conns.get_mut(&id) else {
-            return;
-        };
-        let Some(hello) = &conn.hello else { return };
-        let theirs: Identity = hello.identity.clone();
-        if let Some(known) = self.topology.known_incarnation(&theirs.name)
-            && theirs.incarnation < known
-        {
-            // A later life of that name came in between.
-            return self.close(now, id, CloseReason::StaleIncarnation { known });
-        }
-        let decides = self.identity.name < theirs.name;
-        conn.phase = Phase::Linked;
-        conn.link.established(now);
-        if decides {
-            self.send(now, id, &Frame::Adopt);
-        }
-        self.ledger.counters.links += 1;
-        let standing = self.links.get(&theirs.name).copied();
-        let same =
-            standing.and_then(|id| self.standing_incarnation(id)) == Some(theirs.incarnation);
-        match standing {
-            // The old life ends before the new one begins.
-            Some(standing) if !same => self.close(now, standing, CloseReason::Replaced),
-            _ => {}
-        }
-        self.links.insert(theirs.name.clone(), id);
-        if let (Some(standing), true) = (standing, same) {
-            self.retire(now, standing);
-        }
-        let replaced = standing.is_some() && same;
-        self.ledger.counters.links_replaced += u64::from(replaced);
-        self.arm(id);
-        self.mesh.linked(now, &theirs.name);
-        self.drop_rivals(now, id, &theirs);
-        self.plane_link_up(id);
-        self.emit(Output::Linked { conn: id });
-        let orders = if replaced {
-            self.topology.session_replaced(now, &theirs)
-        } else {
-            self.topology.link_up(now, &theirs)
-        };
-        self.obey(now, orders);
-    }
-
-    /// The standing link has a successor. Whoever hears of it second closes it; nothing that comes
-    /// on it counts any more.
-    fn retire(&mut self, now: Instant, standing: ConnId) {
-        let Some(conn) = self.conns.get_mut(&standing) else {
-            return;
-        };
-        let decides = conn.peer().is_some_and(|name| self.identity.name < *name);
-        self.plane_link_down(standing);
-        let Some(conn) = self.conns.get_mut(&standing) else {
-            return;
-        };
-        if decides {
-            conn.phase = Phase::Retiring(now + self.config.settings.link.ask_timeout);
-            self.arm(standing);
-        } else {
-            self.close(now, standing, CloseReason::Superseded);
-        }
-    }
-
-    /// Our own dial to a node that is linked now is of no use any more.
-    fn drop_rivals(&mut self, now: Instant, id: ConnId, theirs: &Identity) {
-        let dialled = self.conns.get(&id).and_then(|conn| conn.candidate.clone());
-        if let Some(candidate) = dialled
-            && self.dials.get(&candidate) == Some(&id)
-        {
-            self.dials.remove(&candidate);
-            if candidate != theirs.name {
-                self.mesh.missed(now, &candidate, super::Miss::Failed);
-            }
-        }
-        if let Some(rival) = self.dials.remove(&theirs.name) {
-            self.close(now, rival, CloseReason::Duplicate);
         }
     }
 

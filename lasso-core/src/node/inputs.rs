@@ -8,7 +8,7 @@ use crate::frame::Frame;
 use crate::link::{Link, LinkEvent, Role};
 use crate::time::Instant;
 
-use super::{Command, Conn, ConnId, Connecting, NetError, Node, NodeName, Output, Phase};
+use super::{Command, Conn, ConnId, Connecting, NetError, Node, NodeName, Output, Phase, Step};
 use rand_core::Rng;
 
 impl Node {
@@ -48,11 +48,11 @@ impl Node {
     }
 
     fn reconcile(&mut self, now: Instant) {
-        let hello = |id| self.conns.get(id)?.hello.as_ref();
+        let peer = |id| self.conns.get(id)?.peer();
         let standing = self
             .links
             .iter()
-            .filter_map(|(name, id)| Some((name, hello(id)?.identity.incarnation)));
+            .filter_map(|(name, id)| Some((name, peer(id)?.incarnation)));
         let orders = self.topology.reconcile(now, standing);
         self.obey(now, orders);
     }
@@ -65,13 +65,10 @@ impl Node {
         let Some(conn) = self.conns.get_mut(&id) else {
             return;
         };
-        match conn.phase {
-            Phase::Retiring(until) if now >= until => {
-                return self.close(now, id, CloseReason::Superseded);
-            }
-            Phase::Asking { until, .. } if now >= until => return self.on_unanswered(now, id),
-            Phase::Retiring(_) => return self.arm(id),
-            _ => {}
+        if let Some(Step::Asking { until, .. }) = conn.step()
+            && now >= until
+        {
+            return self.on_unanswered(now, id);
         }
         let mut events = core::mem::take(&mut self.events);
         let ticked = conn.link.tick(now, &mut events);
@@ -173,8 +170,6 @@ impl Node {
             link,
             remote,
             candidate: None,
-            hello: None,
-            offered: false,
             probe: false,
         };
         self.conns.entry(id).or_insert(Box::new(conn))
@@ -239,13 +234,15 @@ impl Node {
         for event in events.drain(..) {
             match event {
                 LinkEvent::Frame(frame) => self.on_frame(now, id, frame),
-                LinkEvent::Text(text) => self.on_text(now, id, text),
+                LinkEvent::Text(text) => {
+                    self.on_sign(now, id);
+                    self.on_text(now, id, text);
+                }
                 LinkEvent::Silent => {
-                    let peer = self.conns.get(&id).and_then(|conn| conn.peer().cloned());
-                    if let Some(peer) = peer
-                        && self.links.get(&peer) == Some(&id)
+                    if let Some(conn) = self.conns.get(&id)
+                        && let (Some(peer), true) = (conn.peer(), conn.is_link())
                     {
-                        self.mesh.probe(now, &peer);
+                        self.mesh.probe(now, &peer.name);
                     }
                 }
             }
@@ -254,9 +251,9 @@ impl Node {
 
     pub(super) fn on_frame(&mut self, now: Instant, id: ConnId, frame: Frame) {
         // An earlier frame of the same bytes may have closed the connection.
-        let Some(conn) = self.conns.get(&id) else {
+        if !self.conns.contains_key(&id) {
             return;
-        };
+        }
         match frame {
             Frame::Hello(hello) => self.on_hello(now, id, hello),
             Frame::Offer => self.on_offer(now, id),
@@ -264,12 +261,13 @@ impl Node {
             Frame::Close(reason) => self.on_close_frame(now, id, reason),
             Frame::Pong(number) => self.on_pong(now, id, number),
             // Frames about topics are the data plane's.
-            Frame::Heartbeat | Frame::Ping(_) | Frame::Taken(_) | Frame::PubSub(_) => {}
+            Frame::Heartbeat | Frame::Ping(_) | Frame::Taken(_) | Frame::PubSub(_) => {
+                self.on_sign(now, id);
+            }
             Frame::Topology(frame) => {
-                if conn.phase != Phase::Linked {
-                    return;
-                }
-                let Some(from) = conn.peer().cloned() else {
+                self.on_sign(now, id);
+                let conn = self.conns.get(&id).filter(|conn| conn.is_link());
+                let Some(from) = conn.and_then(|conn| Some(conn.peer()?.name.clone())) else {
                     return;
                 };
                 let orders = self.topology.receive(now, &from, frame);

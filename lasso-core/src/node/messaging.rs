@@ -20,7 +20,7 @@ use crate::plane::{
 use crate::time::Instant;
 use crate::topology::Member;
 
-use super::{ConnId, Node, Output, Phase};
+use super::{ConnId, Node, Output};
 
 /// What a node keeps of what its data plane is to do, or wants done.
 #[derive(Debug, Default)]
@@ -72,7 +72,7 @@ impl Node {
             return None;
         }
         let conn = self.conns.get_mut(&conn)?;
-        if conn.phase != Phase::Linked {
+        if !conn.is_link() {
             return None;
         }
         conn.link.detach()
@@ -82,17 +82,13 @@ impl Node {
         let Some(conn) = self.conns.get(&id) else {
             return;
         };
-        let Some(hello) = &conn.hello else { return };
+        let Some(peer) = conn.peer() else { return };
         let (mut fx, lanes) = (Effects::default(), SharedLanes::clone(conn.link.lanes()));
         let mut plane = self.plane.lock();
-        plane.link_up(id, &hello.identity, lanes, &mut fx);
+        plane.link_up(id, peer, lanes, &mut fx);
         // A link that took another one's place: the peer was described before.
-        if let Some(description) = self
-            .topology
-            .member(&hello.identity.name)
-            .map(Member::description)
-        {
-            plane.described(&hello.identity.name, description);
+        if let Some(description) = self.topology.member(&peer.name).map(Member::description) {
+            plane.described(&peer.name, description);
         }
         drop(plane);
         self.carry(fx);

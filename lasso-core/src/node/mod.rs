@@ -5,12 +5,11 @@
 //! Whoever drives it tells it what happened and what time it is, carries out what it says, and calls
 //! it again at the time it names. Draining outputs late is harmless.
 //!
-//! Of each pair of nodes the one with the smaller name decides which connection is the link: it
-//! says `Adopt`, after the other one has said `Offer`. A newcomer that bears the name of a linked
-//! node has to wait until that node was asked whether it is still there.
+//! Which connection is the link of a pair, and when another one takes its place, is decided in the
+//! file `pairing`, which has the table of states and transitions.
 //!
 //! 1. At most one connection per peer is its link; frames of the topology count on it alone.
-//! 2. Every connection is in exactly one phase, and has a deadline until it is a link.
+//! 2. Every connection is in exactly one phase, and has a deadline.
 //! 3. Nothing that comes before the other side is authenticated changes anything but counters.
 //! 4. A peer is told to the topology as linked exactly while it has a link.
 //! 5. An incarnation that is known never goes back.
@@ -23,6 +22,7 @@ mod inputs;
 mod io;
 mod ledger;
 mod messaging;
+mod pairing;
 mod renumbering;
 mod strangers;
 mod timers;
@@ -49,7 +49,7 @@ use crate::plane::SharedPlane;
 use crate::secure::ReplayGuard;
 use crate::time::{Instant, earliest};
 use crate::topology::{Coverage, Order, Topology};
-use conn::{Conn, Connecting, Phase};
+use conn::{Conn, Connecting, Phase, Step};
 use ledger::Ledger;
 use messaging::Tags;
 use renumbering::Renumbering;
@@ -83,8 +83,10 @@ pub struct Node {
     links: BTreeMap<NodeName, ConnId>,
     /// The dial under way to each candidate; it ends when the connection is the link, or gone.
     dials: BTreeMap<NodeName, ConnId>,
-    /// Connections that wait for a standing link to answer.
-    asking: BTreeSet<ConnId>,
+    /// Connections whose other side is known and that are no link, by peer.
+    pending: BTreeMap<NodeName, BTreeSet<ConnId>>,
+    /// Steps or links changed since the invariants of the pairing were checked.
+    pairing_moved: bool,
     strangers: Strangers,
     /// Connections that have something to send.
     dirty: BTreeSet<ConnId>,
@@ -143,7 +145,8 @@ impl Node {
             guard: ReplayGuard::new(),
             links: BTreeMap::new(),
             dials: BTreeMap::new(),
-            asking: BTreeSet::new(),
+            pending: BTreeMap::new(),
+            pairing_moved: false,
             strangers: Strangers::default(),
             dirty: BTreeSet::new(),
             timers: Timers::new(),
@@ -267,7 +270,7 @@ impl Node {
         let conn = self.conns.get(&id)?;
         Some(LinkInfo {
             conn: id,
-            peer: conn.hello.as_ref()?.identity.clone(),
+            peer: conn.peer()?.clone(),
             session: conn.link.session(),
             last_received: conn.link.last_received(),
         })
@@ -364,10 +367,9 @@ impl Node {
         let Some(conn) = self.conns.get(&id) else {
             return;
         };
-        let own = match conn.phase {
-            Phase::Retiring(until) => Some(until),
-            Phase::Asking { until, .. } => earliest(Some(until), conn.link.deadline()),
-            Phase::Handshake | Phase::Greeted | Phase::Linked => conn.link.deadline(),
+        let own = match conn.step() {
+            Some(Step::Asking { until, .. }) => earliest(Some(until), conn.link.deadline()),
+            _ => conn.link.deadline(),
         };
         if let Some(deadline) = own {
             self.timers.at_latest(id, deadline);
@@ -403,23 +405,19 @@ impl Node {
             return;
         };
         self.dirty.remove(&id);
-        self.asking.remove(&id);
         self.strangers.remove(id);
-        let peer = conn.peer().or(conn.candidate.as_ref()).cloned();
+        let peer = conn.peer().map(|peer| &peer.name);
+        let name = peer.or(conn.candidate.as_ref()).cloned();
         let notice = self
             .ledger
-            .closed(now, conn.remote.ip(), peer.as_ref(), &reason, by_peer);
+            .closed(now, conn.remote.ip(), name.as_ref(), &reason, by_peer);
         self.emit_notice(notice);
         if let Some(candidate) = &conn.candidate {
             self.dial_ended(now, id, candidate, &reason);
         }
-        if let Some(name) = conn.peer()
-            && self.links.get(name) == Some(&id)
-        {
-            self.plane_link_down(id);
-            self.unlinked(now, name, &reason, by_peer);
+        if let Phase::Met { hello, .. } = &conn.phase {
+            self.unpair(now, id, &hello.identity, &reason, by_peer);
         }
-        self.release_asking(now, conn.peer());
         if let (true, CloseReason::StaleIncarnation { known }) = (by_peer, &reason) {
             self.renumber(now, *known);
         }
@@ -435,7 +433,6 @@ impl Node {
 
     /// The link of a peer is gone.
     fn unlinked(&mut self, now: Instant, name: &NodeName, reason: &CloseReason, by_peer: bool) {
-        self.links.remove(name);
         let down = match reason {
             CloseReason::Left => DownReason::Left,
             // What the other side calls silence was ours, not theirs.
@@ -456,11 +453,12 @@ impl Node {
         self.obey(now, orders);
     }
 
-    fn assert_invariants(&self) {
+    fn assert_invariants(&mut self) {
         if cfg!(debug_assertions) {
             debug_assert!(self.strangers.len() <= self.config.settings.link.handshakes_max);
             debug_assert!(self.links.len() <= self.conns.len());
             debug_assert!(self.dirty.is_empty() || self.stopped);
+            self.assert_paired();
         }
     }
 }

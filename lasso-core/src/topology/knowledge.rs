@@ -34,6 +34,11 @@ impl Topology {
         self.roster.iter()
     }
 
+    /// How many nodes have a link, this node included.
+    pub(crate) fn connected(&self) -> usize {
+        self.roster.tally().connected() + 1
+    }
+
     /// One node that is linked or remembered.
     pub fn member(&self, name: &NodeName) -> Option<&Member> {
         self.roster.get(name)

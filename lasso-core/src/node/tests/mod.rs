@@ -36,6 +36,7 @@ enum Packet {
 
 mod members;
 mod messaging;
+mod pairing;
 mod properties;
 
 struct World {
