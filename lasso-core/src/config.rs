@@ -115,7 +115,8 @@ pub struct LinkSettings {
     /// after its last byte. Higher: slower to notice a frozen peer. Lower: more heartbeats (one per
     /// T/4 and link) and more false alarms on a network that stalls.
     pub tick_time: Duration,
-    /// A handshake that is not finished after this is dropped, 3 s. Higher: strangers hold
+    /// A handshake that is not finished after this is dropped, 3 s, and so is a connection that was
+    /// proposed as the link and is not answered for as long. Higher: strangers hold
     /// memory for longer. Lower: a slow network cannot link up.
     pub handshake_timeout: Duration,
     /// Most handshakes open at a time, 256; the oldest gives way. Higher: more memory that
@@ -266,9 +267,10 @@ pub struct TopologySettings {
     /// See `flap_cycles`, 10 min.
     pub flap_window: Duration,
     /// Close links until every island is fully connected; false: partitions are only reported. A
-    /// pair costs one of the two its links after it has been apart for the longer of one tick time
-    /// and two rounds of health checks, `2 * (health_interval + health_timeout)`. True: no two nodes
-    /// of an island see different members. False: no healthy link is ever closed.
+    /// pair costs the one with the larger name its links after it has been apart for the longer of
+    /// one tick time and two rounds of health checks, `2 * (health_interval + health_timeout)`. It is
+    /// linked again once the pair is. True: no two nodes of an island see different members, at the
+    /// cost of healthy links. False: no healthy link is ever closed.
     pub prevent_overlapping_partitions: bool,
 }
 

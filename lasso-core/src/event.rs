@@ -128,7 +128,7 @@ pub enum CloseReason {
     Transport,
     /// A connect did not succeed in time.
     ConnectTimeout,
-    /// The link was closed so that every island is fully connected.
+    /// The link was closed, or refused, so that every island is fully connected.
     Overlap,
     /// The peer gave a reason that this release does not know.
     Unknown,

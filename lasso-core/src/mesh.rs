@@ -196,6 +196,19 @@ impl Mesh {
         }
     }
 
+    /// What kept the peer from being dialled is over: it is tried at once, as if it had just been
+    /// found.
+    pub fn retry(&mut self, now: Instant, name: &NodeName) {
+        let Some(peer) = self.peers.get_mut(name) else {
+            return;
+        };
+        peer.failures = 0;
+        peer.failing_since = None;
+        if peer.trying_since.is_none() {
+            self.schedule(name, now);
+        }
+    }
+
     /// A link that was silent is not any more.
     pub fn heard(&mut self, name: &NodeName) {
         let Some(peer) = self.peers.get_mut(name) else {

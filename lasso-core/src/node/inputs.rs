@@ -122,7 +122,7 @@ impl Node {
                 .discovery
                 .alias_of(&name)
                 .is_some_and(|other| self.links.contains_key(other));
-            if stands_elsewhere {
+            if stands_elsewhere || self.topology.excludes(&name) {
                 self.mesh.missed(now, &name, super::Miss::Failed);
                 continue;
             }

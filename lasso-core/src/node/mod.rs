@@ -332,6 +332,7 @@ impl Node {
                         self.close(now, conn, CloseReason::Overlap);
                     }
                 }
+                Order::Admit { name } => self.mesh.retry(now, &name),
             }
         }
     }

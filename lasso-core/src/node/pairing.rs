@@ -73,6 +73,9 @@ impl Node {
             return Verdict::Refuse(CloseReason::Garbage);
         };
         let theirs = &hello.identity;
+        if self.topology.excludes(&theirs.name) {
+            return Verdict::Refuse(CloseReason::Overlap);
+        }
         if let Some(standing) = self.links.get(&theirs.name).copied() {
             // A link that is not silent needs no successor, whatever the other side thinks of it:
             // where both sides test at once, the second test would end what the first has won.

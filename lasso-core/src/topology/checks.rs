@@ -148,6 +148,14 @@ impl Checks {
         id
     }
 
+    /// Checks a peer alone now, unless a check of it is under way or it failed the last one. Returns
+    /// the number of the check to send.
+    pub(super) fn hurry(&mut self, now: Instant, name: &NodeName) -> Option<u64> {
+        let peer = self.peers.get(name)?;
+        let idle = peer.outstanding.is_none() && peer.failures == 0;
+        idle.then(|| self.ask(now, name, Kind::Suspect))
+    }
+
     /// The link is lost; the peer is checked no more.
     pub(super) fn down(&mut self, now: Instant, name: &NodeName) {
         self.settle(now, name);

@@ -34,6 +34,12 @@ impl Topology {
         self.roster.iter()
     }
 
+    /// True for a node that this one chose not to link to, so that every island is fully connected.
+    /// Always false without `prevent_overlapping_partitions`.
+    pub fn excludes(&self, name: &NodeName) -> bool {
+        self.watch.excludes(name)
+    }
+
     /// How many nodes have a link, this node included.
     pub(crate) fn connected(&self) -> usize {
         self.roster.tally().connected() + 1

@@ -91,11 +91,16 @@ pub enum Order {
         /// Which one.
         name: NodeName,
     },
-    /// Close the link to a node, and do not dial it for a while, so that every island is fully
-    /// connected. Only with `prevent_overlapping_partitions`. The topology learns of it by
-    /// [`Topology::link_down`] like of any other lost link.
+    /// Close the link to a node, so that every island is fully connected. Only with
+    /// `prevent_overlapping_partitions`. The topology learns of it by [`Topology::link_down`] like
+    /// of any other lost link; from now on [`Topology::excludes`] that node.
     CloseLink {
         /// Whose.
+        name: NodeName,
+    },
+    /// A node that was excluded may be linked to again.
+    Admit {
+        /// Which one.
         name: NodeName,
     },
 }
@@ -103,7 +108,10 @@ pub enum Order {
 impl Order {
     /// True for what acts on a link, false for what is only told.
     fn is_deed(&self) -> bool {
-        matches!(self, Order::Send { .. } | Order::CloseLink { .. })
+        matches!(
+            self,
+            Order::Send { .. } | Order::CloseLink { .. } | Order::Admit { .. }
+        )
     }
 }
 
@@ -147,7 +155,9 @@ impl Topology {
             views: Views::new(&config.name),
             watch: Watch::new(
                 hold_off(&config.settings),
-                settings.prevent_overlapping_partitions,
+                settings
+                    .prevent_overlapping_partitions
+                    .then_some(settings.health_suspect_interval),
             ),
             reconcile_at: Instant::ZERO + settings.reconcile_interval,
             reconcile_interval: settings.reconcile_interval,
@@ -362,6 +372,7 @@ impl Topology {
         }
         if self.watch.deadline().is_some_and(|at| at <= now) {
             orders.extend(self.look(now));
+            self.ask_kept(now, &mut orders);
         }
         self.assert_invariants();
         orders
@@ -403,6 +414,7 @@ impl Topology {
         for name in self.roster.tick(now) {
             orders.push(Order::Forgotten { name: name.clone() });
             self.views.forget(&name);
+            self.watch.forget(&name);
             self.watch.touch(now);
             self.counters.forgotten += 1;
         }
@@ -432,11 +444,24 @@ impl Topology {
                 .map(|(since, name)| (name, *since, self.views.of(name).map(|(_, view)| view)))
                 .collect(),
         };
-        let outside = self.watch.look(now, &evidence);
-        outside
-            .into_iter()
-            .map(|name| Order::CloseLink { name })
+        let choice = self.watch.look(now, &evidence);
+        let admit = choice.admit.into_iter().map(|name| Order::Admit { name });
+        let close = choice.close.into_iter();
+        admit
+            .chain(close.map(|name| Order::CloseLink { name }))
             .collect()
+    }
+
+    /// Asks the peers that were kept instead of an excluded one for their views.
+    fn ask_kept(&mut self, now: Instant, orders: &mut Vec<Order>) {
+        for to in self.watch.whom_to_ask(now) {
+            if let Some(id) = self.checks.hurry(now, &to) {
+                let known = Some(self.views.known(&to));
+                self.counters.checks_sent += 1;
+                let frame = TopologyFrame::Check { id, known };
+                orders.push(Order::Send { to, frame });
+            }
+        }
     }
 
     fn assert_invariants(&self) {

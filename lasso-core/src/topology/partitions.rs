@@ -18,9 +18,9 @@
 //! of this node reports; they belong together when their last views had each other. A crash and a
 //! cut look the same from here.
 //!
-//! Where the user asks for it, this node closes its links to whoever is in another group (see
-//! `overlap`), after the pairs have been apart for twice the hold-off: what looked apart to one node
-//! had time to look apart to all, so that they close the same links and no more.
+//! Where the user asks for it, this node excludes one of two peers that are apart (see `overlap`),
+//! after they have been apart for twice the hold-off: what looked apart to one node had time to
+//! look apart to all, so that they close the same links and no more.
 //!
 //! Views of peers that fail their health checks are out of date and do not count.
 
@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::overlap;
+use super::overlap::Exclusions;
 use super::views::View;
 use crate::name::NodeName;
 use crate::time::{Instant, earliest};
@@ -85,12 +85,22 @@ pub(super) struct Evidence<'a> {
     pub(super) lost: Vec<(&'a NodeName, Instant, Option<&'a View>)>,
 }
 
+/// What follows from a look.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Choice {
+    /// Peers that may be linked to again.
+    pub(super) admit: Vec<NodeName>,
+    /// Peers whose links are to be closed.
+    pub(super) close: Vec<NodeName>,
+}
+
 /// See the module.
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
     hold_off: Duration,
-    /// Close links until every island is fully connected.
-    prevent_overlap: bool,
+    /// The peers that this node does not link to, so that every island is fully connected; `None`:
+    /// partitions are only reported.
+    exclusions: Option<Exclusions>,
     /// When the first change came that has not been looked at.
     touched: Option<Instant>,
     /// The pairs that are apart, each since when; listed once the hold-off is over.
@@ -101,10 +111,12 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn new(hold_off: Duration, prevent_overlap: bool) -> Self {
+    /// With `ask_every` links are closed until every island is fully connected, and peers that
+    /// decide about that are asked for their views that often.
+    pub(super) fn new(hold_off: Duration, ask_every: Option<Duration>) -> Self {
         Watch {
             hold_off,
-            prevent_overlap,
+            exclusions: ask_every.map(|every| Exclusions::new(hold_off, every)),
             touched: None,
             apart: BTreeMap::new(),
             next_pair: None,
@@ -118,11 +130,32 @@ impl Watch {
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
-        earliest(self.touched.map(|at| at + SETTLE), self.next_pair)
+        let exclusions = self.exclusions.as_ref().and_then(Exclusions::deadline);
+        let look = earliest(self.touched.map(|at| at + SETTLE), self.next_pair);
+        earliest(look, exclusions)
     }
 
-    /// Derives islands and pairs anew. Returns whose links to close.
-    pub(super) fn look(&mut self, now: Instant, evidence: &Evidence<'_>) -> Vec<NodeName> {
+    /// True for a peer that this node chose not to link to.
+    pub(super) fn excludes(&self, name: &NodeName) -> bool {
+        let exclusions = self.exclusions.as_ref();
+        exclusions.is_some_and(|exclusions| exclusions.contains(name))
+    }
+
+    /// The node is remembered no longer.
+    pub(super) fn forget(&mut self, name: &NodeName) {
+        if let Some(exclusions) = &mut self.exclusions {
+            exclusions.forget(name);
+        }
+    }
+
+    /// The peers whose views decide about an excluded one, where they are to be asked now.
+    pub(super) fn whom_to_ask(&mut self, now: Instant) -> BTreeSet<NodeName> {
+        let exclusions = self.exclusions.as_mut();
+        exclusions.map_or_else(BTreeSet::new, |exclusions| exclusions.whom_to_ask(now))
+    }
+
+    /// Derives islands and pairs anew. Returns whose links to close, and whom to admit again.
+    pub(super) fn look(&mut self, now: Instant, evidence: &Evidence<'_>) -> Choice {
         let since = self.touched.take().unwrap_or(now);
         let mut before = core::mem::take(&mut self.apart);
         for pair in pairs(evidence) {
@@ -130,7 +163,11 @@ impl Watch {
             self.apart.insert(pair, since);
         }
         let close_after = self.hold_off * 2;
-        let waits = if self.prevent_overlap { 1..=2 } else { 1..=1 };
+        let waits = if self.exclusions.is_some() {
+            1..=2
+        } else {
+            1..=1
+        };
         let steps = self
             .apart
             .values()
@@ -149,14 +186,17 @@ impl Watch {
             })
             .collect();
         self.partitions.islands = islands(evidence);
-        if !self.prevent_overlap {
-            return Vec::new();
+        let Some(exclusions) = &mut self.exclusions else {
+            return Choice::default();
+        };
+        let pairs = self
+            .apart
+            .iter()
+            .filter(|(_, since)| **since + close_after <= now);
+        Choice {
+            admit: exclusions.admit(now, evidence),
+            close: exclusions.exclude(now, evidence, pairs.map(|((a, b), _)| (a, b))),
         }
-        overlap::outside(
-            evidence.me,
-            evidence.own,
-            held(close_after).map(|((a, b), _)| (a, b)),
-        )
     }
 
     pub(super) fn partitions(&self) -> &Partitions {
@@ -416,7 +456,7 @@ mod tests {
 
     #[test]
     fn a_pair_is_listed_after_the_hold_off_with_the_time_when_it_began() {
-        let mut watch = Watch::new(Duration::from_secs(30), false);
+        let mut watch = Watch::new(Duration::from_secs(30), None);
         let apart = seen(3, &[1, 2, 3], &[(1, &[1, 3]), (2, &[2, 3])], &[]);
         watch.touch(at(10));
         assert_eq!(watch.deadline(), Some(at(11)));
@@ -439,7 +479,7 @@ mod tests {
 
     #[test]
     fn a_pair_that_was_together_in_between_starts_its_hold_off_anew() {
-        let mut watch = Watch::new(Duration::from_secs(30), false);
+        let mut watch = Watch::new(Duration::from_secs(30), None);
         let apart = seen(3, &[1, 2, 3], &[(1, &[1, 3]), (2, &[2, 3])], &[]);
         let together = seen(3, &[1, 2, 3], &[(1, &[1, 2, 3]), (2, &[1, 2, 3])], &[]);
         for (from, seen) in [(10, &apart), (20, &together), (30, &apart)] {
@@ -455,14 +495,58 @@ mod tests {
     fn links_are_closed_only_where_it_is_asked_for_and_after_twice_the_hold_off() {
         let apart = seen(3, &[1, 2, 3], &[(1, &[1, 3]), (2, &[2, 3])], &[]);
         for prevent in [false, true] {
-            let mut watch = Watch::new(Duration::from_secs(30), prevent);
+            let ask_every = prevent.then_some(Duration::from_secs(5));
+            let mut watch = Watch::new(Duration::from_secs(30), ask_every);
             watch.touch(at(10));
-            assert!(watch.look(at(11), &apart.evidence()).is_empty());
-            assert!(watch.look(at(40), &apart.evidence()).is_empty());
+            assert_eq!(watch.look(at(11), &apart.evidence()), Choice::default());
+            assert_eq!(watch.look(at(40), &apart.evidence()), Choice::default());
             assert_eq!(watch.deadline(), prevent.then_some(at(70)));
-            let closed = if prevent { names(&[2]) } else { Vec::new() };
-            assert_eq!(watch.look(at(70), &apart.evidence()), closed);
+            let close = if prevent { names(&[2]) } else { Vec::new() };
+            assert_eq!(watch.look(at(70), &apart.evidence()).close, close);
+            assert_eq!(watch.excludes(&name(2)), prevent);
         }
+    }
+
+    /// A watch of node 3 that has excluded 2, since 1 and 2 are apart, at 70 s.
+    fn excluding() -> Watch {
+        let apart = seen(3, &[1, 2, 3], &[(1, &[1, 3]), (2, &[2, 3])], &[]);
+        let mut watch = Watch::new(Duration::from_secs(30), Some(Duration::from_secs(5)));
+        watch.touch(at(10));
+        for seconds in [11, 40, 70] {
+            watch.look(at(seconds), &apart.evidence());
+        }
+        watch
+    }
+
+    #[test]
+    fn an_excluded_peer_is_admitted_once_the_kept_one_has_it_again() {
+        let mut watch = excluding();
+        let closed = seen(3, &[1, 3], &[(1, &[1, 3])], &[(2, 70, &[2, 3])]);
+        for seconds in 71..1000 {
+            assert_eq!(
+                watch.look(at(seconds), &closed.evidence()),
+                Choice::default()
+            );
+            let asked = watch.whom_to_ask(at(seconds));
+            assert_eq!(asked.contains(&name(1)), seconds % 5 == 0, "{seconds}");
+        }
+        let healed = seen(3, &[1, 3], &[(1, &[1, 2, 3])], &[(2, 70, &[2, 3])]);
+        assert_eq!(watch.look(at(1000), &healed.evidence()).admit, names(&[2]));
+        assert!(!watch.excludes(&name(2)));
+        assert!(watch.whom_to_ask(at(1005)).is_empty());
+    }
+
+    #[test]
+    fn a_kept_peer_that_is_gone_for_less_than_the_hold_off_changes_nothing() {
+        let mut watch = excluding();
+        let closed = seen(3, &[1, 3], &[(1, &[1, 3])], &[(2, 70, &[2, 3])]);
+        let alone = seen(3, &[3], &[], &[(1, 80, &[1, 3]), (2, 70, &[2, 3])]);
+        watch.look(at(80), &alone.evidence());
+        assert_eq!(watch.look(at(109), &alone.evidence()), Choice::default());
+        assert_eq!(watch.look(at(109), &closed.evidence()), Choice::default());
+        watch.look(at(110), &alone.evidence());
+        assert_eq!(watch.look(at(139), &alone.evidence()), Choice::default());
+        assert_eq!(watch.look(at(140), &alone.evidence()).admit, names(&[2]));
     }
 
     #[test]

@@ -499,6 +499,8 @@ struct Cluster {
     cut: BTreeSet<(u8, u8)>,
     /// Names in the views that were sent.
     names_sent: usize,
+    /// Links that were made and lost so far.
+    changes: usize,
 }
 
 impl Cluster {
@@ -517,6 +519,7 @@ impl Cluster {
             nodes: nodes.collect(),
             cut: BTreeSet::new(),
             names_sent: 0,
+            changes: 0,
         };
         for a in 1..=size {
             for b in a + 1..=size {
@@ -531,6 +534,7 @@ impl Cluster {
     }
 
     fn link(&mut self, now: Instant, a: u8, b: u8) {
+        self.changes += 1;
         self.cut.remove(&(a.min(b), a.max(b)));
         let from_a = self.node(a).link_up(now, &peer(b, 1));
         let from_b = self.node(b).link_up(now, &peer(a, 1));
@@ -539,6 +543,7 @@ impl Cluster {
     }
 
     fn unlink(&mut self, now: Instant, a: u8, b: u8) {
+        self.changes += 1;
         self.cut.insert((a.min(b), a.max(b)));
         self.node(a).link_down(now, &name(b), DownReason::Down);
         self.node(b).link_down(now, &name(a), DownReason::Down);
@@ -594,6 +599,88 @@ impl Cluster {
             }
         }
     }
+}
+
+impl Cluster {
+    fn has(&self, a: u8, b: u8) -> bool {
+        self.nodes[usize::from(a) - 1]
+            .views
+            .own()
+            .contains(&name(b))
+    }
+
+    /// Like [`Cluster::run`], while nodes dial each other every 5 s where there is a path and
+    /// neither of the two excludes the other.
+    fn run_dialling(&mut self, from: u64, until: u64, is_path: impl Fn(u8, u8) -> bool) {
+        for seconds in (from..until).step_by(5) {
+            let now = at(seconds * 1000);
+            self.run(now);
+            for (a, b) in pairs_of(self.nodes.len() as u8) {
+                let excluded = self.node(a).excludes(&name(b)) || self.node(b).excludes(&name(a));
+                if is_path(a, b) && !excluded && !self.has(a, b) {
+                    self.link(now, a, b);
+                }
+            }
+        }
+        self.run(at(until * 1000));
+    }
+}
+
+fn pairs_of(size: u8) -> Vec<(u8, u8)> {
+    let of = |a: u8| (a + 1..=size).map(move |b| (a, b));
+    (1..=size).flat_map(of).collect()
+}
+
+/// Cuts paths of a cluster with prevention: bit `n` of `cuts` stands for the pair `n`.
+fn assert_settles(size: u8, cuts: u32) {
+    let pairs = pairs_of(size);
+    let is_path = |a: u8, b: u8| {
+        let index = pairs.iter().position(|pair| *pair == (a, b));
+        cuts >> index.expect("a pair") & 1 == 0
+    };
+    let mut cluster = Cluster::with(size, at(0), true);
+    cluster.run(at(60_000));
+    for (a, b) in pairs.iter().copied().filter(|(a, b)| !is_path(*a, *b)) {
+        cluster.unlink(at(60_000), a, b);
+    }
+    cluster.run_dialling(60, 400, is_path);
+    let settled = cluster.changes;
+    cluster.run_dialling(400, 900, is_path);
+    assert_eq!(cluster.changes, settled, "{cuts:#b} goes on changing");
+    for (a, b) in &pairs {
+        for c in 1..=size {
+            let both = c != *a && c != *b && cluster.has(c, *a) && cluster.has(c, *b);
+            assert!(
+                !both || cluster.has(*a, *b),
+                "{cuts:#b}: {c} has {a} and {b}"
+            );
+        }
+    }
+    cluster.run_dialling(900, 945, |_, _| true);
+    let whole = |(a, b): &(u8, u8)| cluster.has(*a, *b);
+    assert!(pairs.iter().all(whole), "{cuts:#b} is not whole again");
+}
+
+#[test]
+fn with_prevention_every_way_to_cut_four_nodes_settles_and_heals() {
+    for cuts in 0..1 << 6 {
+        assert_settles(4, cuts);
+    }
+}
+
+#[test]
+fn with_prevention_ways_to_cut_five_nodes_settle_and_heal() {
+    // The ring of five, and one in thirteen of all.
+    let ring = [(1, 3), (1, 4), (2, 4), (2, 5), (3, 5)];
+    let bit = |pair| pairs_of(5).iter().position(|other| *other == pair);
+    let ring = ring
+        .map(|pair| 1 << bit(pair).expect("a pair"))
+        .iter()
+        .sum();
+    assert_settles(5, ring);
+    (0..1 << 10)
+        .step_by(13)
+        .for_each(|cuts| assert_settles(5, cuts));
 }
 
 #[test]
