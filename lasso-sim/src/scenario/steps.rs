@@ -58,6 +58,8 @@ fn read_step(reader: &mut Reader<'_>, mut keys: Fields<'_>, all: &mut Steps, spa
     let label = keys
         .take("label")
         .and_then(|value| read_label(reader, value, all));
+    // Written out before steps are read; it is asked for so that messages name it among the keys.
+    keys.take("repeat");
     let mut actions = Vec::new();
     for entry in verbs::ALL {
         let Some(value) = keys.take(entry.key) else {

@@ -78,14 +78,11 @@ impl Template {
         for pick in TRIED {
             let (drawn, draws) = drawn(&tree, pick);
             any |= draws.any;
-            let more = match read_tree(&source, &drawn, pick) {
-                Ok(_) => Vec::new(),
-                Err(more) => more,
-            };
-            // A mistake at the same place is the same one, though it may name another value.
-            let places: Vec<_> = errors.iter().map(|error| error.span.clone()).collect();
-            let new = draws.errors.into_iter().chain(more);
-            errors.extend(new.filter(|error| !places.contains(&error.span)));
+            add(&mut errors, draws.errors);
+            add(
+                &mut errors,
+                read_tree(&source, &drawn, pick).err().unwrap_or_default(),
+            );
             if pick == Pick::High && !any {
                 break;
             }
@@ -148,9 +145,16 @@ fn draw(source: &Arc<Source>, tree: &Table, seed: u64) -> Result<Scenario, BadFi
     match read_tree(source, &tree, pick) {
         Ok(scenario) if errors.is_empty() => return Ok(scenario),
         Ok(_) => {}
-        Err(more) => errors.extend(more),
+        Err(more) => add(&mut errors, more),
     }
     Err(bad(source, errors))
+}
+
+/// Adds mistakes at other places. One at the same place is the same one, told by an earlier pass or of another draw.
+fn add(errors: &mut Vec<Diagnostic>, more: Vec<Diagnostic>) {
+    let places: Vec<_> = errors.iter().map(|error| error.span.clone()).collect();
+    let is_new = |error: &Diagnostic| !places.contains(&error.span);
+    errors.extend(more.into_iter().filter(is_new));
 }
 
 fn bad(source: &Arc<Source>, mut diagnostics: Vec<Diagnostic>) -> BadFile {

@@ -326,6 +326,9 @@ impl Layout {
                 at += gap(draws, &every, &path, repetition);
             }
             let mut one = step.clone();
+            if is_labelled && let Kind::Table(keys) = &mut one.kind {
+                keys.remove("label");
+            }
             draw_verbs(draws, &mut one, index, repetition as u64);
             if let (Kind::Table(keys), When::At(_)) = (&mut one.kind, when)
                 && let Some(value) = keys.get_mut("at")
