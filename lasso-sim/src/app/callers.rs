@@ -20,7 +20,6 @@ enum What {
 struct Calling {
     what: What,
     load: Running,
-    waiting: u32,
 }
 
 /// All of one application.
@@ -48,29 +47,19 @@ impl Callers {
 
     fn add(&mut self, what: What, load: Running) {
         self.last_calling += 1;
-        let calling = Calling {
-            what,
-            load,
-            waiting: 0,
-        };
-        self.callings.insert(self.last_calling, calling);
+        self.callings
+            .insert(self.last_calling, Calling { what, load });
     }
 
     /// Begins the next call that is due.
     pub(super) fn due(&mut self, now: Instant, out: &mut VecDeque<Output>) {
         self.callings
-            .retain(|_, calling| calling.waiting > 0 || !calling.load.is_over(now));
-        let is_due = |calling: &Calling| {
-            calling
-                .load
-                .due(calling.waiting)
-                .is_some_and(|at| at <= now)
-        };
+            .retain(|_, calling| !calling.load.is_over(now));
+        let is_due = |calling: &Calling| calling.load.due().is_some_and(|at| at <= now);
         let Some((number, calling)) = self.callings.iter_mut().find(|(_, c)| is_due(c)) else {
             return;
         };
-        calling.load.take(now);
-        calling.waiting += 1;
+        calling.load.begin(now);
         self.last_tag += 1;
         let tag = self.last_tag;
         self.pending.insert(tag, *number);
@@ -123,23 +112,25 @@ impl Callers {
 
     pub(super) fn on_answered(
         &mut self,
+        now: Instant,
         tag: u64,
         outcome: Result<Bytes, CallError>,
         out: &mut VecDeque<Output>,
     ) {
         // A second outcome is written down too: it must not be.
-        self.ended(tag);
+        self.ended(now, tag);
         let outcome = Outcome::of(tag, &outcome);
         out.push_back(Output::Saw(Saw::Answered { tag, outcome }));
     }
 
     pub(super) fn on_gathered(
         &mut self,
+        now: Instant,
         tag: u64,
         gathered: Result<Gathered, CallError>,
         out: &mut VecDeque<Output>,
     ) {
-        self.ended(tag);
+        self.ended(now, tag);
         let asked = self.asked.remove(&tag).unwrap_or_default();
         // Where nobody was asked, that is the outcome for each.
         let gathered = gathered.unwrap_or_else(|error| Gathered {
@@ -162,15 +153,15 @@ impl Callers {
         }));
     }
 
-    fn ended(&mut self, tag: u64) {
+    fn ended(&mut self, now: Instant, tag: u64) {
         let number = self.pending.remove(&tag);
         if let Some(calling) = number.and_then(|number| self.callings.get_mut(&number)) {
-            calling.waiting -= 1;
+            calling.load.ended(now);
         }
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let due = |calling: &Calling| calling.load.due(calling.waiting);
+        let due = |calling: &Calling| calling.load.due();
         self.callings.values().filter_map(due).min()
     }
 }

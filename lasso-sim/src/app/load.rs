@@ -56,6 +56,10 @@ pub(super) struct Running {
     begins: Instant,
     ends: Option<Instant>,
     done: u64,
+    /// How many are under way.
+    waiting: u32,
+    /// When the last of those that ended did: where outcomes set the pace, the next one begins then.
+    freed: Instant,
 }
 
 impl Running {
@@ -65,27 +69,28 @@ impl Running {
             begins: now,
             ends: load.lasts.map(|lasts| now + lasts),
             done: 0,
+            waiting: 0,
+            freed: now,
         }
     }
 
-    /// When the next one begins, with `waiting` of them under way; `None`: not before one of these
-    /// ends, or never.
-    pub(super) fn due(&self, waiting: u32) -> Option<Instant> {
+    /// When the next one begins; `None`: not before one of those under way ends, or never.
+    pub(super) fn due(&self) -> Option<Instant> {
         if self.load.count.is_some_and(|count| self.done >= count) {
             return None;
         }
         let due = match self.load.pace {
             Pace::Burst => self.begins,
             Pace::Rate(rate) => self.begins + rate.time_for(self.done),
-            Pace::InFlight(most) if waiting >= most => return None,
-            Pace::InFlight(_) => self.begins,
+            Pace::InFlight(most) if self.waiting >= most => return None,
+            Pace::InFlight(_) => self.freed,
         };
         self.ends.is_none_or(|ends| due < ends).then_some(due)
     }
 
     /// The next one begins now.
     pub(super) fn take(&mut self, now: Instant) {
-        if let Some(due) = self.due(0)
+        if let Some(due) = self.due()
             && matches!(self.load.pace, Pace::Rate(_))
             && now > due + LATE_MAX
         {
@@ -95,11 +100,76 @@ impl Running {
         self.done += 1;
     }
 
-    /// Nothing begins any more.
+    /// Like [`Running::take`], of one that has an outcome: [`Running::ended`] follows.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.take(now);
+        self.waiting += 1;
+    }
+
+    /// One that was begun has its outcome.
+    pub(super) fn ended(&mut self, now: Instant) {
+        self.waiting -= 1;
+        self.freed = self.freed.max(now);
+    }
+
+    /// Nothing begins any more, and nothing is under way.
     pub(super) fn is_over(&self, now: Instant) -> bool {
-        self.ends.is_some_and(|ends| ends <= now) || self.due(0).is_none()
+        let late = self.ends.is_some_and(|ends| ends <= now);
+        self.waiting == 0 && (late || self.due().is_none())
     }
 }
 
 /// A load that is late by more than this was not run: it goes on from the present.
 const LATE_MAX: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::ZERO + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_load_paced_by_outcomes_ends_when_its_time_has_passed() {
+        let mut load = Running::new(
+            at(10),
+            Load {
+                pace: Pace::InFlight(2),
+                count: None,
+                lasts: Some(Duration::from_secs(20)),
+            },
+        );
+        for _ in 0..2 {
+            assert_eq!(load.due(), Some(at(10)));
+            load.begin(at(10));
+        }
+        assert_eq!(load.due(), None, "two are under way");
+        load.ended(at(29));
+        assert_eq!(load.due(), Some(at(29)));
+        load.begin(at(29));
+        load.ended(at(30));
+        assert_eq!(load.due(), None, "its time has passed");
+        assert!(!load.is_over(at(30)), "one is under way");
+        load.ended(at(31));
+        assert!(load.is_over(at(31)));
+    }
+
+    #[test]
+    fn a_load_paced_by_outcomes_ends_with_its_count() {
+        let mut load = Running::new(
+            at(0),
+            Load {
+                pace: Pace::InFlight(1),
+                count: Some(2),
+                lasts: None,
+            },
+        );
+        for _ in 0..2 {
+            load.begin(at(0));
+            load.ended(at(1));
+        }
+        assert_eq!(load.due(), None);
+        assert!(load.is_over(at(1)));
+    }
+}

@@ -282,7 +282,6 @@ impl Recording {
 struct Reading {
     what: ReadPage,
     load: Running,
-    waiting: u32,
 }
 
 /// The metrics of one application.
@@ -310,7 +309,6 @@ impl Meters {
         let reading = Reading {
             load: Running::new(now, what.load),
             what,
-            waiting: 0,
         };
         self.readings.insert(self.last_reading, reading);
     }
@@ -320,22 +318,21 @@ impl Meters {
         self.recordings
             .retain(|recording| !recording.load.is_over(now));
         self.readings
-            .retain(|_, reading| reading.waiting > 0 || !reading.load.is_over(now));
+            .retain(|_, reading| !reading.load.is_over(now));
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         let mut recordings = self.recordings.iter_mut();
-        if let Some(recording) = recordings.find(|recording| is_due(recording.load.due(0))) {
+        if let Some(recording) = recordings.find(|recording| is_due(recording.load.due())) {
             recording.load.take(now);
             let ask = MetricAsk::Record(recording.next());
             out.push_back(Output::Ask(Ask::Metrics(ask)));
             return;
         }
         let mut readings = self.readings.iter_mut();
-        let due = readings.find(|(_, reading)| is_due(reading.load.due(reading.waiting)));
+        let due = readings.find(|(_, reading)| is_due(reading.load.due()));
         let Some((number, reading)) = due else {
             return;
         };
-        reading.load.take(now);
-        reading.waiting += 1;
+        reading.load.begin(now);
         self.last_tag += 1;
         let what = &reading.what;
         let names = (*number, Arc::clone(&what.page), Arc::clone(&what.chain));
@@ -350,21 +347,21 @@ impl Meters {
         })));
     }
 
-    pub(super) fn on_told(&mut self, told: MetricTold, out: &mut VecDeque<Output>) {
+    pub(super) fn on_told(&mut self, now: Instant, told: MetricTold, out: &mut VecDeque<Output>) {
         let Some((number, page, chain)) = self.pending.remove(&told.tag) else {
             return;
         };
         if let Some(reading) = self.readings.get_mut(&number) {
-            reading.waiting -= 1;
+            reading.load.ended(now);
         }
         let sight = told.sight;
         out.push_back(Output::Saw(Saw::Metrics(MetricSaw { page, chain, sight })));
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let recordings = self.recordings.iter().filter_map(|r| r.load.due(0)).min();
+        let recordings = self.recordings.iter().filter_map(|r| r.load.due()).min();
         let readings = self.readings.values();
-        let readings = readings.filter_map(|r| r.load.due(r.waiting)).min();
+        let readings = readings.filter_map(|r| r.load.due()).min();
         earliest(recordings, readings)
     }
 }

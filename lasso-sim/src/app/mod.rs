@@ -121,10 +121,10 @@ impl App {
                 self.servers.on_request(now, &method, &question, out);
             }
             Told::Events(told) => self.on_events(now, told),
-            Told::Answered { tag, outcome } => self.callers.on_answered(tag, outcome, out),
-            Told::Metrics(told) => self.meters.on_told(told, out),
+            Told::Answered { tag, outcome } => self.callers.on_answered(now, tag, outcome, out),
+            Told::Metrics(told) => self.meters.on_told(now, told, out),
             Told::Targets { tag, nodes } => self.callers.on_targets(tag, nodes, out),
-            Told::Gathered { tag, gathered } => self.callers.on_gathered(tag, gathered, out),
+            Told::Gathered { tag, gathered } => self.callers.on_gathered(now, tag, gathered, out),
         }
     }
 
@@ -156,7 +156,7 @@ impl App {
 
     /// When it has something to do by itself.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let publishing = self.publishing.iter().filter_map(|p| p.load.due(0)).min();
+        let publishing = self.publishing.iter().filter_map(|p| p.load.due()).min();
         let sooner = earliest(publishing, self.callers.poll_timeout());
         let sooner = earliest(sooner, self.servers.poll_timeout());
         let sooner = earliest(sooner, self.viewers.poll_timeout());
@@ -223,7 +223,7 @@ impl App {
         self.publishing
             .retain(|publishing| !publishing.load.is_over(now));
         let is_due =
-            |publishing: &&mut Publishing| publishing.load.due(0).is_some_and(|at| at <= now);
+            |publishing: &&mut Publishing| publishing.load.due().is_some_and(|at| at <= now);
         let Some(publishing) = self.publishing.iter_mut().find(is_due) else {
             return;
         };

@@ -56,7 +56,7 @@ impl Emitters {
     /// The next event that is due.
     pub(in crate::app) fn next(&mut self, now: Instant) -> Option<Emission> {
         self.all.retain(|emitting| !emitting.load.is_over(now));
-        let is_due = |emitting: &&mut Emitting| emitting.load.due(0).is_some_and(|at| at <= now);
+        let is_due = |emitting: &&mut Emitting| emitting.load.due().is_some_and(|at| at <= now);
         let emitting = self.all.iter_mut().find(is_due)?;
         emitting.load.take(now);
         let number = emitting.number;
@@ -81,6 +81,6 @@ impl Emitters {
     }
 
     pub(in crate::app) fn poll_timeout(&self) -> Option<Instant> {
-        self.all.iter().filter_map(|e| e.load.due(0)).min()
+        self.all.iter().filter_map(|e| e.load.due()).min()
     }
 }
