@@ -11,7 +11,7 @@ use lasso_core::time::Instant;
 
 use super::strangers::Stay;
 use super::{DirectWorld, Event, Host};
-use crate::fabric::{Chunk, Conn, End};
+use crate::fabric::{Chunk, Conn, End, take_bytes};
 use crate::invariants::Witness;
 use crate::scenario::NodeId;
 
@@ -119,14 +119,16 @@ impl Wire {
         slot.sockets[end as usize].as_ref()?.last_byte
     }
 
-    /// The oldest chunk that waits on its way to `end`, with its bytes.
+    /// The oldest chunk that waits on its way to `end`, with its bytes: a write, or a part of one.
     pub(super) fn arrival(&mut self, conn: Conn, end: End, chunk: Chunk) -> Arrival {
         match chunk {
             Chunk::Accept => Arrival::Accepted,
             Chunk::Fin => Arrival::Closed(NetError::Eof),
             Chunk::Data(length) => {
                 let slot = self.slot(conn);
-                let bytes = slot.and_then(|slot| slot.waiting[end.other() as usize].pop_front());
+                let bytes = slot.and_then(|slot| {
+                    take_bytes(&mut slot.waiting[end.other() as usize], length as usize)
+                });
                 let bytes = bytes.unwrap_or_default();
                 debug_assert_eq!(bytes.len(), length as usize, "fabric and world differ");
                 Arrival::Data(bytes)
@@ -142,7 +144,7 @@ impl Wire {
         let slot = self.slots.get(conn.index()).and_then(Option::as_ref);
         let slot = slot.filter(|slot| slot.conn == *conn);
         let socket = slot.and_then(|slot| slot.sockets[*end as usize].as_ref());
-        socket.is_some_and(|socket| matches!(socket.owner, Owner::Stranger(_)))
+        socket.is_some_and(|socket| !matches!(socket.owner, Owner::Node(..)))
     }
 }
 

@@ -3,6 +3,7 @@
 use lasso_core::node::NetError;
 use lasso_core::time::Instant;
 
+use super::line::take_packet;
 use super::{Chunk, Conn, Effect, End, Fabric, Flight, Phase, Timer};
 use crate::scenario::Shape;
 use crate::world::{Cut, FaultId};
@@ -310,9 +311,10 @@ impl Fabric {
         }
         // It gets through, but no acknowledgement comes back: only the first piece is tried, and
         // where that was delivered before, the other side learns nothing new.
+        let slice = self.links[forward].slice();
         let stall = self.stall(now, conn, end);
         if stall.unacked == 0
-            && let Some(chunk) = stall.waiting.pop_front()
+            && let Some(chunk) = take_packet(&mut stall.waiting, slice)
         {
             stall.unacked += chunk.bytes();
             self.deliver(now, conn, end, chunk);
@@ -332,12 +334,18 @@ impl Fabric {
         let Some(stall) = stream.stall.take() else {
             return;
         };
-        let (back, mut last) = (stream.back as usize, now);
+        let (link, back) = (stream.link as usize, stream.back as usize);
+        let mut last = now;
         let frozen = self.hosts[receiver as usize].frozen;
         let mut bytes = stall.unacked;
-        for chunk in stall.waiting {
-            bytes += chunk.bytes();
-            last = self.deliver(now, conn, end, chunk);
+        let thin = self.links[link].slice().is_some();
+        if thin {
+            self.requeue_on_line(now, conn, end, stall.waiting);
+        } else {
+            for chunk in stall.waiting {
+                bytes += chunk.bytes();
+                last = self.deliver(now, conn, end, chunk);
+            }
         }
         let freed = if frozen {
             Instant::FAR_FUTURE
@@ -358,7 +366,7 @@ impl Fabric {
         if stream.writer_waits {
             self.await_room(now, conn, end);
         }
-        if gone {
+        if gone && !thin {
             self.reset_by_peer(conn, end, last);
         }
     }

@@ -1,16 +1,21 @@
 //! One direction between two hosts: how long packets take on it, and what hinders them.
 
 use core::time::Duration;
+use std::collections::VecDeque;
 
 use lasso_core::time::Instant;
 use rand_chacha::ChaCha8Rng;
 
+use super::{Conn, End};
 use crate::scenario::{Latency, Shape};
 use crate::seed::{self, Purpose};
 use crate::world::{Cut, FaultId};
 
 /// Bytes of a stream in one packet.
 const SEGMENT_BYTES: u64 = 1448;
+/// A line sends at least one packet at a time, and of a fast one as many as it sends in this time,
+/// in milliseconds: fewer events, and no stream notices.
+const SLICE_MS: u64 = 20;
 /// Draws of loss for one write at most: a long write that loses this many packets loses time only
 /// once anyway.
 const LOSS_DRAWS: u64 = 64;
@@ -38,6 +43,8 @@ pub(super) struct Link {
     rng: Option<Box<ChaCha8Rng>>,
     /// When the last packet has left, where bandwidth is bounded.
     busy_until: Instant,
+    /// The streams that have something to send where bandwidth is bounded, in turn.
+    pub(super) turns: VecDeque<(Conn, End)>,
     pub(super) cut: Option<(Cut, FaultId)>,
     pub(super) held: Option<FaultId>,
     /// The machine at one of the ends is off; the fault that did it.
@@ -58,6 +65,7 @@ impl Link {
             shape,
             rng: None,
             busy_until: Instant::ZERO,
+            turns: VecDeque::new(),
             cut: None,
             held: None,
             off: None,
@@ -99,6 +107,18 @@ impl Link {
             Latency::Range(min, max) => (min + max) / 2,
             Latency::Quantiles { median, .. } => median,
         }
+    }
+
+    /// How many bytes of one stream leave at a time; `None`: as many as there are.
+    pub(super) fn slice(&self) -> Option<u32> {
+        let rate = self.shape.bandwidth?;
+        let bytes = (rate.saturating_mul(SLICE_MS) / 1_000).max(SEGMENT_BYTES);
+        Some(u32::try_from(bytes).unwrap_or(u32::MAX))
+    }
+
+    /// When the last packet has left.
+    pub(super) fn busy_until(&self) -> Instant {
+        self.busy_until
     }
 
     /// When what is sent now arrives.

@@ -13,6 +13,8 @@
 //! 4. A kernel outlives its process: it accepts connections for a frozen one and buffers what
 //!    arrives, up to [`BUFFER_BYTES`]; it closes the connections of a dead one. A machine that is off
 //!    says nothing, and one that is back resets what it does not know.
+//! 5. Where a path has a bandwidth, a stream's bytes leave its kernel packet by packet, and streams
+//!    take turns: a long write arrives bit by bit, and keeps no other connection waiting.
 //!
 //! What it leaves out: congestion control, delayed acknowledgements, tail loss probes, keepalive.
 //!
@@ -21,6 +23,7 @@
 
 mod connect;
 mod faults;
+mod line;
 mod link;
 mod stream;
 #[cfg(test)]
@@ -36,6 +39,7 @@ use lasso_core::time::Instant;
 use self::link::Link;
 pub use self::stream::BUFFER_BYTES;
 use self::stream::{Flight, Stall, Stream};
+pub(crate) use self::words::take_bytes;
 pub use self::words::{Chunk, Conn, Effect, End, Sent};
 use crate::scenario::Shape;
 use crate::world::FaultId;
@@ -54,6 +58,8 @@ enum Timer {
     Retry(Conn, End, u64),
     /// A full stream may have room.
     Room(Conn, End),
+    /// A link with a bandwidth has sent a packet, and can send the next one.
+    Line(u32),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,10 +221,14 @@ impl Fabric {
             return;
         }
         connection.gone[end as usize] = true;
-        let (link, forgotten) = (connection.streams[end as usize].link, connection.forgotten);
-        let link = &self.links[link as usize];
+        let forgotten = connection.forgotten;
+        let stream = &mut connection.streams[end as usize];
+        // What has not left the kernel is thrown away; what has goes before the reset.
+        stream.line.clear();
+        let (last_arrival, link) = (stream.last_arrival, stream.link as usize);
+        let link = &self.links[link];
         if link.open && !forgotten {
-            let at = now + link.typical();
+            let at = last_arrival.max(now + link.typical());
             self.effects.push_back(Effect::Closed {
                 conn,
                 end: end.other(),
@@ -279,6 +289,7 @@ impl Fabric {
                 Timer::Refused(conn) => self.on_refused(at, conn),
                 Timer::Retry(conn, end, serial) => self.on_retry(at, conn, end, serial),
                 Timer::Room(conn, end) => self.on_room(at, conn, end),
+                Timer::Line(link) => self.on_line(at, link),
             }
         }
     }
@@ -331,8 +342,21 @@ impl Fabric {
         *self.touched.entry(fault).or_insert(0) += 1;
     }
 
-    /// Puts a chunk on its way; returns its arrival, or `None` when it waits.
+    /// Takes a chunk into the kernel and puts it on its way; returns its arrival, or `None` when it
+    /// waits.
     fn send(&mut self, now: Instant, conn: Conn, end: End, chunk: Chunk) -> Option<Instant> {
+        let stream = &mut self.connection(conn)?.streams[end as usize];
+        stream.occupied += chunk.bytes();
+        let (link, waits) = (stream.link, !stream.line.is_empty());
+        if waits || self.links[link as usize].slice().is_some() {
+            self.queue_on_line(now, conn, end, [chunk]);
+            return None;
+        }
+        self.transmit(now, conn, end, chunk)
+    }
+
+    /// Puts a chunk on its way; returns its arrival, or `None` when it waits for the path.
+    fn transmit(&mut self, now: Instant, conn: Conn, end: End, chunk: Chunk) -> Option<Instant> {
         let Connection {
             streams,
             forgotten,
@@ -343,7 +367,6 @@ impl Fabric {
         let (forgotten, gone) = (*forgotten, gone[end.other() as usize]);
         let frozen = self.hosts[hosts[end.other() as usize] as usize].frozen;
         let stream = &mut streams[end as usize];
-        stream.occupied += chunk.bytes();
         let (forward, back) = (stream.link as usize, stream.back as usize);
         let open = self.links[forward].open && !forgotten;
         if let Some(stall) = &mut stream.stall

@@ -86,6 +86,8 @@ pub(super) struct Stream {
     /// When the last chunk arrives: nothing overtakes it.
     pub(super) last_arrival: Instant,
     pub(super) flights: VecDeque<Flight>,
+    /// In the sender's kernel, waiting for a line that is busy, in order.
+    pub(super) line: VecDeque<Chunk>,
     /// Bytes in flight or waiting.
     pub(super) occupied: u32,
     /// `None`: all is well.
@@ -101,6 +103,7 @@ impl Stream {
             back,
             last_arrival: Instant::ZERO,
             flights: VecDeque::new(),
+            line: VecDeque::new(),
             occupied: 0,
             stall: None,
             writer_waits: false,

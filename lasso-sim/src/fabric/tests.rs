@@ -1,3 +1,5 @@
+mod line;
+
 use core::time::Duration;
 
 use super::*;

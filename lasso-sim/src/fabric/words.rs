@@ -1,5 +1,8 @@
 //! The words that a world and the network speak with each other.
 
+use std::collections::VecDeque;
+
+use bytes::Bytes;
 use lasso_core::node::NetError;
 use lasso_core::time::Instant;
 
@@ -54,7 +57,7 @@ impl End {
 pub enum Chunk {
     /// The connection exists for its acceptor; the first chunk of its dialler.
     Accept,
-    /// So many bytes, as they were written at once.
+    /// So many bytes of one write: all of it, or what a thin line carries at a time.
     Data(u32),
     /// The stream ends.
     Fin,
@@ -116,4 +119,14 @@ pub struct Sent {
     pub bytes: u32,
     /// When they arrive; `None`: they wait, and [`Effect::Arrives`] follows.
     pub arrives: Option<Instant>,
+}
+
+/// The first `length` bytes of the oldest write that waits: what a world hands over when a chunk
+/// arrives.
+pub(crate) fn take_bytes(writes: &mut VecDeque<Bytes>, length: usize) -> Option<Bytes> {
+    let first = writes.front_mut()?;
+    if first.len() > length {
+        return Some(first.split_to(length));
+    }
+    writes.pop_front()
 }

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use lasso_core::node::NetError;
 use lasso_core::time::Instant;
 
-use crate::fabric::{Chunk, Conn, Effect, End, Fabric};
+use crate::fabric::{Chunk, Conn, Effect, End, Fabric, take_bytes};
 use crate::world::FaultId;
 use crate::zone::Zone;
 
@@ -59,7 +59,7 @@ struct Listening {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Due {
     Accept(Conn),
-    Data(Conn, End),
+    Data(Conn, End, u32),
     Fin(Conn, End),
     Closed(Conn, End, u8),
     /// A stranger goes away.
@@ -173,7 +173,7 @@ impl Kernels {
                 } => {
                     let due = match chunk {
                         Chunk::Accept => Due::Accept(conn),
-                        Chunk::Data(_) => Due::Data(conn, end),
+                        Chunk::Data(bytes) => Due::Data(conn, end, bytes),
                         Chunk::Fin => Due::Fin(conn, end),
                     };
                     self.schedule(at, due);
@@ -222,14 +222,20 @@ impl Kernels {
     fn happen(&mut self, due: Due) {
         match due {
             Due::Accept(conn) => self.accepted(conn),
-            Due::Data(conn, end) => {
-                if let Some(socket) = self.sockets.get_mut(&(conn, end)) {
-                    socket.arrived.extend(socket.on_the_way.pop_front());
+            Due::Data(conn, end, length) => {
+                // What comes after a reset is for nobody.
+                if let Some(socket) = self.sockets.get_mut(&(conn, end))
+                    && socket.error.is_none()
+                {
+                    let bytes = take_bytes(&mut socket.on_the_way, length as usize);
+                    socket.arrived.extend(bytes);
                     wake(&mut socket.reader);
                 }
             }
             Due::Fin(conn, end) => {
-                if let Some(socket) = self.sockets.get_mut(&(conn, end)) {
+                if let Some(socket) = self.sockets.get_mut(&(conn, end))
+                    && socket.error.is_none()
+                {
                     socket.ended = true;
                     wake(&mut socket.reader);
                 }

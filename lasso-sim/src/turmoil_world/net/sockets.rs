@@ -161,7 +161,7 @@ impl Kernels {
                     .push_back(Bytes::copy_from_slice(&bytes[..taken]));
             }
             if let Some(at) = sent.arrives {
-                self.schedule(at, Due::Data(conn, end.other()));
+                self.schedule(at, Due::Data(conn, end.other(), sent.bytes));
             }
         }
         self.take_effects();
