@@ -7,6 +7,7 @@ pub mod fabric;
 pub mod inspect;
 pub mod invariants;
 mod random;
+pub mod liar;
 pub mod record;
 pub mod runner;
 pub mod scenario;

@@ -20,6 +20,8 @@ pub enum Purpose {
     Draw = 6,
     /// When a node starts that does not say it: its name in the file.
     Spread = 7,
+    /// The keys of a lying member: its number in the run, and how often it has connected.
+    Liar = 20,
 }
 
 /// The generator for one purpose; `a` and `b` tell apart whom it is for.

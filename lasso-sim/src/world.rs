@@ -19,6 +19,7 @@ use lasso_core::time::Instant;
 use lasso_core::topology::{Coverage, NodeState};
 
 use crate::app::{AppLog, Order};
+use crate::liar::Lying;
 use crate::scenario::{NodeId, NodeSpec, Shape};
 
 /// Where a scenario runs.
@@ -77,6 +78,8 @@ pub enum Ability {
     Clock,
     /// Raw connections of strangers.
     Stranger,
+    /// Members that break the protocol.
+    Liar,
     /// Applications that subscribe, publish, serve and call.
     App,
 }
@@ -354,6 +357,12 @@ pub trait World {
     /// # Errors
     /// When this world cannot.
     fn stranger(&mut self, stranger: &Stranger) -> Result<(), Refusal>;
+    /// Lets a lying member connect, and connect again after each lost connection, while its time
+    /// lasts.
+    ///
+    /// # Errors
+    /// When this world cannot.
+    fn liar(&mut self, lying: &Lying) -> Result<(), Refusal>;
 
     /// How the process of a node was last started; before that, how the file has it.
     fn spec(&self, node: NodeId) -> &NodeSpec;

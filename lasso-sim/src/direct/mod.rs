@@ -7,6 +7,7 @@
 
 mod app;
 mod host;
+mod liars;
 mod live;
 mod metrics;
 mod orders;
@@ -63,6 +64,8 @@ enum Event {
     CloseLate { conn: Conn, end: End },
     /// A stranger goes away.
     StrangerLeaves { conn: Conn },
+    /// A liar has its turn.
+    Liar(liars::Turn),
 }
 
 /// A process of a node.
@@ -119,6 +122,7 @@ pub struct DirectWorld {
     zone: Zone,
     /// Hosts that are no node's, and their addresses.
     strangers: BTreeMap<u32, IpAddr>,
+    liars: Vec<liars::Visit>,
     record: Record,
     invariants: Invariants,
     fault: FaultId,
@@ -175,6 +179,7 @@ impl DirectWorld {
             wire: Wire::default(),
             zone: Zone::default(),
             strangers: BTreeMap::new(),
+            liars: Vec::new(),
             record,
             invariants: Invariants::new(nodes, null_cipher, Duration::ZERO, lossy),
             fault: FaultId(0),
@@ -235,7 +240,7 @@ impl DirectWorld {
             Event::Arrival { conn, end, .. } | Event::CloseLate { conn, end } => {
                 self.fabric.host(*conn, *end).map(|(host, _)| host)
             }
-            Event::StrangerLeaves { .. } => None,
+            Event::StrangerLeaves { .. } | Event::Liar(_) => None,
         };
         self.queue.push(at, owner.unwrap_or(u32::MAX), event);
     }
@@ -284,7 +289,7 @@ impl DirectWorld {
                 ((host as usize) < self.hosts.len()).then_some(NodeId(host))
             }
             Event::Wake(node) | Event::WakeApp(node) | Event::Resolved { node, .. } => Some(*node),
-            Event::CloseLate { .. } | Event::StrangerLeaves { .. } => None,
+            Event::CloseLate { .. } | Event::StrangerLeaves { .. } | Event::Liar(_) => None,
         };
         if let Some(node) = owner
             && let Some(process) = &mut self.hosts[node.index()].process
@@ -311,6 +316,7 @@ impl DirectWorld {
             }
             Event::CloseLate { conn, end } => self.close_late(conn, end),
             Event::StrangerLeaves { conn } => self.stranger_leaves(conn),
+            Event::Liar(turn) => self.liar_turn(turn),
         }
     }
 

@@ -9,6 +9,7 @@ use super::DirectWorld;
 use super::host::End;
 use crate::app::{AppLog, Order};
 use crate::invariants::Invariants;
+use crate::liar::Lying;
 use crate::record::Record;
 use crate::scenario::{NodeId, NodeSpec, Shape};
 use crate::stage::Stage;
@@ -153,6 +154,11 @@ impl World for DirectWorld {
 
     fn spec(&self, node: NodeId) -> &NodeSpec {
         &self.hosts[node.index()].spec
+    }
+
+    fn liar(&mut self, lying: &Lying) -> Result<(), Refusal> {
+        self.let_lie(lying);
+        Ok(())
     }
 
     fn process(&self, node: NodeId) -> Process {

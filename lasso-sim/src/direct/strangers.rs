@@ -81,7 +81,7 @@ impl DirectWorld {
     }
 
     /// The host of a stranger: a node's, where it claims its address.
-    fn stranger_host(&mut self, ip: IpAddr) -> u32 {
+    pub(super) fn stranger_host(&mut self, ip: IpAddr) -> u32 {
         let node = self.hosts.iter().position(|host| host.spec.host == ip);
         if let Some(node) = node {
             return node as u32;

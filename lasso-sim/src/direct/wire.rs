@@ -9,6 +9,7 @@ use lasso_core::node::{ConnId, Input, NetError};
 use lasso_core::secure::FIRST_BYTES;
 use lasso_core::time::Instant;
 
+use super::liars::Lies;
 use super::strangers::Stay;
 use super::{DirectWorld, Event, Host};
 use crate::fabric::{Chunk, Conn, End, take_bytes};
@@ -32,6 +33,7 @@ pub(super) enum Arrival {
 pub(super) enum Owner {
     Node(NodeId, ConnId),
     Stranger(Stay),
+    Liar(Lies),
 }
 
 /// One end of a connection: its socket.
@@ -253,6 +255,9 @@ impl DirectWorld {
         {
             return;
         }
+        if let Owner::Liar(_) = socket.owner {
+            return self.liar_speaks(conn);
+        }
         if let Some((node, id, bytes)) = self.send_on(conn, end) {
             self.feed(node, Input::Written { conn: id, bytes });
         }
@@ -315,6 +320,7 @@ impl DirectWorld {
         };
         let (node, id) = match (&socket.owner, socket.closing) {
             (Owner::Stranger(_), _) => return self.arrive_at_stranger(conn, end, what),
+            (Owner::Liar(_), _) => return self.arrive_at_liar(conn, what),
             (Owner::Node(node, id), false) => (*node, *id),
             (Owner::Node(..), true) => {
                 if let Arrival::Closed(_) = what {

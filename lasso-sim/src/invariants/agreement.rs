@@ -73,7 +73,8 @@ pub(super) fn disagreement(cast: &Cast, members: &[Member]) -> Option<(NodeId, S
 fn ghost(cast: &Cast, member: &Member) -> Option<(NodeId, String)> {
     let ghost = member.links.iter().find(|link| {
         let whose = cast.whose_name(&link.peer.name, link.peer.incarnation.0);
-        whose.is_none_or(|peer| !cast.actor(peer).running)
+        let lies = cast.is_liar(&link.peer.name, link.peer.incarnation.0);
+        !lies && whose.is_none_or(|peer| !cast.actor(peer).running)
     })?;
     let text = format!(
         "after everything has healed all must agree who is there; {} is linked with {}, which does \

@@ -2,10 +2,13 @@
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use lasso_core::name::{Basename, Label, NodeName};
 use lasso_core::time::Instant;
 
+use crate::app::Saw;
+use crate::liar::Lying;
 use crate::scenario::{NodeId, NodeSpec};
 
 /// A name that was heard of, as a small number: tables of a thousand nodes hold a million of them.
@@ -44,6 +47,12 @@ pub(super) struct Cast {
     null_cipher: bool,
     /// Every identity that a process had, and whose it was.
     identities: BTreeMap<(Who, u64), NodeId>,
+    /// Every identity that a lying member may claim.
+    liars: BTreeSet<(NodeName, u64)>,
+    /// Topics whose losses liars report.
+    lied_about: BTreeSet<Arc<str>>,
+    /// By node and subscriber, in this life: its topic.
+    topics: BTreeMap<(NodeId, u32), Arc<str>>,
     /// Every name that was heard of.
     heard: BTreeMap<NodeName, Who>,
     names: Vec<NodeName>,
@@ -60,6 +69,9 @@ impl Cast {
             actors: Vec::with_capacity(nodes.len()),
             null_cipher,
             identities: BTreeMap::new(),
+            liars: BTreeSet::new(),
+            lied_about: BTreeSet::new(),
+            topics: BTreeMap::new(),
             heard: BTreeMap::new(),
             names: Vec::new(),
             hindered: BTreeSet::new(),
@@ -108,6 +120,39 @@ impl Cast {
     /// The same for a name that may be unheard of.
     pub(super) fn whose_name(&self, name: &NodeName, incarnation: u64) -> Option<NodeId> {
         self.whose(*self.heard.get(name)?, incarnation)
+    }
+
+    /// A lying member begins.
+    pub(super) fn lies(&mut self, lying: &Lying) {
+        let identities = lying.identities();
+        self.liars
+            .extend(identities.map(|who| (who.name, who.incarnation.0)));
+        self.lied_about.extend(lying.topic.clone());
+    }
+
+    /// A lying member may have this identity.
+    pub(super) fn is_liar(&self, name: &NodeName, incarnation: u64) -> bool {
+        !self.liars.is_empty() && self.liars.contains(&(name.clone(), incarnation))
+    }
+
+    /// An application of a node has seen something.
+    pub(super) fn saw(&mut self, node: NodeId, saw: &Saw) {
+        if let Saw::Subscribed { sub, topic, .. } = saw {
+            self.topics.insert((node, *sub), Arc::clone(topic));
+        }
+    }
+
+    /// What an application of a node has seen is a lie, or may be one: it is not held against
+    /// anybody.
+    pub(super) fn is_lie(&self, node: NodeId, saw: &Saw) -> bool {
+        match saw {
+            Saw::Got { got, .. } => self.is_liar(&got.from, got.incarnation.0),
+            Saw::Missed { sub, .. } => {
+                let topic = self.topics.get(&(node, *sub));
+                topic.is_some_and(|topic| self.lied_about.contains(topic))
+            }
+            _ => false,
+        }
     }
 
     pub(super) fn started(

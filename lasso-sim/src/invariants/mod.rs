@@ -36,6 +36,7 @@ pub use self::agreement::Member;
 use self::cast::{Cast, Who};
 pub use self::queues::Audits;
 use crate::app::Saw;
+use crate::liar::Lying;
 use crate::scenario::{NodeId, NodeSpec};
 
 /// Something that must never be so, was.
@@ -202,6 +203,12 @@ impl Invariants {
         }
     }
 
+    /// A lying member begins: what it says of itself, and what is heard from it, is not held against
+    /// the nodes.
+    pub fn lies(&mut self, lying: &Lying) {
+        self.cast.lies(lying);
+    }
+
     /// A process of a node starts.
     pub fn started(&mut self, now: Instant, node: NodeId, spec: &NodeSpec, incarnation: u64) {
         self.cast.started(now, node, spec, incarnation);
@@ -289,7 +296,10 @@ impl Invariants {
     /// The application of a node has seen something.
     pub fn saw(&mut self, now: Instant, node: NodeId, saw: &Saw) {
         let mut found = Vec::new();
-        self.deliveries.saw(now, &self.cast, node, saw, &mut found);
+        self.cast.saw(node, saw);
+        if !self.cast.is_lie(node, saw) {
+            self.deliveries.saw(now, &self.cast, node, saw, &mut found);
+        }
         self.outcomes.saw(now, &self.cast, node, saw, &mut found);
         self.queues.saw(node, saw);
         if let Saw::Events(saw) = saw {

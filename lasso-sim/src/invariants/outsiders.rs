@@ -18,6 +18,7 @@ pub(super) fn connected(
 ) {
     let me = cast.actor(node);
     let wrong = match cast.whose(who, incarnation) {
+        None if cast.is_liar(cast.name(who), incarnation) => return,
         None => "no process has had that identity",
         Some(other) if !share_secret(me, cast.actor(other)) => "they share no secret",
         Some(other) if me.cluster != cast.actor(other).cluster => "it is of another cluster",

@@ -36,7 +36,7 @@ pub struct Reader<'t> {
     pub(super) on: Option<Value>,
     /// Some expectation or rule was there, right or wrong.
     pub(super) expects: bool,
-    /// How many nodes there are is known: no mistake hides any.
+    /// How many nodes there are is known: no mistake hides any, and nobody joins who is none.
     pub counts_known: bool,
     errors: Vec<Diagnostic>,
 }

@@ -5,6 +5,7 @@
 //! stream, reset one, or accept for a frozen process, and the fabric can, the same way as in the
 //! direct world.
 
+mod liars;
 mod sockets;
 
 use core::cmp::Reverse;
@@ -39,6 +40,15 @@ struct Socket {
     writer: Option<Waker>,
     /// Nobody's task: a stranger's.
     stranger: Option<Stay>,
+    /// Nobody's task: a lying member's.
+    lies: Option<liars::Lies>,
+}
+
+impl Socket {
+    /// No node's: no process reads it.
+    fn is_foreign(&self) -> bool {
+        self.stranger.is_some() || self.lies.is_some()
+    }
 }
 
 /// What a stranger does with one connection.
@@ -64,6 +74,10 @@ enum Due {
     Closed(Conn, End, u8),
     /// A stranger goes away.
     Leave(Conn),
+    /// A liar connects again.
+    LiarDials(u32),
+    /// A liar may lie.
+    LiarWakes(Conn),
 }
 
 /// A machine.
@@ -87,6 +101,7 @@ pub(super) struct Kernels {
     listening: BTreeMap<(u32, u16), Listening>,
     /// By host, the first bytes of the last connection that a node dialled to it.
     openings: BTreeMap<u32, Bytes>,
+    liars: Vec<liars::Visit>,
     next_port: u16,
     due: BinaryHeap<Reverse<(Instant, u64, Due)>>,
     sequence: u64,
@@ -104,6 +119,7 @@ impl Kernels {
             ports: BTreeMap::new(),
             listening: BTreeMap::new(),
             openings: BTreeMap::new(),
+            liars: Vec::new(),
             next_port: FIRST_PORT,
             due: BinaryHeap::new(),
             sequence: 0,
@@ -189,6 +205,9 @@ impl Kernels {
                 Effect::Room { conn, end } => {
                     if let Some(socket) = self.sockets.get_mut(&(conn, end)) {
                         wake(&mut socket.writer);
+                        if socket.lies.is_some() {
+                            self.liar_speaks(conn);
+                        }
                     }
                 }
             }
@@ -204,6 +223,9 @@ impl Kernels {
         };
         socket.connected = true;
         wake(&mut socket.writer);
+        if socket.lies.is_some() {
+            return self.liar_connected(conn);
+        }
         if let Some(stay) = socket.stranger.clone() {
             self.touch(stay.fault);
             // An opening is far smaller than the buffer of an empty socket.
@@ -230,6 +252,9 @@ impl Kernels {
                     let bytes = take_bytes(&mut socket.on_the_way, length as usize);
                     socket.arrived.extend(bytes);
                     wake(&mut socket.reader);
+                    if socket.lies.is_some() {
+                        self.liar_hears(conn);
+                    }
                 }
             }
             Due::Fin(conn, end) => {
@@ -238,6 +263,10 @@ impl Kernels {
                 {
                     socket.ended = true;
                     wake(&mut socket.reader);
+                    if socket.lies.is_some() {
+                        self.liar_is_gone(conn);
+                        self.close(conn, end);
+                    }
                 }
             }
             Due::Closed(conn, end, error) => {
@@ -247,13 +276,17 @@ impl Kernels {
                 socket.error = Some(ERRORS[usize::from(error)]);
                 wake(&mut socket.reader);
                 wake(&mut socket.writer);
+                let foreign = socket.is_foreign();
                 self.fabric.finish(conn, end);
-                if socket.stranger.is_some() {
+                if foreign {
+                    self.liar_is_gone(conn);
                     self.sockets.remove(&(conn, end));
                     self.tidy(conn);
                 }
             }
             Due::Leave(conn) => self.close(conn, End::Dialler),
+            Due::LiarDials(number) => self.liar_dials(number),
+            Due::LiarWakes(conn) => self.liar_wakes(conn),
         }
     }
 
@@ -289,7 +322,7 @@ impl Kernels {
         self.machines[host as usize].running = false;
         let of_host = |&(conn, end): &(Conn, End)| {
             let socket = &self.sockets[&(conn, end)];
-            let own = socket.stranger.is_none() && (end == End::Dialler || socket.connected);
+            let own = !socket.is_foreign() && (end == End::Dialler || socket.connected);
             own && self
                 .fabric
                 .host(conn, end)

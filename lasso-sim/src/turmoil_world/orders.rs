@@ -12,6 +12,7 @@ use super::process::Ending;
 use super::{TICK, TurmoilWorld};
 use crate::app::{AppLog, Order};
 use crate::invariants::Invariants;
+use crate::liar::Lying;
 use crate::record::Record;
 use crate::scenario::{NodeId, NodeSpec, Shape};
 use crate::stage::Stage;
@@ -179,6 +180,14 @@ impl World for TurmoilWorld {
 
     fn spec(&self, node: NodeId) -> &NodeSpec {
         &self.hosts[node.index()].spec
+    }
+
+    fn liar(&mut self, lying: &Lying) -> Result<(), Refusal> {
+        self.books.invariants.lies(lying);
+        let port = self.hosts[lying.to.index()].spec.address.port();
+        let (seed, fault) = (self.seed, self.fault);
+        self.kernels().let_lie(lying, port, seed, fault);
+        Ok(())
     }
 
     fn process(&self, node: NodeId) -> Process {

@@ -13,6 +13,7 @@ mod dns;
 mod emit;
 mod heal;
 mod hold;
+mod liar;
 mod loads;
 mod look_away;
 mod partition;
@@ -57,6 +58,7 @@ pub const ALL: &[Entry] = &[
     dns::ENTRY,
     clock::ENTRY,
     stranger::ENTRY,
+    liar::ENTRY,
     ready::ENTRY,
     describe::ENTRY,
     subscribe::ENTRY,

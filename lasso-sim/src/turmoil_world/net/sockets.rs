@@ -78,18 +78,20 @@ impl Kernels {
 
     /// A stranger connects to a host.
     pub(in crate::turmoil_world) fn admit(&mut self, from: IpAddr, to: (u32, u16), stay: Stay) {
-        let known = self.machines.iter().position(|machine| machine.ip == from);
-        let from = known.map_or_else(
+        let from = self.stranger_host(from);
+        self.connect_host(from, to.0, to.1, Some(stay));
+    }
+
+    /// The host of a stranger: a node's, where it claims its address.
+    pub(super) fn stranger_host(&mut self, ip: IpAddr) -> u32 {
+        let known = self.machines.iter().position(|machine| machine.ip == ip);
+        known.map_or_else(
             || {
-                self.machines.push(Machine {
-                    ip: from,
-                    running: false,
-                });
+                self.machines.push(Machine { ip, running: false });
                 self.fabric.add_host()
             },
             |host| host as u32,
-        );
-        self.connect_host(from, to.0, to.1, Some(stay));
+        )
     }
 
     /// What the last node that dialled a host said first.
@@ -127,7 +129,7 @@ impl Kernels {
         if let Some(error) = socket.error {
             return Poll::Ready(Err(kind(error).into()));
         }
-        if end == End::Dialler && !socket.spoke && socket.stranger.is_none() {
+        if end == End::Dialler && !socket.spoke && !socket.is_foreign() {
             socket.spoke = true;
             if let Some((target, _)) = self.fabric.host(conn, End::Acceptor) {
                 let opening = &bytes[..bytes.len().min(FIRST_BYTES)];

@@ -1,0 +1,20 @@
+//! A liar that bears the name of another node, in a later life of it.
+
+use lasso_core::name::{Identity, Incarnation};
+
+use super::{Entry, Lie};
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "another_name",
+    summary: "says that it is the node under `as`, in a later life",
+    make: || Box::new(AnotherName),
+};
+
+#[derive(Debug)]
+struct AnotherName;
+
+impl Lie for AnotherName {
+    fn claim(&self, identity: &mut Identity, attempt: u32) {
+        identity.incarnation = Incarnation(identity.incarnation.0 + u64::from(attempt));
+    }
+}

@@ -1,0 +1,94 @@
+//! The lies, one file each. A new one is a file here and a line in [`ALL`].
+
+mod another_name;
+mod answers_of_others;
+mod calls_without_end;
+mod false_losses;
+mod huge_description;
+mod incarnations;
+mod interest_flood;
+mod numbers_backwards;
+mod numbers_twice;
+mod silent_calls;
+mod silent_control;
+
+use core::fmt;
+
+use lasso_core::frame::{PubSubFrame, TopologyFrame};
+use lasso_core::name::Identity;
+
+use super::Says;
+
+/// All lies, by name.
+pub const ALL: &[Entry] = &[
+    another_name::ENTRY,
+    answers_of_others::ENTRY,
+    calls_without_end::ENTRY,
+    false_losses::ENTRY,
+    huge_description::ENTRY,
+    incarnations::ENTRY,
+    interest_flood::ENTRY,
+    numbers_backwards::ENTRY,
+    numbers_twice::ENTRY,
+    silent_calls::ENTRY,
+    silent_control::ENTRY,
+];
+
+/// One line of the table.
+#[derive(Debug)]
+pub struct Entry {
+    /// What a file calls it.
+    pub name: &'static str,
+    /// What the liar does wrong, in one line.
+    pub summary: &'static str,
+    /// Makes it, for one connection.
+    pub make: fn() -> Box<dyn Lie>,
+}
+
+/// What a liar does wrong. Everything that a lie leaves out is done as a member should.
+pub trait Lie: fmt::Debug + Send {
+    /// Changes who it says it is, on its n-th connection, counted from 0.
+    fn claim(&self, _identity: &mut Identity, _attempt: u32) {}
+
+    /// True for a frame about the topology that it does not answer.
+    fn ignores(&self, _frame: &TopologyFrame) -> bool {
+        false
+    }
+
+    /// Its link stands.
+    fn linked(&mut self, _says: &mut Says<'_>) {}
+
+    /// The node wants topics, or no longer.
+    fn interest(&mut self, _frame: &PubSubFrame, _says: &mut Says<'_>) {}
+
+    /// The node calls. A member that serves nothing says so.
+    fn called(&mut self, call: u64, says: &mut Says<'_>) {
+        says.refuse(call);
+    }
+
+    /// [`EVERY`](super::EVERY) has passed, and its link stands.
+    fn tick(&mut self, _says: &mut Says<'_>) {}
+
+    /// True when it closes the connection, to try again as somebody else.
+    fn hangs_up(&self) -> bool {
+        false
+    }
+}
+
+/// True when the node begins to want this topic.
+fn wants(frame: &PubSubFrame, topic: &str) -> bool {
+    matches!(frame, PubSubFrame::Interest { add, .. } if add.iter().any(|wanted| wanted == topic))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ALL;
+
+    #[test]
+    fn every_lie_has_a_name_of_its_own() {
+        let mut names: Vec<&str> = ALL.iter().map(|entry| entry.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+    }
+}

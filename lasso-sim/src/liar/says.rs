@@ -1,0 +1,122 @@
+//! What a liar can say: frames as they are, and frames that no node would write.
+
+use lasso_core::codec::kind;
+use lasso_core::frame::{Frame, PubSubFrame, StreamStart};
+use lasso_core::link::{LaneId, Link};
+use lasso_core::time::Instant;
+
+/// Sends what a lie makes up. What finds its lane full is lost, as for any node.
+pub struct Says<'a> {
+    now: Instant,
+    link: &'a mut Link,
+    topic: &'a str,
+}
+
+impl<'a> Says<'a> {
+    pub(super) fn new(now: Instant, link: &'a mut Link, topic: &'a str) -> Self {
+        Says { now, link, topic }
+    }
+
+    /// What lies about messages are about.
+    pub fn topic(&self) -> &str {
+        self.topic
+    }
+
+    /// Says a control frame.
+    pub fn frame(&mut self, frame: &Frame) {
+        // A frame that the link refuses is a lie that cannot be told.
+        let _ = self.link.send(self.now, frame);
+    }
+
+    /// Says a frame of any kind with any body.
+    pub fn raw(&mut self, lane: LaneId, kind: u8, body: &[u8]) {
+        let mut frame = vec![kind];
+        put_varint(body.len() as u64, &mut frame);
+        frame.extend_from_slice(body);
+        let pushed = self
+            .link
+            .lanes()
+            .lock()
+            .push(lane, &frame, &Default::default());
+        if let Ok(pushed) = pushed {
+            pushed.wake();
+        }
+    }
+
+    /// Begins the topic's stream after these many messages.
+    pub fn stream(&mut self, after: u64) {
+        self.frame(&Frame::PubSub(PubSubFrame::Streams(vec![StreamStart {
+            topic: self.topic.to_owned(),
+            stream: STREAM,
+            last_all: after,
+            last_directed: 0,
+        }])));
+    }
+
+    /// Sends a message under this number; the number is also what it says.
+    pub fn message(&mut self, number: u64) {
+        let mut body = vec![0];
+        put_varint(STREAM.into(), &mut body);
+        put_varint(number, &mut body);
+        body.extend_from_slice(&[0; CLOCK_BYTES]);
+        body.extend_from_slice(&number.to_be_bytes());
+        self.raw(LaneId::Data, kind::MESSAGE, &body);
+    }
+
+    /// Answers a call with some bytes.
+    pub fn answer(&mut self, call: u64, payload: &[u8]) {
+        let mut body = Vec::new();
+        put_varint(call, &mut body);
+        body.push(DONE);
+        body.extend_from_slice(payload);
+        self.raw(LaneId::Calls, kind::ANSWER, &body);
+    }
+
+    /// Says that a call was not taken.
+    pub fn refuse(&mut self, call: u64) {
+        let mut body = Vec::new();
+        put_varint(call, &mut body);
+        body.push(NO_SUCH_METHOD);
+        self.raw(LaneId::Control, kind::REFUSED, &body);
+    }
+
+    /// Calls a method and does not care for the answer.
+    pub fn call(&mut self, call: u64, method: &str, payload: &[u8]) {
+        let mut body = Vec::new();
+        put_varint(call, &mut body);
+        put_varint(DEADLINE_MS, &mut body);
+        body.push(method.len() as u8);
+        body.extend_from_slice(method.as_bytes());
+        body.extend_from_slice(payload);
+        self.raw(LaneId::Calls, kind::CALL, &body);
+    }
+}
+
+fn put_varint(mut number: u64, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// The number with which a body begins.
+pub(super) fn first_varint(body: &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for (at, byte) in body.iter().take(10).enumerate() {
+        number |= u64::from(byte & 0x7f) << (7 * at);
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+/// The stream of its only topic.
+pub(super) const STREAM: u32 = 1;
+/// Bytes of the wall clock in a message.
+const CLOCK_BYTES: usize = 6;
+/// How long its calls may take.
+const DEADLINE_MS: u64 = 60_000;
+const DONE: u8 = 0;
+const NO_SUCH_METHOD: u8 = 1;
