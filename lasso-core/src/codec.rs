@@ -329,9 +329,12 @@ impl CloseBody {
             "other_basename" => theirs
                 .and_then(|text| Basename::new(text).ok())
                 .map(|theirs| CloseReason::OtherBasename { theirs }),
-            "stale_incarnation" => self.known.map(|known| CloseReason::StaleIncarnation {
-                known: Incarnation(known),
-            }),
+            // A node that is told so goes on above it: nobody is led to where all would refuse it.
+            "stale_incarnation" => self
+                .known
+                .map(Incarnation)
+                .filter(|known| *known < Incarnation::MAX)
+                .map(|known| CloseReason::StaleIncarnation { known }),
             name => PLAIN_REASONS
                 .iter()
                 .find(|reason| reason.name() == name)

@@ -231,11 +231,27 @@ impl fmt::Display for Label {
 
 /// A number that grows each time a node of one name starts: the wall clock's milliseconds at the
 /// start, or one more than what a peer already knows of that name.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
+///
+/// Reading one from a peer fails above [`Incarnation::MAX`]: whoever claims more lies, and nobody
+/// could ever come after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
 #[serde(transparent)]
 pub struct Incarnation(pub u64);
+
+impl Incarnation {
+    /// The last millisecond before the year 2500.
+    pub const MAX: Incarnation = Incarnation(16_725_225_599_999);
+}
+
+impl<'de> Deserialize<'de> for Incarnation {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = Incarnation(u64::deserialize(deserializer)?);
+        if read > Incarnation::MAX {
+            return Err(de::Error::custom("an incarnation beyond the year 2500"));
+        }
+        Ok(read)
+    }
+}
 
 impl fmt::Display for Incarnation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,7 +23,7 @@ fn label() -> impl Strategy<Value = Label> {
 fn hello() -> impl Strategy<Value = Frame> {
     let features = btree_set("[a-z]{1,12}", 0..4);
     let numbers = (
-        any::<u64>(),
+        0..=Incarnation::MAX.0,
         any::<u16>(),
         any::<u16>(),
         any::<u64>(),
@@ -54,7 +54,7 @@ fn reason() -> impl Strategy<Value = CloseReason> {
         name().prop_map(|name| CloseReason::OtherBasename {
             theirs: name.basename().clone()
         }),
-        any::<u64>().prop_map(|known| CloseReason::StaleIncarnation {
+        (0..Incarnation::MAX.0).prop_map(|known| CloseReason::StaleIncarnation {
             known: Incarnation(known)
         }),
     ]
@@ -410,4 +410,45 @@ fn a_length_of_more_than_four_bytes_is_refused() {
     // Not the shortest form, but one that says what it means.
     let frame = RawFrame { kind: 5, body: &[] };
     assert_eq!(split(&[5, 0x80, 0x80, 0x80, 0]), Ok((frame, [].as_slice())));
+}
+
+#[test]
+fn an_incarnation_beyond_the_year_2500_is_refused() {
+    let hello = |incarnation| {
+        let mut bytes = Vec::new();
+        let identity = Identity {
+            cluster: Label::new("cluster name", "lasso").unwrap(),
+            name: "lasso@10.0.0.1".parse().unwrap(),
+            incarnation,
+        };
+        let hello = Hello {
+            identity,
+            version_min: 1,
+            version_max: 1,
+            features: Default::default(),
+            tick_ms: 60_000,
+            probe: false,
+        };
+        encode(&Frame::Hello(hello), &mut bytes);
+        decode(split(&bytes).unwrap().0).map(|frame| frame.is_some())
+    };
+    assert_eq!(hello(Incarnation::MAX), Ok(true));
+    assert_eq!(hello(Incarnation(Incarnation::MAX.0 + 1)), Err(Malformed));
+    assert_eq!(hello(Incarnation(u64::MAX)), Err(Malformed));
+}
+
+#[test]
+fn nobody_is_told_that_an_implausible_life_is_known() {
+    let told = |known| {
+        let mut bytes = Vec::new();
+        let stale = CloseReason::StaleIncarnation { known };
+        encode(&Frame::Close(stale), &mut bytes);
+        decode(split(&bytes).unwrap().0).unwrap()
+    };
+    let known = Incarnation(Incarnation::MAX.0 - 1);
+    let plausible = CloseReason::StaleIncarnation { known };
+    assert_eq!(told(known), Some(Frame::Close(plausible)));
+    let unknown = Frame::Close(CloseReason::Unknown);
+    assert_eq!(told(Incarnation::MAX), Some(unknown.clone()));
+    assert_eq!(told(Incarnation(u64::MAX)), Some(unknown));
 }
