@@ -9,6 +9,24 @@ use serde::{Deserialize, Serialize};
 use crate::name::{Basename, Description, Incarnation, Label, NodeName};
 use crate::topology::{Coverage, NodeState};
 
+/// Gives the variants of an enum their names from one list. A variant that is not in the list does not
+/// compile, so that `NAMES` is always complete.
+macro_rules! named {
+    ($of:ident: the name $name:literal, the names $names:literal; $($variant:pat => $word:literal,)+) => {
+        impl $of {
+            #[doc = concat!("The names ", $names, ", in the order of the variants.")]
+            pub const NAMES: &'static [&'static str] = &[$($word),+];
+
+            #[doc = concat!("The name ", $name, ": lower case, with underscores.")]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $($variant => $word,)+
+                }
+            }
+        }
+    };
+}
+
 /// A change of the membership or of what is known of it.
 ///
 /// Each carries the membership epoch, which grows by one per event, and the coverage after the
@@ -67,6 +85,14 @@ pub enum DownReason {
     Closed,
     /// Another incarnation of the same name took its place.
     Replaced,
+}
+
+named! {
+    DownReason: the name "as in JSON", the names "of all reasons";
+    DownReason::Left => "left",
+    DownReason::Down => "down",
+    DownReason::Closed => "closed",
+    DownReason::Replaced => "replaced",
 }
 
 /// Why a connection was closed or refused. Both ends count it under its name.
@@ -134,38 +160,36 @@ pub enum CloseReason {
     Unknown,
 }
 
-impl CloseReason {
-    /// The name under which it is counted: lower case, with underscores.
-    pub fn name(&self) -> &'static str {
-        match self {
-            CloseReason::Garbage => "garbage",
-            CloseReason::Version => "version",
-            CloseReason::NoCommonVersion => "no_common_version",
-            CloseReason::WrongCookie => "wrong_cookie",
-            CloseReason::BadRecord => "bad_record",
-            CloseReason::Replayed => "replayed",
-            CloseReason::HandshakeTimeout => "handshake_timeout",
-            CloseReason::TooManyHandshakes => "too_many_handshakes",
-            CloseReason::TooLarge => "too_large",
-            CloseReason::OtherCluster { .. } => "other_cluster",
-            CloseReason::OtherBasename { .. } => "other_basename",
-            CloseReason::Myself => "myself",
-            CloseReason::NameTaken => "name_taken",
-            CloseReason::StaleIncarnation { .. } => "stale_incarnation",
-            CloseReason::Duplicate => "duplicate",
-            CloseReason::Superseded => "superseded",
-            CloseReason::Replaced => "replaced",
-            CloseReason::Silent => "silent",
-            CloseReason::ControlLaneFull => "control_lane_full",
-            CloseReason::Left => "left",
-            CloseReason::Renumbered => "renumbered",
-            CloseReason::Transport => "transport",
-            CloseReason::ConnectTimeout => "connect_timeout",
-            CloseReason::Overlap => "overlap",
-            CloseReason::Unknown => "unknown",
-        }
-    }
+named! {
+    CloseReason: the name "under which a closed connection is counted", the names "of all reasons";
+    CloseReason::Garbage => "garbage",
+    CloseReason::Version => "version",
+    CloseReason::NoCommonVersion => "no_common_version",
+    CloseReason::WrongCookie => "wrong_cookie",
+    CloseReason::BadRecord => "bad_record",
+    CloseReason::Replayed => "replayed",
+    CloseReason::HandshakeTimeout => "handshake_timeout",
+    CloseReason::TooManyHandshakes => "too_many_handshakes",
+    CloseReason::TooLarge => "too_large",
+    CloseReason::OtherCluster { .. } => "other_cluster",
+    CloseReason::OtherBasename { .. } => "other_basename",
+    CloseReason::Myself => "myself",
+    CloseReason::NameTaken => "name_taken",
+    CloseReason::StaleIncarnation { .. } => "stale_incarnation",
+    CloseReason::Duplicate => "duplicate",
+    CloseReason::Superseded => "superseded",
+    CloseReason::Replaced => "replaced",
+    CloseReason::Silent => "silent",
+    CloseReason::ControlLaneFull => "control_lane_full",
+    CloseReason::Left => "left",
+    CloseReason::Renumbered => "renumbered",
+    CloseReason::Transport => "transport",
+    CloseReason::ConnectTimeout => "connect_timeout",
+    CloseReason::Overlap => "overlap",
+    CloseReason::Unknown => "unknown",
+}
 
+impl CloseReason {
     /// True for what somebody should look at: a stranger, a wrong setting, a broken peer.
     /// False for what happens in the ordinary life of a cluster.
     pub fn is_refusal(&self) -> bool {
@@ -249,4 +273,15 @@ pub enum Notice {
         /// Cycles within the window.
         cycles: u32,
     },
+}
+
+named! {
+    Notice: the name "of its kind, as in JSON", the names "of all kinds";
+    Notice::Refused { .. } => "refused",
+    Notice::BasenamePrefix { .. } => "basename_prefix",
+    Notice::Discovery { .. } => "discovery",
+    Notice::Renumbered { .. } => "renumbered",
+    Notice::Stalled { .. } => "stalled",
+    Notice::Reconciled { .. } => "reconciled",
+    Notice::Flapping { .. } => "flapping",
 }

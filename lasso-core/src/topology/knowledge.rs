@@ -1,6 +1,8 @@
 //! What a topology can be asked for.
 
-use super::{Counters, Coverage, Member, Partitions, Topology};
+use std::collections::BTreeMap;
+
+use super::{Counters, Coverage, Member, NodeState, Partitions, Topology};
 use crate::name::{Description, Incarnation, NodeName};
 
 impl Topology {
@@ -69,6 +71,11 @@ impl Topology {
             partitions.islands.clear();
         }
         partitions
+    }
+
+    /// How often a node went from one state to another; a pair that is not there was never seen.
+    pub fn transitions(&self) -> &BTreeMap<(NodeState, NodeState), u64> {
+        self.roster.transitions()
     }
 
     /// What happened so far.

@@ -17,7 +17,7 @@ use crate::event::DownReason;
 use crate::name::{Description, Incarnation, NodeName};
 use crate::time::Instant;
 
-/// The state of a remote node.
+/// The state of a remote node. [`NodeState::successors`] says what can follow what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {
@@ -45,6 +45,30 @@ impl NodeState {
             NodeState::Ready => "ready",
             NodeState::Unresponsive => "unresponsive",
             NodeState::Disconnected => "disconnected",
+        }
+    }
+
+    /// All states.
+    pub const ALL: [NodeState; 6] = [
+        NodeState::Connected,
+        NodeState::Discovering,
+        NodeState::Responding,
+        NodeState::Ready,
+        NodeState::Unresponsive,
+        NodeState::Disconnected,
+    ];
+
+    /// The states that can follow this one. A node that nobody has heard of counts as disconnected. A
+    /// link begins in `Discovering`, since the question for the description goes out at once.
+    pub fn successors(self) -> &'static [NodeState] {
+        use NodeState::{Connected, Discovering, Disconnected, Ready, Responding, Unresponsive};
+        match self {
+            Connected => &[Discovering, Responding, Ready, Unresponsive, Disconnected],
+            Discovering => &[Connected, Responding, Ready, Unresponsive, Disconnected],
+            Responding => &[Ready, Unresponsive, Disconnected],
+            Ready => &[Responding, Unresponsive, Disconnected],
+            Unresponsive => &[Connected, Discovering, Responding, Ready, Disconnected],
+            Disconnected => &[Discovering],
         }
     }
 

@@ -7,7 +7,8 @@
 //! 2. A stored incarnation never goes back.
 //! 3. At most `disconnected_max` members have no link, none of them for longer than
 //!    `disconnected_keep`; the longest gone is forgotten first.
-//! 4. A member flaps while more than `flap_cycles` of its returns lie within `flap_window`.
+//! 4. A state follows another one only as [`NodeState::successors`] says.
+//! 5. A member flaps while more than `flap_cycles` of its returns lie within `flap_window`.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +34,8 @@ enum Timer {
 pub(super) struct Roster {
     members: BTreeMap<NodeName, Member>,
     tally: Tally,
+    /// How often a member went from one state to another.
+    transitions: BTreeMap<(NodeState, NodeState), u64>,
     /// Members without a link, the longest gone first.
     gone: BTreeSet<(Instant, NodeName)>,
     timers: Timers<Timer>,
@@ -47,6 +50,7 @@ impl Roster {
         Roster {
             members: BTreeMap::new(),
             tally: Tally::default(),
+            transitions: BTreeMap::new(),
             gone: BTreeSet::new(),
             timers: Timers::new(),
             disconnected_keep: settings.disconnected_keep,
@@ -63,6 +67,7 @@ impl Roster {
             let mut member = Member::new(now, name.clone(), peer.incarnation);
             member.link_up(now, peer.incarnation);
             self.tally.update(name, None, Some(Share::of(&member)));
+            self.count(NodeState::Disconnected, member.state());
             self.members.insert(name.clone(), member);
             return false;
         };
@@ -113,6 +118,7 @@ impl Roster {
         }
         self.tally
             .update(name, Some(share), Some(Share::of(member)));
+        self.count(state, after);
         state.is_news(after).then(|| (name.clone(), after))
     }
 
@@ -160,6 +166,17 @@ impl Roster {
     /// Members without a link, the longest gone first, each with since when.
     pub(super) fn gone(&self) -> impl Iterator<Item = &(Instant, NodeName)> {
         self.gone.iter()
+    }
+
+    pub(super) fn transitions(&self) -> &BTreeMap<(NodeState, NodeState), u64> {
+        &self.transitions
+    }
+
+    fn count(&mut self, from: NodeState, to: NodeState) {
+        if from != to {
+            debug_assert!(from.successors().contains(&to), "{from:?} became {to:?}");
+            *self.transitions.entry((from, to)).or_default() += 1;
+        }
     }
 
     fn schedule_forget(&mut self) {
@@ -267,6 +284,26 @@ mod tests {
         assert_eq!(roster.deadline(), Some(at(721)));
         roster.tick(at(721));
         assert!(!roster.get(&name).unwrap().is_flapping());
+    }
+
+    #[test]
+    fn transitions_are_counted_and_a_change_that_is_none_is_not() {
+        let mut roster = roster(1024);
+        let name = peer(1).name;
+        roster.link_up(at(0), &peer(1));
+        roster.change(at(1), &name, |member| member.asking = true);
+        roster.change(at(2), &name, |member| member.asking = false);
+        roster.link_down(at(3), &name, DownReason::Closed);
+        roster.link_up(at(4), &peer(1));
+        let counted: Vec<_> = roster.transitions().iter().map(|(k, n)| (*k, *n)).collect();
+        assert_eq!(
+            counted,
+            [
+                ((NodeState::Connected, NodeState::Disconnected), 1),
+                ((NodeState::Discovering, NodeState::Connected), 1),
+                ((NodeState::Disconnected, NodeState::Discovering), 2),
+            ]
+        );
     }
 
     #[test]
