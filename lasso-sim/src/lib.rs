@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod checks;
+pub mod coverage;
 pub mod direct;
 pub mod fabric;
 pub mod inspect;
@@ -13,6 +14,7 @@ pub mod runner;
 pub mod scenario;
 pub mod seed;
 pub mod stage;
+pub mod sweep;
 pub mod tool;
 pub mod trace;
 pub mod turmoil_world;

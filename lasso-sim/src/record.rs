@@ -5,12 +5,16 @@ use core::fmt;
 use core::net::IpAddr;
 
 use lasso_core::event::{Change, Notice, TopologyEvent};
+use lasso_core::name::NodeName;
 use lasso_core::node::{Command, ConnId, DnsAnswer, Input};
 use lasso_core::plane::PlaneCommand;
 use lasso_core::time::Instant;
+use lasso_core::topology::NodeState;
+use sha2::{Digest as _, Sha256};
 
 use crate::app::events::EventSaw;
 use crate::app::{AppLog, Outcome, Saw};
+use crate::coverage::Reached;
 use crate::scenario::{NodeId, NodeSpec};
 use crate::trace::{Digest, Trace};
 use crate::world::Timed;
@@ -20,6 +24,8 @@ use crate::world::Timed;
 pub struct Record {
     /// The trace of the run.
     pub trace: Trace,
+    /// What lives of processes that have ended have reached.
+    pub reached: Reached,
     keys: Vec<String>,
     events: Vec<Vec<Timed<TopologyEvent>>>,
     notices: Vec<Vec<Timed<Notice>>>,
@@ -32,6 +38,7 @@ impl Record {
     pub fn new(nodes: &[NodeSpec], keep_trace: bool) -> Self {
         Record {
             trace: Trace::new(keep_trace),
+            reached: Reached::default(),
             keys: nodes.iter().map(|spec| spec.key.clone()).collect(),
             events: vec![Vec::new(); nodes.len()],
             notices: vec![Vec::new(); nodes.len()],
@@ -118,6 +125,43 @@ impl Record {
     /// All events of a node so far.
     pub fn events(&self, node: NodeId) -> &[Timed<TopologyEvent>] {
         &self.events[node.index()]
+    }
+
+    /// All events of each node so far.
+    pub(crate) fn all_events(&self) -> impl Iterator<Item = &[Timed<TopologyEvent>]> {
+        self.events.iter().map(Vec::as_slice)
+    }
+
+    /// SHA-256 of what each node has told about members, in order: who, what, why, and not when.
+    pub(crate) fn membership_hash(&self) -> String {
+        let mut hash = Sha256::new();
+        for (key, events) in self.keys.iter().zip(&self.events) {
+            hash.update(format!("{key}\n"));
+            for event in events {
+                hash.update(match &event.what.change {
+                    Change::NodeConnected { name, .. } => format!("connected {name}\n"),
+                    Change::NodeDisconnected { name, reason } => {
+                        format!("{name} {}\n", reason.name())
+                    }
+                    Change::NodeIdentified { name, .. } => format!("identified {name}\n"),
+                    Change::HealthUpdate { changed } => {
+                        let one = |(name, state): &(NodeName, NodeState)| {
+                            format!("{name} {}\n", state.name())
+                        };
+                        changed.iter().map(one).collect()
+                    }
+                });
+            }
+        }
+        hash.finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+
+    /// All notices of each node so far.
+    pub(crate) fn all_notices(&self) -> impl Iterator<Item = &[Timed<Notice>]> {
+        self.notices.iter().map(Vec::as_slice)
     }
 
     /// All notices of a node so far.

@@ -1,6 +1,7 @@
 //! A world with everything that a run needs besides what scenarios see of it: its record, its
 //! invariants, and how many inputs its nodes have handled.
 
+use crate::coverage::Reached;
 use crate::direct::{DirectWorld, Options};
 use crate::invariants::Invariants;
 use crate::record::Record;
@@ -20,6 +21,8 @@ pub trait Stage: World {
     fn invariants_mut(&mut self) -> &mut Invariants;
     /// DNS tells somebody something wrong.
     fn names_disturbed(&self) -> bool;
+    /// What the nodes have reached so far, the present lives of their processes included.
+    fn reached(&self) -> Reached;
     /// Inputs that all nodes have handled so far.
     fn inputs_handled(&self) -> u64;
 }

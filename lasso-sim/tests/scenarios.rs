@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use lasso_sim::runner::{self, Verdict};
+use lasso_sim::sweep::Summary;
 use lasso_sim::world::WorldKind;
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -40,13 +41,18 @@ fn main() -> ExitCode {
 
 fn holds(file: PathBuf, world: WorldKind, seeds: RangeInclusive<u64>) -> Result<(), Failed> {
     let template = common::read(&file)?;
+    let mut summary = Summary::default();
     for seed in seeds {
         let outcome = runner::run_file(&template, world, seed, false);
+        summary.add(&outcome);
         match outcome.verdict {
             Verdict::Held => {}
             Verdict::Failed => return Err(outcome.report().into()),
             Verdict::Refused => return Err(outcome.reason.unwrap_or_default().into()),
         }
     }
-    Ok(())
+    match summary.unreached().first() {
+        Some(goal) => Err(format!("{}: never reached: {}", goal.place, goal.title).into()),
+        None => Ok(()),
+    }
 }

@@ -61,7 +61,7 @@ impl NodeState {
     /// The states that can follow this one. A node that nobody has heard of counts as disconnected. A
     /// link begins in `Discovering`, since the question for the description goes out at once.
     pub fn successors(self) -> &'static [NodeState] {
-        use NodeState::{Connected, Discovering, Disconnected, Ready, Responding, Unresponsive};
+        use NodeState::{Connected, Disconnected, Discovering, Ready, Responding, Unresponsive};
         match self {
             Connected => &[Discovering, Responding, Ready, Unresponsive, Disconnected],
             Discovering => &[Connected, Responding, Ready, Unresponsive, Disconnected],

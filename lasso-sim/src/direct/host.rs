@@ -11,6 +11,7 @@ use super::live::LiveDesk;
 use super::metrics::MetricsDesk;
 use super::wire::Arrival;
 use super::{DirectWorld, EPOCH_MS, Event, Host, Process};
+use crate::coverage::Life;
 use crate::fabric;
 use crate::scenario::{NodeId, NodeSpec};
 use crate::seed::{self, Purpose};
@@ -42,6 +43,19 @@ impl Host {
     pub(super) fn unix_ms(&self, now: Instant) -> u64 {
         let clock = EPOCH_MS + now.as_nanos() / 1_000_000;
         clock.saturating_add_signed(self.clock_offset_ms)
+    }
+}
+
+impl Process {
+    /// What its machines have counted.
+    pub(super) fn life(&self) -> Life<'_> {
+        let (store, recorder) = self.desk.metrics.counters();
+        Life {
+            node: &self.node,
+            events: self.desk.live.counters(),
+            store,
+            recorder,
+        }
     }
 }
 
@@ -133,6 +147,7 @@ impl DirectWorld {
         };
         let (now, paused) = (self.now, process.paused);
         let (port, name) = (host.spec.address.port(), host.spec.dns_name());
+        self.record.reached.life_ends(&process.life());
         self.fabric.unlisten(node.0, port);
         self.zone.set(&name, node, None);
         self.record

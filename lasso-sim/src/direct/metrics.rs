@@ -6,10 +6,11 @@ use std::collections::{BTreeMap, VecDeque};
 use lasso_core::event::TopologyEvent;
 use lasso_core::metrics::SharedRecorder;
 use lasso_core::metrics::queries::Leaderboard;
+use lasso_core::metrics::recorder::RecorderCounters;
 use lasso_core::metrics::service::{
     Errand, METHOD, Membership, MetricsSettings, Registry, Responders, Service, Subject, Value,
 };
-use lasso_core::metrics::store::Change;
+use lasso_core::metrics::store::{Change, StoreCounters};
 use lasso_core::node::{Command, Input};
 use lasso_core::plane::{PlaneCommand, PlaneOutput};
 use lasso_core::time::{Instant, earliest};
@@ -45,6 +46,11 @@ pub(super) struct MetricsDesk {
 }
 
 impl MetricsDesk {
+    /// What its machines have counted.
+    pub(super) fn counters(&self) -> (StoreCounters, RecorderCounters) {
+        (*self.service.counters(), self.recorder.counters())
+    }
+
     pub(super) fn new(settings: &MetricsSettings) -> Self {
         let recorder = SharedRecorder::new(0, settings.recorder.clone());
         let method = METHOD.to_owned();

@@ -8,6 +8,7 @@ use lasso_core::time::Instant;
 use super::DirectWorld;
 use super::host::End;
 use crate::app::{AppLog, Order};
+use crate::coverage::Reached;
 use crate::invariants::Invariants;
 use crate::liar::Lying;
 use crate::record::Record;
@@ -210,6 +211,15 @@ impl Stage for DirectWorld {
 
     fn names_disturbed(&self) -> bool {
         self.zone.is_disturbed()
+    }
+
+    fn reached(&self) -> Reached {
+        let mut reached = self.record.reached.clone();
+        for process in self.hosts.iter().filter_map(|host| host.process.as_deref()) {
+            reached.life_ends(&process.life());
+        }
+        reached.told(&self.record);
+        reached
     }
 
     fn inputs_handled(&self) -> u64 {

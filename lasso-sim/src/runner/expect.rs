@@ -32,15 +32,16 @@ impl<'a> Moment<'a> {
         }
     }
 
-    /// Checks that do not hold, at most `most`.
-    pub(super) fn misses(&mut self, expect: &Expect, most: usize) -> Vec<Miss> {
+    /// Checks that do not hold, at most `most`. `looks` counts how often each check was looked at.
+    pub(super) fn misses(&mut self, expect: &Expect, most: usize, looks: &mut [u64]) -> Vec<Miss> {
         let nodes = match self.subjects(expect) {
             Ok(nodes) => nodes,
             Err(miss) => return vec![miss],
         };
         let mut misses = Vec::new();
         for node in nodes {
-            for (loc, check) in &expect.checks {
+            for ((loc, check), times) in expect.checks.iter().zip(looks.iter_mut()) {
+                *times += 1;
                 let mismatch = self.with(node, |observed| check.holds(observed));
                 if let Err(mismatch) = mismatch {
                     let place = self.scenario.place(loc);
@@ -58,12 +59,15 @@ impl<'a> Moment<'a> {
         misses
     }
 
-    /// The first subject for which every check holds.
-    pub(super) fn holds_for(&mut self, expect: &Expect) -> Option<NodeId> {
+    /// The first subject for which every check holds. `looks` counts as in [`Moment::misses`].
+    pub(super) fn holds_for(&mut self, expect: &Expect, looks: &mut [u64]) -> Option<NodeId> {
         let nodes = self.subjects(expect).ok()?;
         nodes.into_iter().find(|node| {
-            let mut checks = expect.checks.iter();
-            checks.all(|(_, check)| self.with(*node, |observed| check.holds(observed)).is_ok())
+            let mut checks = expect.checks.iter().zip(looks.iter_mut());
+            checks.all(|((_, check), times)| {
+                *times += 1;
+                self.with(*node, |observed| check.holds(observed)).is_ok()
+            })
         })
     }
 

@@ -6,6 +6,7 @@
 //! may have changed, and at the window's end.
 
 mod expect;
+mod looks;
 mod outcome;
 mod settle;
 #[cfg(test)]
@@ -17,8 +18,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use lasso_core::time::Instant;
 
 use self::expect::{Miss, Moment};
-pub use self::outcome::{Failure, Outcome, Verdict};
+use self::looks::Looks;
+pub use self::outcome::{Failure, Goal, Look, Orders, Outcome, Verdict};
 use crate::checks::Mismatch;
+use crate::coverage::Reached;
 use crate::direct::Options;
 use crate::scenario::{self, BadFile, Loc, NodeId, RuleKind, Scenario, Template};
 use crate::stage::{Stage, stage};
@@ -109,6 +112,11 @@ fn blank(scenario: &Scenario, kind: WorldKind, seed: u64) -> Outcome {
         trace_lines: 0,
         simulated_ms: 0,
         inputs: 0,
+        membership_hash: String::new(),
+        looks: Vec::new(),
+        orders: Vec::new(),
+        goals: Vec::new(),
+        reached: Reached::default(),
         failures: Vec::new(),
         trace: None,
     }
@@ -173,6 +181,9 @@ struct Run<'a> {
     /// When each step has happened.
     happened: Vec<Instant>,
     open: Vec<Open>,
+    looks: Looks,
+    /// When each `[[sometimes]]` was reached.
+    reached: Vec<Option<Instant>>,
     next_checkpoint: Instant,
     violations_seen: usize,
 }
@@ -194,6 +205,8 @@ impl<'a> Run<'a> {
             starts,
             happened: Vec::new(),
             open: Vec::new(),
+            looks: Looks::new(scenario),
+            reached: vec![None; scenario.sometimes.len()],
             next_checkpoint: at(CHECKPOINT),
             violations_seen: 0,
         }
@@ -214,7 +227,8 @@ impl<'a> Run<'a> {
             let until = self.next_due().unwrap_or(end).max(now);
             self.stage.advance(until);
         }
-        let failures = self.idle_faults();
+        let mut failures = self.idle_faults();
+        failures.extend(self.idle_rules());
         if failures.is_empty() {
             self.settle()
         } else {
@@ -233,6 +247,7 @@ impl<'a> Run<'a> {
         failures.extend(self.do_steps(now));
         failures.extend(self.look_at_open(now));
         failures.extend(self.look_at_rules(now));
+        self.look_at_sometimes(now);
         failures.extend(self.new_violations());
         failures
     }
@@ -263,13 +278,15 @@ impl<'a> Run<'a> {
     }
 
     /// Whether the next step happens now; an error when its condition has come too late.
-    fn is_due(&self, now: Instant) -> Result<bool, Box<Failure>> {
-        let step = &self.scenario.steps[self.happened.len()];
+    fn is_due(&mut self, now: Instant) -> Result<bool, Box<Failure>> {
+        let index = self.happened.len();
+        let step = &self.scenario.steps[index];
         let (condition, by) = match &step.moment {
             scenario::Moment::When { condition, by } => (condition, at(*by)),
             _ => return Ok(self.due_at().is_some_and(|due| due <= now)),
         };
-        let misses = Moment::new(self.scenario, &*self.stage).misses(condition, 1);
+        let looks = &mut self.looks.waits[index];
+        let misses = Moment::new(self.scenario, &*self.stage).misses(condition, 1, looks);
         if misses.is_empty() {
             return Ok(true);
         }
@@ -340,7 +357,8 @@ impl<'a> Run<'a> {
             };
             let is_late = now >= open.deadline;
             let most = if is_late { usize::MAX } else { 1 };
-            let misses = moment.misses(&expectation.expect, most);
+            let looks = &mut self.looks.steps[open.step];
+            let misses = moment.misses(&expectation.expect, most, looks);
             if misses.is_empty() {
                 held.push(open.step);
             } else if is_late {
@@ -386,20 +404,21 @@ impl<'a> Run<'a> {
         failures
     }
 
-    fn look_at_rules(&self, now: Instant) -> Vec<Failure> {
+    fn look_at_rules(&mut self, now: Instant) -> Vec<Failure> {
         let mut failures = Vec::new();
         let mut moment = Moment::new(self.scenario, &*self.stage);
-        for rule in &self.scenario.rules {
+        for (index, rule) in self.scenario.rules.iter().enumerate() {
             if now < at(rule.from) || now > at(rule.until) {
                 continue;
             }
+            let looks = &mut self.looks.rules[index];
             match rule.kind {
                 RuleKind::Always => {
-                    let misses = moment.misses(&rule.expect, usize::MAX);
+                    let misses = moment.misses(&rule.expect, usize::MAX, looks);
                     failures.extend(self.missed("always: ", &misses));
                 }
                 RuleKind::Never => {
-                    if let Some(node) = moment.holds_for(&rule.expect) {
+                    if let Some(node) = moment.holds_for(&rule.expect, looks) {
                         let place = self.scenario.place(&rule.loc);
                         let seen = "all its checks hold";
                         failures.push(self.failure(place, Some(node), "never", seen));
@@ -438,19 +457,24 @@ impl<'a> Run<'a> {
             .rules
             .iter()
             .flat_map(|rule| [at(rule.from), at(rule.until)]);
+        let sometimes = self.scenario.sometimes.iter();
+        let sometimes = sometimes.flat_map(|one| [at(one.from), at(one.until)]);
         let starts = self.starts.last().map(|(due, _)| *due);
         let open = self.open.iter().map(|open| open.deadline);
-        let all = rules.chain(starts).chain(open).chain(self.due_at());
+        let all = rules
+            .chain(sometimes)
+            .chain(starts)
+            .chain(open)
+            .chain(self.due_at());
         all.chain([at(self.scenario.end), self.next_checkpoint])
             .filter(|due| *due > now)
             .min()
     }
 
     fn failure(&self, place: String, node: Option<NodeId>, expected: &str, seen: &str) -> Failure {
-        let micros = self.stage.now().as_nanos() / 1_000;
         Failure {
             place,
-            at: format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000),
+            at: outcome::seconds(self.stage.now()),
             node: node.map(|node| self.scenario.node(node).key.clone()),
             expected: expected.to_owned(),
             seen: seen.to_owned(),

@@ -4,8 +4,10 @@ use core::fmt::{self, Write};
 use std::borrow::Cow;
 use std::path::Path;
 
+use lasso_core::time::Instant;
 use serde::Serialize;
 
+use crate::coverage::Reached;
 use crate::world::WorldKind;
 
 /// Whether everything held.
@@ -39,6 +41,47 @@ pub struct Failure {
     pub trace: Vec<String>,
 }
 
+/// How often a check of the file was looked at in a run, for all nodes and moments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Look {
+    /// `file:line:column` of the check.
+    pub place: String,
+    /// Where it belongs: `expect`, `when`, `always`, `never` or `sometimes`.
+    pub what: &'static str,
+    /// The check's key.
+    pub check: String,
+    /// How often.
+    pub times: u64,
+}
+
+/// What became of one verb at one place of the file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Orders {
+    /// `file:line:column` of the verb.
+    pub place: String,
+    /// The verb's key.
+    pub verb: &'static str,
+    /// How often it was ordered; more than once where a step is repeated.
+    pub ordered: u64,
+    /// Of these, how many took effect.
+    pub took_effect: u64,
+    /// How often they touched something, in sum.
+    pub touched: u64,
+}
+
+/// Something that at least one run of a sweep must reach: a `[[sometimes]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Goal {
+    /// `file:line:column` of the table.
+    pub place: String,
+    /// What is reached.
+    pub title: String,
+    /// A sweep of fewer runs need not reach it.
+    pub seeds: u64,
+    /// When this run first reached it, in seconds since the scenario began; `None`: it did not.
+    pub at: Option<String>,
+}
+
 /// How one file went in one world with one seed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Outcome {
@@ -62,6 +105,17 @@ pub struct Outcome {
     pub simulated_ms: u64,
     /// Inputs that the nodes have handled.
     pub inputs: u64,
+    /// SHA-256 of what each node told its subscribers about members, in order, without times: the same for two runs
+    /// that differ only in when things happened.
+    pub membership_hash: String,
+    /// How often each check was looked at.
+    pub looks: Vec<Look>,
+    /// How often what was ordered took effect.
+    pub orders: Vec<Orders>,
+    /// What a sweep must reach, and whether this run did.
+    pub goals: Vec<Goal>,
+    /// What the machines of lasso have reached.
+    pub reached: Reached,
     /// What did not hold; the run ends with the first moment at which something did not.
     pub failures: Vec<Failure>,
     /// The command that repeats this run.
@@ -102,6 +156,12 @@ impl Failure {
             .iter()
             .try_for_each(|line| writeln!(out, "      {line}"))
     }
+}
+
+/// A moment in seconds since the scenario began, with six decimals.
+pub(super) fn seconds(at: Instant) -> String {
+    let micros = at.as_nanos() / 1_000;
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
 }
 
 /// A word as a shell reads it.

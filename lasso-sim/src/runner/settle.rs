@@ -2,11 +2,15 @@
 //! agree about who is there, and every message has come or was reported as missed.
 
 use core::time::Duration;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::{Failure, Outcome, Run, fault, panic_of};
+use lasso_core::time::Instant;
+
+use super::outcome::seconds;
+use super::{Failure, Goal, Orders, Outcome, Run, fault, panic_of};
 use crate::invariants::Member;
+use crate::scenario::Sometimes;
 
 /// After everything has healed, and silence would have told everybody, nodes agree within this.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -28,6 +32,41 @@ impl Run<'_> {
             }
         }
         failures
+    }
+
+    /// How often what was ordered so far took effect, by place; what only ends another fault is left out.
+    fn orders(&self) -> Vec<Orders> {
+        let mut all: BTreeMap<(usize, &'static str), Orders> = BTreeMap::new();
+        let happened = self.scenario.steps.iter().take(self.happened.len());
+        for (index, step) in happened.enumerate() {
+            let actions = step.actions.iter().enumerate();
+            for (number, action) in actions.filter(|(_, action)| action.verb.must_take_effect()) {
+                let key = (action.loc.span.start, action.key);
+                let orders = all.entry(key).or_insert_with(|| Orders {
+                    place: self.scenario.place(&action.loc),
+                    verb: action.key,
+                    ordered: 0,
+                    took_effect: 0,
+                    touched: 0,
+                });
+                let touched = self.stage.effects(fault(index, number));
+                orders.ordered += 1;
+                orders.took_effect += u64::from(touched > 0);
+                orders.touched += touched;
+            }
+        }
+        all.into_values().collect()
+    }
+
+    fn goals(&self) -> Vec<Goal> {
+        let sometimes = self.scenario.sometimes.iter().zip(&self.reached);
+        let goal = |(one, at): (&Sometimes, &Option<Instant>)| Goal {
+            place: self.scenario.place(&one.loc),
+            title: one.title.clone(),
+            seeds: one.seeds,
+            at: at.map(seconds),
+        };
+        sometimes.map(goal).collect()
     }
 
     /// Where nothing hinders anybody, all nodes must come to agree about who is there.
@@ -103,5 +142,10 @@ impl Run<'_> {
         outcome.trace = trace.text().map(str::to_owned);
         outcome.simulated_ms = now.as_nanos() / 1_000_000;
         outcome.inputs = self.stage.inputs_handled();
+        outcome.membership_hash = self.stage.record().membership_hash();
+        outcome.looks = self.looks.told(self.scenario);
+        outcome.orders = self.orders();
+        outcome.goals = self.goals();
+        outcome.reached = self.stage.reached();
     }
 }

@@ -125,3 +125,69 @@ fn a_seed_is_a_trace() {
     let other = run(&scenario(rest), WorldKind::Direct, 2, true);
     assert_ne!(direct(rest).trace_hash, other.trace_hash);
 }
+
+#[test]
+fn a_rule_that_was_never_looked_at_fails_the_run() {
+    let text = "lasso = 1\ntitle = \"late\"\n[nodes]\na = {}\nb = {}\nc = { starts = \"30s\" }\n\
+        [groups]\nlate = [\"c\"]\n\
+        [[never]]\non = \"late\"\nuntil = \"10s\"\nconnected = 3\n\
+        [[step]]\nat = \"50s\"\nexpect = { on = \"all\", connected = 3 }\n";
+    let scenario = Scenario::parse("late.toml".as_ref(), text).unwrap();
+    let outcome = run(&scenario, WorldKind::Direct, 1, false);
+    assert_eq!(outcome.verdict, Verdict::Failed);
+    let failure = &outcome.failures[0];
+    assert_eq!(failure.expected, "the rule is looked at");
+    assert_eq!(failure.seen, "none of its nodes ran between 0s and 10s");
+    assert!(failure.place.starts_with("late.toml:9:"), "{failure:?}");
+}
+
+#[test]
+fn an_outcome_says_how_often_each_check_was_looked_at_and_what_took_effect() {
+    let outcome = direct(
+        "[[step]]\nat = \"20s\"\ncrash = \"c\"\n\
+         [[step]]\nat = \"30s\"\nexpect = { on = [\"a\", \"b\"], connected = 2, identified = 2 }\n\
+         [[always]]\non = [\"a\", \"b\"]\nfrom = \"15s\"\nconnected = \">= 2\"\n\
+         [[never]]\non = \"a\"\nconnected = 1\nidentified = 1\nfrom = \"15s\"\n",
+    );
+    assert_eq!(outcome.verdict, Verdict::Held, "{:?}", outcome.failures);
+    let looks: Vec<(&str, &str)> = outcome
+        .looks
+        .iter()
+        .map(|look| (look.what, look.check.as_str()))
+        .collect();
+    let wanted = [
+        ("expect", "connected"),
+        ("expect", "identified"),
+        ("always", "connected"),
+        ("never", "connected"),
+        ("never", "identified"),
+    ];
+    assert_eq!(looks, wanted);
+    let times: Vec<u64> = outcome.looks.iter().map(|look| look.times).collect();
+    assert_eq!(times[..2], [2, 2]);
+    // Two nodes at each moment, and one; the second check of a `never` only where the first holds.
+    assert_eq!(times[2], times[3] * 2);
+    assert!(times[3] > 10, "{times:?}");
+    assert_eq!(times[4], 0);
+    let orders = &outcome.orders[0];
+    assert_eq!(
+        (orders.verb, orders.ordered, orders.took_effect),
+        ("crash", 1, 1)
+    );
+    assert!(
+        orders.touched > 0 && orders.place.starts_with("three.toml:9:"),
+        "{orders:?}"
+    );
+}
+
+#[test]
+fn what_runs_told_about_members_is_compared_without_times() {
+    let hash = |at: &str, node: &str| {
+        let rest = format!(
+            "[[step]]\nat = \"{at}\"\ncrash = \"{node}\"\n[[step]]\nafter = \"5s\"\nexpect = {{ on = \"a\", connected = 2 }}\n"
+        );
+        direct(&rest).membership_hash
+    };
+    assert_eq!(hash("20s", "c"), hash("21s", "c"));
+    assert_ne!(hash("20s", "c"), hash("20s", "b"));
+}

@@ -16,6 +16,7 @@ use lasso_core::discovery::Query;
 use lasso_core::name::{Basename, Description, Label, NodeName};
 use lasso_core::secure::{Cookie, Security};
 
+use super::sometimes::Sometimes;
 use crate::checks::Check;
 use crate::verbs::Verb;
 use crate::world::{Path, WorldKind};
@@ -82,6 +83,8 @@ pub struct Scenario {
     pub steps: Vec<Step>,
     /// What must always or never be so.
     pub rules: Vec<Rule>,
+    /// What at least one run of a sweep must reach.
+    pub sometimes: Vec<Sometimes>,
     /// No run goes on for longer.
     pub end: Duration,
 }

@@ -11,6 +11,7 @@ use super::errors::{BadFile, Diagnostic};
 use super::model::{NodeId, Rule, Scenario, Source};
 use super::range::Pick;
 use super::reader::{Fields, Reader};
+use super::sometimes;
 use super::steps::{self, Steps};
 use super::template::Template;
 use super::units::show;
@@ -129,8 +130,11 @@ fn read(
         .and_then(|value| Some((reader.duration(value)?, value.span.clone())));
     let until = ends.as_ref().map_or(last, |(ends, _)| *ends);
     let rules = steps::read_rules(reader, &mut fields, until);
+    let sometimes = sometimes::read(reader, &mut fields, until);
     let ruled = rules.iter().map(|(rule, span)| (rule.until, span.clone()));
-    let deadlines: Vec<_> = deadlines.into_iter().chain(ruled).collect();
+    let reached = sometimes.iter();
+    let reached = reached.map(|(sometimes, span)| (sometimes.until, span.clone()));
+    let deadlines: Vec<_> = deadlines.into_iter().chain(ruled).chain(reached).collect();
     let latest = deadlines.iter().map(|(deadline, _)| *deadline).max();
     let end = ends
         .as_ref()
@@ -159,6 +163,7 @@ fn read(
             .into_iter()
             .map(|(rule, _)| -> Rule { rule })
             .collect(),
+        sometimes: sometimes.into_iter().map(|(one, _)| one).collect(),
         end,
     }
 }

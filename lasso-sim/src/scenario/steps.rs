@@ -293,7 +293,7 @@ fn read_expectation(reader: &mut Reader<'_>, value: &Value) -> Option<Expectatio
 }
 
 /// `on` and the checks; `on` is `all` where it is left out.
-fn read_expect(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Expect> {
+pub(super) fn read_expect(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Expect> {
     let errors = reader.error_count();
     reader.expects = true;
     let on = keys.take("on");
@@ -400,26 +400,9 @@ fn read_rule(
     kind: RuleKind,
     last: Duration,
 ) -> Option<Rule> {
-    let from = keys
-        .take("from")
-        .and_then(|value| reader.duration(value))
-        .unwrap_or_default();
-    let until = keys
-        .take("until")
-        .and_then(|value| reader.duration(value))
-        .unwrap_or(last);
-    reader.now = until;
+    let span = read_span(reader, keys, last);
     let expect = read_expect(reader, keys);
-    if from >= until {
-        let empty = format!(
-            "from {} until {} nothing is ever checked",
-            show(from),
-            show(until)
-        );
-        let span = keys.key_span("from").unwrap_or_else(|| keys.span());
-        reader.error(Diagnostic::new(span, empty).label("`from` comes before `until`"));
-        return None;
-    }
+    let (from, until) = span?;
     let loc = reader.loc(&keys.span());
     Some(Rule {
         loc,
@@ -428,4 +411,30 @@ fn read_rule(
         until,
         expect: expect?,
     })
+}
+
+/// `from` and `until`: when something is looked at, `last` being the latest time. The reader is at its end then.
+pub(super) fn read_span(
+    reader: &mut Reader<'_>,
+    keys: &mut Fields<'_>,
+    last: Duration,
+) -> Option<(Duration, Duration)> {
+    let mut take = |reader: &mut Reader<'_>, key| {
+        let value = keys.take(key);
+        value.and_then(|value| reader.duration(value))
+    };
+    let from = take(reader, "from").unwrap_or_default();
+    let until = take(reader, "until").unwrap_or(last);
+    reader.now = until;
+    if from < until {
+        return Some((from, until));
+    }
+    let empty = format!(
+        "from {} until {} nothing is ever checked",
+        show(from),
+        show(until)
+    );
+    let span = keys.key_span("from").unwrap_or_else(|| keys.span());
+    reader.error(Diagnostic::new(span, empty).label("`from` comes before `until`"));
+    None
 }

@@ -1,12 +1,17 @@
 //! The commands of `lasso-sim`: one file per command.
 //!
-//! Exit codes: 0 everything held, 1 something did not, 2 a bad file, wrong usage or nothing that ran.
+//! Exit codes: 0 everything held, 1 something did not, 2 a bad file, wrong usage or nothing that ran, 130 an interrupt
+//! before anything had failed.
 
 mod check;
 mod files;
 mod list;
 mod plan;
+mod report;
 mod run;
+mod runs;
+mod sweep;
+mod work;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -27,6 +32,8 @@ enum Command {
     Check(check::Arguments),
     /// Runs scenarios in simulated worlds, and says of each whether it held
     Run(run::Arguments),
+    /// Runs scenarios with many seeds, and tells in sum what failed, what was reached and what was not
+    Sweep(sweep::Arguments),
     /// Lists scenarios, by theme, with where they run and how many nodes they have
     List(list::Arguments),
     /// Writes what a seed draws as a plain file, which has the same trace with that seed
@@ -42,15 +49,26 @@ pub(crate) enum Verdict {
     Failed,
     /// A bad file, wrong usage, or nothing that ran.
     Bad,
+    /// Interrupted from the keyboard before anything had failed.
+    Interrupted,
+}
+
+impl Verdict {
+    /// The exit code.
+    fn code(self) -> u8 {
+        match self {
+            Verdict::Held => 0,
+            Verdict::Failed => 1,
+            Verdict::Bad => 2,
+            // As a shell tells of a program that SIGINT ended.
+            Verdict::Interrupted => 130,
+        }
+    }
 }
 
 impl From<Verdict> for ExitCode {
     fn from(verdict: Verdict) -> ExitCode {
-        ExitCode::from(match verdict {
-            Verdict::Held => 0,
-            Verdict::Failed => 1,
-            Verdict::Bad => 2,
-        })
+        ExitCode::from(verdict.code())
     }
 }
 
@@ -101,6 +119,7 @@ pub fn main() -> ExitCode {
     let done = match arguments.command {
         Command::Check(arguments) => check::run(&arguments, &mut out),
         Command::Run(arguments) => run::run(&arguments, &mut out),
+        Command::Sweep(arguments) => sweep::run(&arguments, &mut out),
         Command::List(arguments) => list::run(&arguments, &mut out),
         Command::Plan(arguments) => plan::run(&arguments, &mut out),
     };

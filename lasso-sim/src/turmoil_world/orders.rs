@@ -11,6 +11,7 @@ use super::net::Stay;
 use super::process::Ending;
 use super::{TICK, TurmoilWorld};
 use crate::app::{AppLog, Order};
+use crate::coverage::Reached;
 use crate::invariants::Invariants;
 use crate::liar::Lying;
 use crate::record::Record;
@@ -251,6 +252,15 @@ impl Stage for TurmoilWorld {
 
     fn names_disturbed(&self) -> bool {
         self.kernels.lock().zone.is_disturbed()
+    }
+
+    fn reached(&self) -> Reached {
+        let mut reached = self.books.record.reached.clone();
+        for process in self.hosts.iter().filter_map(|host| host.process.as_ref()) {
+            process.life_ends(&mut reached);
+        }
+        reached.told(&self.books.record);
+        reached
     }
 
     fn inputs_handled(&self) -> u64 {

@@ -16,6 +16,7 @@ use super::app::{self, Desk};
 use super::gate::Gate;
 use super::platform::SimPlatform;
 use super::watch::Eye;
+use crate::coverage::{Life, Reached};
 use crate::direct::EPOCH_MS;
 use crate::scenario::{NodeId, NodeSpec};
 use crate::seed::{self, Purpose};
@@ -72,6 +73,25 @@ pub(super) enum Ending {
     Crashed,
     /// Its machine goes off.
     Vanished,
+}
+
+impl Process {
+    /// Adds what its machines have counted; before its first tick they have counted nothing.
+    pub(super) fn life_ends(&self, reached: &mut Reached) {
+        let state = self.state.lock();
+        let Some(cluster) = &state.cluster else {
+            return;
+        };
+        let (events, metrics) = (cluster.event_counters(), cluster.metrics().stats());
+        cluster.inspect(|node| {
+            reached.life_ends(&Life {
+                node,
+                events,
+                store: metrics.store,
+                recorder: metrics.recorder,
+            });
+        });
+    }
 }
 
 impl Host {
@@ -288,6 +308,7 @@ impl TurmoilWorld {
             return;
         };
         let dns_name = host.spec.dns_name();
+        process.life_ends(&mut self.books.record.reached);
         self.books
             .record
             .line(self.now, node, format_args!("is gone: {how:?}"));

@@ -1,0 +1,181 @@
+//! What a run has reached of lasso's machines: close reasons, transitions of states, reasons of
+//! disconnection, notices, counters. A sweep adds this up, and shows what no run has reached.
+//!
+//! 1. What there is to reach follows from lasso-core's types: the names of its enums, the successors
+//!    of its states, the fields of its counters. Whatever is added there is here at once.
+//! 2. A run tells what it reached once per life of a process, at its end, and at the end of the run.
+//! 3. What no run has to reach stands in [`EXCUSED`], each with a reason.
+
+mod counters;
+mod excused;
+mod table;
+
+use core::fmt;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use lasso_core::event::{Change, CloseReason, DownReason, Notice};
+use lasso_core::node::Node;
+use lasso_core::topology::NodeState;
+use serde::{Serialize, Serializer};
+
+pub use self::counters::Life;
+pub use self::excused::{EXCUSED, excuse};
+pub use self::table::{Row, Table};
+use crate::record::Record;
+
+/// A kind of thing that can be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A connection was closed for this reason, by either side.
+    CloseReason,
+    /// A node went from one state to another in the view of some other node.
+    Transition,
+    /// A node was told as disconnected for this reason.
+    DownReason,
+    /// The operator got a notice of this kind.
+    Notice,
+    /// Something was counted.
+    Counter,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Kind; 5] = [
+        Kind::CloseReason,
+        Kind::Transition,
+        Kind::DownReason,
+        Kind::Notice,
+        Kind::Counter,
+    ];
+
+    /// What a table of them is called.
+    pub fn title(self) -> &'static str {
+        match self {
+            Kind::CloseReason => "close reasons",
+            Kind::Transition => "transitions",
+            Kind::DownReason => "reasons of disconnection",
+            Kind::Notice => "notices",
+            Kind::Counter => "counters",
+        }
+    }
+}
+
+/// One thing that can be reached.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Item {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name: `silent`, `ready -> unresponsive`.
+    pub name: Cow<'static, str>,
+}
+
+impl Item {
+    fn new(kind: Kind, name: impl Into<Cow<'static, str>>) -> Self {
+        Item {
+            kind,
+            name: name.into(),
+        }
+    }
+
+    fn transition(from: NodeState, to: NodeState) -> Self {
+        Item::new(
+            Kind::Transition,
+            format!("{} -> {}", from.name(), to.name()),
+        )
+    }
+}
+
+impl fmt::Display for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.name, self.kind.title())
+    }
+}
+
+/// All that can be reached, by kind, in the order of the types.
+pub fn universe() -> Vec<Item> {
+    let named =
+        |kind, names: &'static [&'static str]| names.iter().map(move |name| Item::new(kind, *name));
+    let transitions = NodeState::ALL.into_iter().flat_map(|from| {
+        let to = from.successors().iter();
+        to.map(move |to| Item::transition(from, *to))
+    });
+    named(Kind::CloseReason, CloseReason::NAMES)
+        .chain(transitions)
+        .chain(named(Kind::DownReason, DownReason::NAMES))
+        .chain(named(Kind::Notice, Notice::NAMES))
+        .chain(
+            counters::names()
+                .into_iter()
+                .map(|name| Item::new(Kind::Counter, name)),
+        )
+        .collect()
+}
+
+/// What was reached, and how often; what was not is not in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reached(BTreeMap<Item, u64>);
+
+impl Reached {
+    /// Each thing that was reached, with how often.
+    pub fn iter(&self) -> impl Iterator<Item = (&Item, u64)> {
+        self.0.iter().map(|(item, times)| (item, *times))
+    }
+
+    /// A process ends, or the run does: adds what its machines have counted since they began.
+    pub fn life_ends(&mut self, life: &Life<'_>) {
+        counters::each(life, |name, times| {
+            self.add(Item::new(Kind::Counter, name), times);
+        });
+        self.node_ends(life.node);
+    }
+
+    fn node_ends(&mut self, node: &Node) {
+        let counters = node.counters();
+        for by in [&counters.closed, &counters.closed_by_peer] {
+            for (name, times) in by {
+                self.add(Item::new(Kind::CloseReason, *name), *times);
+            }
+        }
+        for ((from, to), times) in node.topology().transitions() {
+            self.add(Item::transition(*from, *to), *times);
+        }
+    }
+
+    /// The run ends: adds what the nodes have told, over all lives of their processes.
+    pub(crate) fn told(&mut self, record: &Record) {
+        for events in record.all_events() {
+            for event in events {
+                if let Change::NodeDisconnected { reason, .. } = &event.what.change {
+                    self.add(Item::new(Kind::DownReason, reason.name()), 1);
+                }
+            }
+        }
+        for notice in record.all_notices().flatten() {
+            self.add(Item::new(Kind::Notice, notice.what.name()), 1);
+        }
+    }
+
+    fn add(&mut self, item: Item, times: u64) {
+        if times > 0 {
+            *self.0.entry(item).or_default() += times;
+        }
+    }
+}
+
+impl Serialize for Reached {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut kinds: BTreeMap<Kind, BTreeMap<&str, u64>> = BTreeMap::new();
+        for (item, times) in self.iter() {
+            kinds
+                .entry(item.kind)
+                .or_default()
+                .insert(&item.name, times);
+        }
+        kinds.serialize(serializer)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! What the runs of a sweep have reached, in sum.
+
+use core::fmt;
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+
+use super::{Item, Kind, Reached, excuse, universe};
+
+/// See the module's text.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    runs: u64,
+    /// How often each thing was reached, and in how many runs.
+    reached: BTreeMap<Item, (u64, u64)>,
+}
+
+/// One thing that can be reached, as the runs so far have done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Row {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// How often it was reached.
+    pub times: u64,
+    /// In how many runs.
+    pub runs: u64,
+    /// Why it need not be reached, where it need not.
+    pub excuse: Option<&'static str>,
+}
+
+impl Table {
+    /// Adds what one run has reached.
+    pub fn add(&mut self, run: &Reached) {
+        self.runs += 1;
+        for (item, times) in run.iter() {
+            let (all, runs) = self.reached.entry(item.clone()).or_default();
+            *all += times;
+            *runs += 1;
+        }
+    }
+
+    /// All that can be reached, by kind, in the order of lasso's types.
+    pub fn rows(&self) -> Vec<Row> {
+        let row = |item: Item| {
+            let (times, runs) = self.reached.get(&item).copied().unwrap_or_default();
+            Row {
+                kind: item.kind,
+                times,
+                runs,
+                excuse: excuse(&item),
+                name: item.name.into_owned(),
+            }
+        };
+        universe().into_iter().map(row).collect()
+    }
+
+    /// What no run has reached and has no excuse.
+    pub fn missing(&self) -> Vec<Row> {
+        let mut rows = self.rows();
+        rows.retain(|row| row.times == 0 && row.excuse.is_none());
+        rows
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.rows();
+        let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
+        let (reached, unreached): (Vec<&Row>, Vec<&Row>) =
+            rows.iter().partition(|row| row.times > 0);
+        writeln!(
+            f,
+            "coverage of the machines: {} of {} in {} runs",
+            reached.len(),
+            rows.len(),
+            self.runs
+        )?;
+        for kind in Kind::ALL {
+            let of_kind = || reached.iter().filter(|row| row.kind == kind);
+            if of_kind().next().is_some() {
+                writeln!(
+                    f,
+                    "  {:width$}  {:>12}  {:>8}",
+                    kind.title(),
+                    "times",
+                    "runs"
+                )?;
+            }
+            for row in of_kind() {
+                writeln!(
+                    f,
+                    "    {:width$}{:>12}  {:>8}",
+                    row.name, row.times, row.runs
+                )?;
+            }
+        }
+        for (title, excused) in [
+            ("never reached", false),
+            ("never reached, and need not be", true),
+        ] {
+            let named = || {
+                unreached
+                    .iter()
+                    .filter(|row| row.excuse.is_some() == excused)
+            };
+            if named().next().is_some() {
+                writeln!(f, "  {title}")?;
+            }
+            for row in named() {
+                write!(f, "    {} ({})", row.name, row.kind.title())?;
+                match row.excuse {
+                    Some(why) => writeln!(f, ": {why}")?,
+                    None => writeln!(f)?,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Table {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.rows().serialize(serializer)
+    }
+}

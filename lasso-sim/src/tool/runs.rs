@@ -1,0 +1,251 @@
+//! Which runs a command is about: files, worlds, seeds.
+
+use core::fmt;
+use std::io::{self, Write};
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::thread;
+
+use super::{Verdict, files};
+use crate::runner::{self, Outcome};
+use crate::scenario::Template;
+use crate::world::WorldKind;
+
+/// Reads `1..100`: both ends are part of it.
+pub(super) fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let wrong = || format!("`{text}` is no range of seeds such as `1..100`");
+    let (first, last) = text.split_once("..").ok_or_else(wrong)?;
+    let last = last.strip_prefix('=').unwrap_or(last);
+    let range = first.parse().map_err(|_| wrong())?..=last.parse().map_err(|_| wrong())?;
+    if range.is_empty() {
+        Err(format!("`{text}` holds no seed"))
+    } else {
+        Ok(range)
+    }
+}
+
+/// As many as were asked for, or as there are processors.
+pub(super) fn threads(jobs: Option<NonZeroUsize>) -> usize {
+    let threads = jobs.or_else(|| thread::available_parallelism().ok());
+    threads.map_or(1, NonZeroUsize::get)
+}
+
+/// One of several equal parts of the seeds, so that several machines can share a sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Which one, from 1.
+    number: u64,
+    /// Of how many.
+    of: u64,
+}
+
+impl Part {
+    /// All seeds.
+    pub(super) const ALL: Part = Part { number: 1, of: 1 };
+
+    /// Reads `2/5`.
+    pub(super) fn read(text: &str) -> Result<Part, String> {
+        let wrong = || format!("`{text}` is no part such as `2/5`");
+        let (number, of) = text.split_once('/').ok_or_else(wrong)?;
+        let (number, of) = (
+            number.parse().map_err(|_| wrong())?,
+            of.parse().map_err(|_| wrong())?,
+        );
+        if (1..=of).contains(&number) {
+            Ok(Part { number, of })
+        } else {
+            Err(wrong())
+        }
+    }
+}
+
+/// All runs of one file in one world.
+#[derive(Debug)]
+struct Group {
+    template: usize,
+    world: WorldKind,
+}
+
+/// See the module's text. Runs are numbered: those of one file in one world follow one another.
+#[derive(Debug)]
+pub(super) struct Runs {
+    templates: Vec<Template>,
+    groups: Vec<Group>,
+    seeds: RangeInclusive<u64>,
+    part: Part,
+}
+
+impl Runs {
+    /// Reads the files. What is wrong with them is written out, and `None` returned.
+    pub(super) fn read(
+        paths: &[PathBuf],
+        world: &str,
+        seeds: RangeInclusive<u64>,
+        part: Part,
+        out: &mut dyn Write,
+    ) -> io::Result<Option<Runs>> {
+        let Some(templates) = read_all(paths, out)? else {
+            return Ok(None);
+        };
+        Ok(Some(Runs {
+            groups: groups(&templates, world),
+            templates,
+            seeds,
+            part,
+        }))
+    }
+
+    /// How many there are of one file in one world.
+    pub(super) fn per_group(&self) -> usize {
+        let (first, last) = (self.seeds.start(), self.seeds.end());
+        let Some(first) = first
+            .checked_add(self.part.number - 1)
+            .filter(|first| first <= last)
+        else {
+            return 0;
+        };
+        usize::try_from((last - first) / self.part.of + 1).unwrap_or(usize::MAX)
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.groups.len().saturating_mul(self.per_group())
+    }
+
+    /// Does one of them.
+    pub(super) fn run(&self, index: usize, keep_trace: bool) -> Outcome {
+        let (group, number) = (index / self.per_group(), index % self.per_group());
+        let (group, number) = (&self.groups[group], number as u64);
+        let seed = self.seeds.start() + (self.part.number - 1) + number * self.part.of;
+        runner::run_file(
+            &self.templates[group.template],
+            group.world,
+            seed,
+            keep_trace,
+        )
+    }
+}
+
+fn read_all(paths: &[PathBuf], out: &mut dyn Write) -> io::Result<Option<Vec<Template>>> {
+    let (mut templates, mut good) = (Vec::new(), true);
+    for path in paths {
+        let found = match files::beneath(path) {
+            Ok(found) => found,
+            Err(error) => {
+                writeln!(out, "error: {}: {error}", path.display())?;
+                good = false;
+                continue;
+            }
+        };
+        for file in found {
+            match files::read(&file, out)? {
+                Some(template) => templates.push(template),
+                None => good = false,
+            }
+        }
+    }
+    if good && templates.is_empty() {
+        writeln!(out, "error: no scenario there")?;
+        good = false;
+    }
+    Ok(good.then_some(templates))
+}
+
+/// One world where one was asked for; else every simulated one that the file is for.
+fn groups(templates: &[Template], world: &str) -> Vec<Group> {
+    let simulated = [WorldKind::Direct, WorldKind::Turmoil];
+    let mut groups = Vec::new();
+    for (index, template) in templates.iter().enumerate() {
+        for kind in simulated {
+            let wanted = if world == "all" {
+                template.sample().worlds.contains(&kind)
+            } else {
+                kind.name() == world
+            };
+            if wanted {
+                groups.push(Group {
+                    template: index,
+                    world: kind,
+                });
+            }
+        }
+    }
+    groups
+}
+
+/// How all runs went.
+#[derive(Debug, Default, serde::Serialize)]
+pub(super) struct Total {
+    pub(super) held: u64,
+    pub(super) failed: u64,
+    pub(super) refused: u64,
+}
+
+impl Total {
+    pub(super) fn add(&mut self, verdict: runner::Verdict) {
+        match verdict {
+            runner::Verdict::Held => self.held += 1,
+            runner::Verdict::Failed => self.failed += 1,
+            runner::Verdict::Refused => self.refused += 1,
+        }
+    }
+
+    pub(super) fn verdict(&self) -> Verdict {
+        match (self.held, self.failed) {
+            // A run that no world could give was the wrong thing to ask for.
+            (0, 0) => Verdict::Bad,
+            (_, 0) => Verdict::Held,
+            (_, _) => Verdict::Failed,
+        }
+    }
+}
+
+impl fmt::Display for Total {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (held, failed, refused) = (self.held, self.failed, self.refused);
+        let runs = held + failed;
+        let word = if runs == 1 { "run" } else { "runs" };
+        write!(f, "{runs} {word}: {held} held, {failed} failed")?;
+        if refused > 0 {
+            write!(f, "; {refused} refused")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_of_seeds_holds_both_its_ends() {
+        assert_eq!(seeds("1..100").unwrap().count(), 100);
+        assert_eq!(seeds("7..7").unwrap().count(), 1);
+        assert!(seeds("7..6").is_err());
+        assert!(seeds("7").is_err());
+    }
+
+    #[test]
+    fn parts_share_the_seeds_and_leave_none_out() {
+        let text = "lasso = 1\ntitle = \"one\"\nnodes = { a = {} }\n\
+            [[step]]\nat = \"1s\"\nexpect = { on = \"a\", connected = 1 }\n";
+        let mut ran = Vec::new();
+        for part in ["1/3", "2/3", "3/3"] {
+            let runs = Runs {
+                templates: vec![Template::read("one.toml".as_ref(), text).unwrap()],
+                groups: vec![Group {
+                    template: 0,
+                    world: WorldKind::Direct,
+                }],
+                seeds: 5..=12,
+                part: Part::read(part).unwrap(),
+            };
+            ran.extend((0..runs.count()).map(|index| runs.run(index, false).seed));
+        }
+        assert_eq!(ran, [5, 8, 11, 6, 9, 12, 7, 10]);
+        for wrong in ["0/3", "4/3", "1", "a/b", "0/0"] {
+            assert!(Part::read(wrong).is_err(), "{wrong}");
+        }
+    }
+}

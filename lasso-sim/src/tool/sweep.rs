@@ -1,0 +1,203 @@
+//! `sweep FILE…`: runs scenarios with many seeds, and tells in sum what failed, what was reached and what was not.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, IsTerminal, Write};
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::Verdict;
+use super::report;
+use super::runs::{Part, Runs, Total, seeds, threads};
+use super::work::in_order;
+use crate::coverage::Table;
+use crate::runner::{self, Outcome};
+use crate::sweep::{OrderSum, Summary};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Files, or folders of them
+    #[arg(required = true)]
+    paths: Vec<PathBuf>,
+    /// The seeds, from the first to the last, both included: `1..1000`
+    #[arg(long, value_parser = seeds)]
+    seeds: RangeInclusive<u64>,
+    /// Where
+    #[arg(long, default_value = "all", value_parser = ["direct", "turmoil", "all"])]
+    world: String,
+    /// Runs at a time; as many as there are processors unless it is said
+    #[arg(long)]
+    jobs: Option<NonZeroUsize>,
+    /// Only one of several equal parts of the seeds: `2/5`
+    #[arg(long, value_parser = Part::read, default_value = "1/1")]
+    shard: Part,
+    /// For people, or one JSON object per file and world and one for all
+    #[arg(long, default_value = "human", value_parser = ["human", "json"])]
+    format: String,
+    /// Writes the table of coverage to this file, as JSON
+    #[arg(long)]
+    coverage: Option<PathBuf>,
+    /// Fails when something was never reached that has to be
+    #[arg(long)]
+    require_coverage: bool,
+}
+
+/// All runs of all files.
+#[derive(Default)]
+struct Sweep {
+    total: Total,
+    coverage: Table,
+    /// What was ordered, by verb: how often, how often in effect, and at how many places never.
+    orders: BTreeMap<&'static str, report::Verb>,
+    /// Places at which what was ordered never took effect.
+    idle: Vec<OrderSum>,
+    /// Something that a file demands of a sweep was not reached.
+    unreached: bool,
+}
+
+/// Runs every file with every seed in every world.
+pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verdict> {
+    let (paths, seeds) = (&arguments.paths, arguments.seeds.clone());
+    let Some(runs) = Runs::read(paths, &arguments.world, seeds, arguments.shard, out)? else {
+        return Ok(Verdict::Bad);
+    };
+    let stop = stop_at_interrupt();
+    let human = arguments.format == "human";
+    let (bar, began) = (progress(runs.count()), Instant::now());
+    let (mut sweep, mut group) = (Sweep::default(), Summary::default());
+    let one = |index| runs.run(index, false);
+    in_order(
+        runs.count(),
+        threads(arguments.jobs),
+        &stop,
+        one,
+        |outcome: Outcome| {
+            sweep.total.add(outcome.verdict);
+            if outcome.verdict != runner::Verdict::Refused {
+                sweep.coverage.add(&outcome.reached);
+            }
+            group.add(&outcome);
+            bar.inc(1);
+            if group.runs() + group.refused < runs.per_group() as u64 {
+                return Ok(());
+            }
+            let whole = core::mem::take(&mut group);
+            bar.suspend(|| sweep.end_group(&whole, human, true, out))
+        },
+    )?;
+    bar.finish_and_clear();
+    let ended = sweep.total.held + sweep.total.failed + sweep.total.refused;
+    let interrupted = ended < runs.count() as u64;
+    if group.runs() + group.refused > 0 {
+        sweep.end_group(&group, human, false, out)?;
+    }
+    if let Some(path) = &arguments.coverage {
+        fs::write(path, serde_json::to_vec_pretty(&sweep.coverage)?)?;
+    }
+    sweep.end(human, interrupted, out)?;
+    // On the side of what is measured and differs from time to time: the report itself never does.
+    let seconds = began.elapsed().as_secs_f64();
+    let ran = sweep.total.held + sweep.total.failed;
+    eprintln!(
+        "{ran} runs in {seconds:.1} s: {:.1} a second",
+        ran as f64 / seconds.max(0.001)
+    );
+    Ok(sweep.verdict(arguments.require_coverage, interrupted))
+}
+
+impl Sweep {
+    /// All runs of one file in one world are done, or as many as there was time for. Only a `whole` group has to reach
+    /// what its file demands.
+    fn end_group(
+        &mut self,
+        group: &Summary,
+        human: bool,
+        whole: bool,
+        out: &mut dyn Write,
+    ) -> io::Result<()> {
+        self.unreached |= whole && !group.unreached().is_empty();
+        for order in group.orders.iter() {
+            self.orders.entry(order.verb).or_default().add(order);
+            if order.took_effect == 0 {
+                self.idle.push(order.clone());
+            }
+        }
+        if human {
+            report::group(group, whole, out)
+        } else {
+            serde_json::to_writer(&mut *out, group)?;
+            writeln!(out)
+        }
+    }
+
+    fn end(&self, human: bool, interrupted: bool, out: &mut dyn Write) -> io::Result<()> {
+        if !human {
+            let all = json!({
+                "total": self.total,
+                "orders": self.orders,
+                "coverage": self.coverage,
+                "interrupted": interrupted,
+            });
+            return writeln!(out, "{all}");
+        }
+        report::verbs(&self.orders, &self.idle, out)?;
+        write!(out, "{}", self.coverage)?;
+        if interrupted {
+            writeln!(out, "interrupted: what follows is about the runs so far")?;
+        }
+        writeln!(out, "{}", self.total)
+    }
+
+    fn verdict(&self, require_coverage: bool, interrupted: bool) -> Verdict {
+        let uncovered = require_coverage && !self.coverage.missing().is_empty();
+        match self.total.verdict() {
+            Verdict::Held if self.unreached => Verdict::Failed,
+            Verdict::Held | Verdict::Bad if interrupted => Verdict::Interrupted,
+            Verdict::Held if uncovered => Verdict::Failed,
+            verdict => verdict,
+        }
+    }
+}
+
+/// Set at the first interrupt from the keyboard; the second one ends the process at once.
+fn stop_at_interrupt() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let set = Arc::clone(&stop);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build();
+        // Without a runtime an interrupt ends the process, as it does without this.
+        let Ok(runtime) = runtime else { return };
+        runtime.block_on(async {
+            if tokio::signal::ctrl_c().await.is_err() {
+                return;
+            }
+            set.store(true, Ordering::Relaxed);
+            eprintln!("stops once the runs under way have ended; once more to stop at once");
+            if tokio::signal::ctrl_c().await.is_ok() {
+                std::process::exit(i32::from(Verdict::Interrupted.code()));
+            }
+        });
+    });
+    stop
+}
+
+fn progress(runs: usize) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::with_draw_target(Some(runs as u64), ProgressDrawTarget::stderr());
+    let style = "{wide_bar} {human_pos} of {human_len} runs, {per_sec}, {eta} left";
+    match ProgressStyle::with_template(style) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}

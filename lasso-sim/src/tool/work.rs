@@ -1,0 +1,207 @@
+//! Does many jobs on several threads, and takes what they bring in the order of the jobs.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::thread;
+
+use parking_lot::{Condvar, Mutex};
+
+/// Jobs of each thread that may be done before the results of earlier ones are taken: a slow job must not let the
+/// results of all others pile up.
+const AHEAD: usize = 16;
+
+/// Which jobs have been handed out, and which results taken.
+struct Desk {
+    next: usize,
+    taken: usize,
+    closed: bool,
+}
+
+struct Shared<'a> {
+    desk: Mutex<Desk>,
+    moved: Condvar,
+    count: usize,
+    ahead: usize,
+    stop: &'a AtomicBool,
+}
+
+impl Shared<'_> {
+    /// The next job; `None`: there is none, or nobody wants more.
+    fn next(&self) -> Option<usize> {
+        let mut desk = self.desk.lock();
+        while !desk.closed && desk.next >= desk.taken + self.ahead && desk.next < self.count {
+            self.moved.wait(&mut desk);
+        }
+        if desk.closed || desk.next >= self.count || self.stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        desk.next += 1;
+        Some(desk.next - 1)
+    }
+
+    fn taken(&self) {
+        self.desk.lock().taken += 1;
+        self.moved.notify_all();
+    }
+
+    fn close(&self) {
+        self.desk.lock().closed = true;
+        self.moved.notify_all();
+    }
+}
+
+/// Nobody waits for a thread that panicked.
+struct CloseOnPanic<'a>(&'a Shared<'a>);
+
+impl Drop for CloseOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.close();
+        }
+    }
+}
+
+/// Does the jobs `0..count` on `threads` threads, and takes what they bring in the order of the jobs, on this thread.
+/// Once `stop` is set no further job is begun; those that are under way are finished and taken.
+///
+/// # Errors
+/// The first error of `take`, after which nothing more is taken.
+pub(super) fn in_order<R: Send>(
+    count: usize,
+    threads: usize,
+    stop: &AtomicBool,
+    work: impl Fn(usize) -> R + Sync,
+    mut take: impl FnMut(R) -> io::Result<()>,
+) -> io::Result<()> {
+    let shared = Shared {
+        desk: Mutex::new(Desk {
+            next: 0,
+            taken: 0,
+            closed: false,
+        }),
+        moved: Condvar::new(),
+        count,
+        ahead: threads * AHEAD,
+        stop,
+    };
+    let (sender, receiver) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..threads.min(count) {
+            let (sender, shared, work) = (sender.clone(), &shared, &work);
+            scope.spawn(move || {
+                let _close = CloseOnPanic(shared);
+                while let Some(job) = shared.next() {
+                    if sender.send((job, work(job))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        let (mut early, mut wanted) = (BTreeMap::new(), 0);
+        while let Ok((job, result)) = receiver.recv() {
+            early.insert(job, result);
+            while let Some(result) = early.remove(&wanted) {
+                if let Err(error) = take(result) {
+                    shared.close();
+                    return Err(error);
+                }
+                wanted += 1;
+                shared.taken();
+            }
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(threads: usize, stop_at: Option<usize>) -> Vec<usize> {
+        let (stop, mut seen) = (AtomicBool::new(false), Vec::new());
+        let work = |job: usize| {
+            if Some(job) == stop_at {
+                stop.store(true, Ordering::Relaxed);
+            }
+            job * 2
+        };
+        in_order(500, threads, &stop, work, |result| {
+            seen.push(result);
+            Ok(())
+        })
+        .unwrap();
+        seen
+    }
+
+    #[test]
+    fn results_come_in_the_order_of_the_jobs() {
+        let wanted: Vec<usize> = (0..500).map(|job| job * 2).collect();
+        for threads in [1, 4] {
+            assert_eq!(all(threads, None), wanted);
+        }
+    }
+
+    #[test]
+    fn once_told_to_stop_only_what_was_begun_is_finished() {
+        let seen = all(4, Some(100));
+        // Job 100 was begun, and none that is too far ahead of it.
+        assert!(
+            (101..=100 + 4 * AHEAD).contains(&seen.len()),
+            "{}",
+            seen.len()
+        );
+        assert_eq!(seen, (0..seen.len()).map(|job| job * 2).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_slow_job_holds_back_the_others() {
+        let (most, stop) = (Mutex::new(0), AtomicBool::new(false));
+        let (go, wait) = mpsc::channel();
+        let wait = Mutex::new(wait);
+        let work = |job: usize| {
+            if job == 0 {
+                // The last job that may be begun while this one is under way lets it go on.
+                wait.lock().recv().unwrap();
+                return *most.lock();
+            }
+            let mut most = most.lock();
+            *most = job.max(*most);
+            drop(most);
+            if job == 4 * AHEAD - 1 {
+                go.send(()).unwrap();
+            }
+            job
+        };
+        let mut first = None;
+        in_order(10_000, 4, &stop, work, |result| {
+            first.get_or_insert(result);
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(first, Some(4 * AHEAD - 1));
+    }
+
+    #[test]
+    fn after_an_error_nothing_more_is_taken() {
+        let (stop, mut taken) = (AtomicBool::new(false), 0);
+        let done = in_order(
+            1_000,
+            4,
+            &stop,
+            |job| job,
+            |_| {
+                taken += 1;
+                if taken == 10 {
+                    Err(io::ErrorKind::BrokenPipe.into())
+                } else {
+                    Ok(())
+                }
+            },
+        );
+        assert!(done.is_err());
+        assert_eq!(taken, 10);
+    }
+}
