@@ -18,9 +18,9 @@
 //! ends = "20s"
 //!
 //! [[sometimes]]
-//! title = "they are linked within a second"
+//! title = "they are linked within five seconds"
 //! on = "a"
-//! until = "1s"
+//! until = "5s"
 //! connected = 2
 //! "#;
 //! let template = Template::read("two.toml".as_ref(), text)?;

@@ -4,7 +4,7 @@ use crate::scenario::Scenario;
 use crate::world::WorldKind;
 
 fn outcome(seed: u64) -> Outcome {
-    let text = "lasso = 1\ntitle = \"one\"\nnodes = { a = {} }\nends = \"1s\"\n\
+    let text = "lasso = 1\ntitle = \"one\"\nnodes = { a = { starts = \"0s\" } }\nends = \"1s\"\n\
         [[sometimes]]\ntitle = \"alone\"\non = \"a\"\nconnected = 1\nseeds = 2\n";
     let scenario = Scenario::parse("one.toml".as_ref(), text).unwrap();
     runner::run(&scenario, WorldKind::Direct, seed, false)
