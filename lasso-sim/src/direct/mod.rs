@@ -407,13 +407,11 @@ impl DirectWorld {
             }
             // The invariants read what connections look like before they are closed.
             for output in &outputs {
-                if let Output::Event(event) = output {
-                    let seen = Seen {
-                        hosts: &self.hosts,
-                        wire: &self.wire,
-                    };
-                    self.invariants.event(self.now, node, event, &seen);
-                }
+                let seen = Seen {
+                    hosts: &self.hosts,
+                    wire: &self.wire,
+                };
+                self.invariants.output(self.now, node, output, &seen);
             }
             for output in outputs.drain(..) {
                 self.perform(node, output);

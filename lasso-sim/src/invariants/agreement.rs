@@ -5,11 +5,28 @@ use std::collections::BTreeSet;
 
 use lasso_core::name::NodeName;
 use lasso_core::node::LinkInfo;
+use lasso_core::time::Instant;
 
 use super::cast::Cast;
+use super::facts::Facts;
+use super::invariant::{Entry, Invariant};
 use crate::scenario::NodeId;
 
-pub(super) const NUMBER: u32 = 13;
+pub(super) const ENTRY: Entry = Entry {
+    number: 13,
+    name: "agreement",
+    make: |_| Box::new(Agreement),
+};
+
+/// See the module's text.
+#[derive(Debug)]
+struct Agreement;
+
+impl Invariant for Agreement {
+    fn unsettled(&self, _: Instant, facts: &Facts, members: &[Member]) -> Option<(NodeId, String)> {
+        disagreement(&facts.cast, members)
+    }
+}
 
 /// What a running node knows, as far as this invariant reads it.
 #[derive(Debug, Clone)]
@@ -32,7 +49,7 @@ impl Member {
 }
 
 /// The first two that do not agree, if any, and how.
-pub(super) fn disagreement(cast: &Cast, members: &[Member]) -> Option<(NodeId, String)> {
+fn disagreement(cast: &Cast, members: &[Member]) -> Option<(NodeId, String)> {
     let running = |name: &NodeName| {
         cast.nodes()
             .filter(|(_, actor)| actor.running && actor.name == *name)

@@ -1,5 +1,6 @@
 //! Who takes part, and what hinders them: what the invariants judge by.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,8 +37,11 @@ pub(super) struct Actor {
     pub(super) running: bool,
     pub(super) paused: bool,
     pub(super) incarnation: u64,
+    /// When it last went on after it was frozen; zero: it was not, in this life.
+    pub(super) resumed: Instant,
     /// When something last happened to it that its peers learn of by silence only.
     disturbed: Option<Instant>,
+    address: SocketAddr,
 }
 
 /// See the module's text.
@@ -188,6 +192,26 @@ impl Cast {
         self.actors[node.index()].paused = paused;
     }
 
+    pub(super) fn resumed(&mut self, now: Instant, node: NodeId) {
+        self.set_paused(node, false);
+        self.actors[node.index()].resumed = now;
+        self.disturb_node(now, node);
+    }
+
+    /// The number of a name that was heard of.
+    pub(super) fn find(&self, name: &NodeName) -> Option<Who> {
+        self.heard.get(name).copied()
+    }
+
+    /// Whose process listens at an address, or would.
+    pub(super) fn at_address(&self, address: SocketAddr) -> Option<NodeId> {
+        let at = |node: &(NodeId, &Actor)| node.1.address == address;
+        let there = self.nodes().filter(at);
+        there
+            .max_by_key(|(_, actor)| actor.running)
+            .map(|(node, _)| node)
+    }
+
     pub(super) fn disturb_node(&mut self, now: Instant, node: NodeId) {
         self.actors[node.index()].disturbed = Some(now);
         self.last_change = now;
@@ -268,6 +292,8 @@ fn actor(spec: &NodeSpec, who: Who, null_cipher: bool) -> Actor {
         running: false,
         paused: false,
         incarnation: 0,
+        resumed: Instant::ZERO,
         disturbed: None,
+        address: SocketAddr::new(spec.host, spec.address.port()),
     }
 }

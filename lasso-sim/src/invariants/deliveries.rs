@@ -7,6 +7,7 @@
 //! should have got; but a source that published after both had long been linked, and of which a
 //! subscriber has heard nothing at all, has been lost to it.
 
+use core::fmt;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,13 +17,17 @@ use lasso_core::plane::Audience;
 use lasso_core::plane::pubsub::Row;
 use lasso_core::time::Instant;
 
-use super::Found;
-use super::cast::Cast;
-use super::one_link::OneLink;
+use super::Member;
+use super::facts::Facts;
+use super::invariant::{Entry, Invariant, Moment};
 use crate::app::{Got, Saw};
-use crate::scenario::NodeId;
+use crate::scenario::{NodeId, NodeSpec};
 
-pub(super) const NUMBER: u32 = 7;
+pub(super) const ENTRY: Entry = Entry {
+    number: 7,
+    name: "deliveries",
+    make: |_| Box::<Deliveries>::default(),
+};
 /// A message that was published this long ago has come, or its loss was reported.
 const UNDER_WAY: Duration = Duration::from_secs(5);
 /// After a subscription or a link is this old, its source knows of the interest.
@@ -65,7 +70,7 @@ impl Topic {
 
 /// See the module's text.
 #[derive(Debug, Default)]
-pub(super) struct Deliveries {
+struct Deliveries {
     readers: BTreeMap<(NodeId, u32), Reader>,
     topics: BTreeMap<Arc<str>, Topic>,
     /// By node and topic, in this life: what had been published for it at the first subscription.
@@ -74,23 +79,21 @@ pub(super) struct Deliveries {
     rows: BTreeMap<(NodeId, Arc<str>), (u64, Instant)>,
 }
 
-impl Deliveries {
-    /// A process begins or ends: nothing that its applications have seen counts any more.
-    pub(super) fn forget(&mut self, node: NodeId) {
-        self.readers.retain(|(of, _), _| *of != node);
-        self.bases.retain(|(of, _), _| *of != node);
-        self.rows.retain(|(of, _), _| *of != node);
+impl Invariant for Deliveries {
+    fn started(&mut self, at: &mut Moment<'_>, _: &NodeSpec) {
+        self.forget(at.node);
     }
 
-    pub(super) fn saw(
-        &mut self,
-        now: Instant,
-        cast: &Cast,
-        node: NodeId,
-        saw: &Saw,
-        found: &mut Vec<Found>,
-    ) {
-        let name = &cast.actor(node).name;
+    fn ended(&mut self, at: &mut Moment<'_>) {
+        self.forget(at.node);
+    }
+
+    fn saw(&mut self, at: &mut Moment<'_>, saw: &Saw) {
+        if at.facts.cast.is_lie(at.node, saw) {
+            return;
+        }
+        let (now, node) = (at.now, at.node);
+        let name = &at.facts.cast.actor(node).name;
         match saw {
             Saw::Subscribed {
                 sub,
@@ -117,18 +120,31 @@ impl Deliveries {
             } => self.published(now, node, name, topic, audience),
             Saw::Got { sub, got } => {
                 if let Some(reader) = self.readers.get_mut(&(node, *sub)) {
-                    reader.got(name, got, found);
-                    self.check_sum(node, name, *sub, found);
+                    reader.got(at, got);
+                    self.check_sum(at, *sub);
                 }
             }
             Saw::Missed { sub, count } => {
                 if let Some(reader) = self.readers.get_mut(&(node, *sub)) {
                     reader.reported += count;
-                    self.check_sum(node, name, *sub, found);
+                    self.check_sum(at, *sub);
                 }
             }
             _ => {}
         }
+    }
+
+    fn unsettled(&self, now: Instant, facts: &Facts, _: &[Member]) -> Option<(NodeId, String)> {
+        self.unaccounted(now, facts)
+    }
+}
+
+impl Deliveries {
+    /// A process begins or ends: nothing that its applications have seen counts any more.
+    fn forget(&mut self, node: NodeId) {
+        self.readers.retain(|(of, _), _| *of != node);
+        self.bases.retain(|(of, _), _| *of != node);
+        self.rows.retain(|(of, _), _| *of != node);
     }
 
     fn published(
@@ -153,33 +169,29 @@ impl Deliveries {
     }
 
     /// A subscriber cannot have got and missed more than there was.
-    fn check_sum(&self, node: NodeId, name: &NodeName, sub: u32, found: &mut Vec<Found>) {
-        let Some(reader) = self.readers.get(&(node, sub)) else {
+    fn check_sum(&self, at: &mut Moment<'_>, sub: u32) {
+        let Some(reader) = self.readers.get(&(at.node, sub)) else {
             return;
         };
+        let name = &at.facts.cast.actor(at.node).name;
         let published = self
             .topics
             .get(&reader.topic)
             .map_or(0, |t| t.count_for(name));
         let most = published - reader.base;
-        if reader.got + reader.reported > most {
-            let text = format!(
+        at.demand(reader.got + reader.reported <= most, || {
+            format!(
                 "nobody gets or misses more than was published; subscriber {sub} of {} at {name} got \
                  {} and was told of {} missed ones, of {most}",
                 reader.topic, reader.got, reader.reported
-            );
-            found.push((NUMBER, text));
-        }
+            )
+        });
     }
 
     /// A subscriber to which the end of a row is missing, while nothing hinders anybody: messages
     /// that were published long enough ago have neither come nor been reported.
-    pub(super) fn unaccounted(
-        &self,
-        now: Instant,
-        cast: &Cast,
-        links: &OneLink,
-    ) -> Option<(NodeId, String)> {
+    fn unaccounted(&self, now: Instant, facts: &Facts) -> Option<(NodeId, String)> {
+        let cast = &facts.cast;
         self.readers.iter().find_map(|((node, sub), reader)| {
             let busy = self.topics.get(&reader.topic).is_none_or(|t| t.last + UNDER_WAY > now);
             let actor = cast.actor(*node);
@@ -194,7 +206,7 @@ impl Deliveries {
                     Row::Directed => 0,
                 })
                 .sum();
-            let missing = reader.missing + tail + self.unheard(cast, links, *node, reader);
+            let missing = reader.missing + tail + self.unheard(facts, *node, reader);
             (missing > reader.reported).then(|| {
                 let text = format!(
                     "what is missing is reported; subscriber {sub} of {} at {} lacks {missing}, and \
@@ -208,13 +220,14 @@ impl Deliveries {
 
     /// Living sources that have published after they should have known of the subscription, and of
     /// which it has heard nothing: each lacks one message at least.
-    fn unheard(&self, cast: &Cast, links: &OneLink, node: NodeId, reader: &Reader) -> u64 {
+    fn unheard(&self, facts: &Facts, node: NodeId, reader: &Reader) -> u64 {
+        let cast = &facts.cast;
         let is_unheard = |source: NodeId| {
             let published = self.rows.get(&(source, Arc::clone(&reader.topic)));
             let Some((_, last)) = published else {
                 return false;
             };
-            let linked = links.linked_since(cast, source, node);
+            let linked = facts.linked_since(source, node);
             let quiet = cast.undisturbed_since(source, node);
             let (Some(linked), Some(quiet)) = (linked, quiet) else {
                 return false;
@@ -230,7 +243,7 @@ impl Deliveries {
     /// How many of a living source's messages come after that number.
     fn row_end(
         &self,
-        cast: &Cast,
+        cast: &super::cast::Cast,
         source: &NodeName,
         incarnation: Incarnation,
         topic: &Arc<str>,
@@ -263,44 +276,49 @@ impl Reader {
         }
     }
 
-    fn got(&mut self, at: &NodeName, got: &Got, found: &mut Vec<Found>) {
+    fn got(&mut self, at: &mut Moment<'_>, got: &Got) {
         self.got += 1;
-        let mut wrong = |what: String| {
-            let text = format!(
-                "{what}: at {at}, {:?} {} of {}",
-                got.row, got.number, got.from
-            );
-            found.push((NUMBER, text));
+        let name = &at.facts.cast.actor(at.node).name;
+        let mut demand = |holds: bool, what: fmt::Arguments<'_>| {
+            at.demand(holds, || {
+                let (row, number, from) = (got.row, got.number, &got.from);
+                format!("{what}: at {name}, {row:?} {number} of {from}")
+            });
         };
-        if got.topic != self.topic {
-            wrong(format!(
+        demand(
+            got.topic == self.topic,
+            format_args!(
                 "a subscriber of {} gets a message of {}",
                 self.topic, got.topic
-            ));
-        }
+            ),
+        );
         let source = (got.from.clone(), got.incarnation);
         let last_tag = self.tags.entry(source.clone()).or_insert(0);
-        match got.tag {
-            None => wrong("a message is not what was published".to_owned()),
-            Some(tag) if tag <= *last_tag => {
-                wrong(format!("the {tag}th message comes after the {last_tag}th"));
-            }
-            Some(tag) => *last_tag = tag,
-        }
+        let tag = got.tag.unwrap_or(u64::MAX);
+        demand(
+            got.tag.is_some(),
+            format_args!("a message is not what was published"),
+        );
+        demand(
+            tag > *last_tag,
+            format_args!("the {tag}th message comes after the {last_tag}th"),
+        );
+        *last_tag = got.tag.unwrap_or(*last_tag).max(*last_tag);
         let row = (source.0, source.1, got.row);
         let Some(last) = self.rows.insert(row, got.number) else {
             return;
         };
-        if got.number <= last {
-            wrong(format!("a message comes again, or after number {last}"));
-            return;
-        }
-        self.missing += got.number - last - 1;
-        if self.missing > self.reported {
+        demand(
+            got.number > last,
+            format_args!("a message comes again, or after number {last}"),
+        );
+        if got.number > last {
+            self.missing += got.number - last - 1;
             let (missing, reported) = (self.missing, self.reported);
-            wrong(format!(
-                "{missing} are missing so far, and {reported} were reported"
-            ));
+            demand(
+                missing <= reported,
+                format_args!("{missing} are missing so far, and {reported} were reported"),
+            );
         }
     }
 }

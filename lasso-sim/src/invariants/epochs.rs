@@ -2,38 +2,38 @@
 
 use lasso_core::event::TopologyEvent;
 
-use super::Found;
-use crate::scenario::NodeId;
+use super::Witness;
+use super::invariant::{Entry, Invariant, Moment};
+use crate::scenario::NodeSpec;
 
-const NUMBER: u32 = 6;
+pub(super) const ENTRY: Entry = Entry {
+    number: 6,
+    name: "epochs",
+    make: |nodes| {
+        Box::new(Epochs {
+            last: vec![0; nodes],
+        })
+    },
+};
 
 /// The last epoch that each process has told.
 #[derive(Debug)]
-pub(super) struct Epochs {
+struct Epochs {
     last: Vec<u64>,
 }
 
-impl Epochs {
-    pub(super) fn new(nodes: usize) -> Self {
-        Epochs {
-            last: vec![0; nodes],
-        }
+impl Invariant for Epochs {
+    fn started(&mut self, at: &mut Moment<'_>, _: &NodeSpec) {
+        self.last[at.node.index()] = 0;
     }
 
-    pub(super) fn forget(&mut self, node: NodeId) {
-        self.last[node.index()] = 0;
-    }
-
-    /// A node has told its subscribers something.
-    pub(super) fn event(&mut self, node: NodeId, event: &TopologyEvent, found: &mut Vec<Found>) {
-        let last = &mut self.last[node.index()];
-        if event.epoch != *last + 1 {
+    fn event(&mut self, at: &mut Moment<'_>, event: &TopologyEvent, _: &dyn Witness) {
+        let last = core::mem::replace(&mut self.last[at.node.index()], event.epoch);
+        at.demand(event.epoch == last + 1, || {
             let (epoch, change) = (event.epoch, &event.change);
-            let text = format!(
+            format!(
                 "the epoch must grow by one per change; after {last} came {epoch}, with {change:?}"
-            );
-            found.push((NUMBER, text));
-        }
-        *last = event.epoch;
+            )
+        });
     }
 }

@@ -3,69 +3,67 @@
 
 use std::collections::BTreeMap;
 
-use super::Found;
-use super::cast::{Cast, Who};
-use crate::scenario::NodeId;
+use lasso_core::event::{Change, TopologyEvent};
 
-const NUMBER: u32 = 2;
+use super::cast::Who;
+use super::invariant::{Changes, Entry, Invariant, Moment};
+use super::{Knowledge, Witness};
+use crate::scenario::NodeSpec;
+
+pub(super) const ENTRY: Entry = Entry {
+    number: 2,
+    name: "incarnations",
+    make: |nodes| {
+        Box::new(Incarnations {
+            highest: vec![BTreeMap::new(); nodes],
+        })
+    },
+};
 
 /// The highest incarnation that each node has known of each name.
 #[derive(Debug)]
-pub(super) struct Incarnations {
+struct Incarnations {
     highest: Vec<BTreeMap<Who, u64>>,
 }
 
-impl Incarnations {
-    pub(super) fn new(nodes: usize) -> Self {
-        Incarnations {
-            highest: vec![BTreeMap::new(); nodes],
-        }
-    }
-
-    pub(super) fn forget(&mut self, node: NodeId) {
-        self.highest[node.index()].clear();
+impl Invariant for Incarnations {
+    fn started(&mut self, at: &mut Moment<'_>, _: &NodeSpec) {
+        self.highest[at.node.index()].clear();
     }
 
     /// A node has told its subscribers that it is linked with this incarnation.
-    pub(super) fn connected(
-        &mut self,
-        node: NodeId,
-        cast: &Cast,
-        who: Who,
-        incarnation: u64,
-        found: &mut Vec<Found>,
-    ) {
-        let highest = self.highest[node.index()].entry(who).or_insert(incarnation);
-        if incarnation < *highest {
-            let name = cast.name(who);
-            let text = format!(
-                "a stored incarnation must not go back; {name} was known as {highest} and has \
-                 connected as {incarnation}"
-            );
-            found.push((NUMBER, text));
-        }
-        *highest = incarnation.max(*highest);
-    }
-
-    /// What a node has stored about a name.
-    pub(super) fn stored(
-        &mut self,
-        node: NodeId,
-        cast: &Cast,
-        who: Who,
-        stored: Option<u64>,
-        found: &mut Vec<Found>,
-    ) {
-        let Some(highest) = self.highest[node.index()].get(&who) else {
+    fn event(&mut self, at: &mut Moment<'_>, event: &TopologyEvent, _: &dyn Witness) {
+        let Change::NodeConnected { name, incarnation } = &event.change else {
             return;
         };
-        if let Some(stored) = stored.filter(|stored| stored < highest) {
-            let name = cast.name(who);
-            let text = format!(
-                "a stored incarnation must not go back; {name} was known as {highest} and is \
-                 stored as {stored}"
-            );
-            found.push((NUMBER, text));
+        let Some(who) = at.facts.cast.find(name) else {
+            return;
+        };
+        let incarnation = incarnation.0;
+        let stored = self.highest[at.node.index()].entry(who);
+        let stored = stored.or_insert(incarnation);
+        let highest = core::mem::replace(stored, incarnation.max(*stored));
+        at.demand(incarnation >= highest, || {
+            format!(
+                "a stored incarnation must not go back; {name} was known as {highest} and has \
+                 connected as {incarnation}"
+            )
+        });
+    }
+
+    fn after(&mut self, at: &mut Moment<'_>, known: &dyn Knowledge, changes: &Changes<'_>) {
+        for who in changes.touched {
+            let Some(&highest) = self.highest[at.node.index()].get(who) else {
+                continue;
+            };
+            let name = at.facts.cast.name(*who);
+            let stored = known.known_incarnation(name);
+            at.demand(stored.is_none_or(|stored| stored >= highest), || {
+                format!(
+                    "a stored incarnation must not go back; {name} was known as {highest} and is \
+                     stored as {stored:?}"
+                )
+            });
         }
     }
 }

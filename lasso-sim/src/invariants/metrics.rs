@@ -7,66 +7,71 @@
 
 use core::time::Duration;
 
+use lasso_core::event::{Change, TopologyEvent};
 use lasso_core::metrics::store::Freshness;
 use lasso_core::time::Instant;
 
-use super::Found;
-use super::cast::Cast;
-use crate::app::MetricSaw;
-use crate::scenario::NodeId;
+use super::Witness;
+use super::invariant::{Entry, Invariant, Moment};
+use crate::app::{MetricSaw, Saw};
+use crate::scenario::NodeSpec;
 
-const NUMBER: u32 = 9;
+pub(super) const ENTRY: Entry = Entry {
+    number: 9,
+    name: "metrics",
+    make: |nodes| {
+        Box::new(Metrics {
+            changed_at: vec![Instant::ZERO; nodes],
+        })
+    },
+};
 
 /// See the module's text.
 #[derive(Debug)]
-pub(super) struct Metrics {
+struct Metrics {
     /// By node: when the last node came or went.
     changed_at: Vec<Instant>,
-    slack: Duration,
+}
+
+impl Invariant for Metrics {
+    fn started(&mut self, at: &mut Moment<'_>, _: &NodeSpec) {
+        self.changed_at[at.node.index()] = Instant::ZERO;
+    }
+
+    fn event(&mut self, at: &mut Moment<'_>, event: &TopologyEvent, _: &dyn Witness) {
+        if let Change::NodeConnected { .. } | Change::NodeDisconnected { .. } = event.change {
+            self.changed_at[at.node.index()] = at.now;
+        }
+    }
+
+    fn saw(&mut self, at: &mut Moment<'_>, saw: &Saw) {
+        if let Saw::Metrics(saw) = saw {
+            self.read(at, saw);
+        }
+    }
 }
 
 impl Metrics {
-    pub(super) fn new(nodes: usize, slack: Duration) -> Self {
-        Metrics {
-            changed_at: vec![Instant::ZERO; nodes],
-            slack,
-        }
-    }
-
-    pub(super) fn forget(&mut self, node: NodeId) {
-        self.changed_at[node.index()] = Instant::ZERO;
-    }
-
-    pub(super) fn membership_changed(&mut self, now: Instant, node: NodeId) {
-        self.changed_at[node.index()] = now;
-    }
-
-    pub(super) fn saw(
-        &mut self,
-        now: Instant,
-        cast: &Cast,
-        node: NodeId,
-        saw: &MetricSaw,
-        found: &mut Vec<Found>,
-    ) {
-        let (changed_at, name) = (self.changed_at[node.index()], &cast.actor(node).name);
+    fn read(&self, at: &mut Moment<'_>, saw: &MetricSaw) {
+        let changed_at = self.changed_at[at.node.index()];
+        let name = &at.facts.cast.actor(at.node).name;
         let sight = &saw.sight;
-        if sight.most_of_a_key > 1 {
-            let text = format!(
+        at.demand(sight.most_of_a_key <= 1, || {
+            format!(
                 "at most one refresh per key; {name} has had {} of one key under way",
                 sight.most_of_a_key
-            );
-            found.push((NUMBER, text));
-        }
-        let gathered_at = Instant::ZERO + (now - Instant::ZERO).saturating_sub(sight.age);
-        if sight.freshness == Freshness::Fresh && gathered_at + self.slack < changed_at {
-            let text = format!(
+            )
+        });
+        let age = Duration::min(sight.age, at.now - Instant::ZERO);
+        let gathered_at = Instant::ZERO + ((at.now - Instant::ZERO) - age);
+        let too_old = gathered_at + at.facts.slack < changed_at;
+        at.demand(!too_old || sight.freshness != Freshness::Fresh, || {
+            format!(
                 "what is from before a change of membership is not fresh; {name} shows {} of {:?} as \
-                 fresh, and the last change was at {}",
-                saw.chain, sight.age, changed_at
-            );
-            found.push((NUMBER, text));
-        }
+                 fresh, and the last change was at {changed_at}",
+                saw.chain, sight.age
+            )
+        });
     }
 }
 
@@ -74,6 +79,20 @@ impl Metrics {
 mod tests {
     use super::*;
     use crate::app::Sight;
+    use crate::invariants::facts::Facts;
+    use crate::invariants::invariant::Watcher;
+    use crate::scenario::{NodeId, Scenario};
+    use lasso_core::event::DownReason;
+    use lasso_core::node::ConnId;
+
+    /// No byte has come anywhere.
+    struct Nothing;
+
+    impl Witness for Nothing {
+        fn last_byte(&self, _: NodeId, _: ConnId) -> Option<Instant> {
+            None
+        }
+    }
 
     fn saw(chain: &str, freshness: Freshness, age: u64, most_of_a_key: u64) -> MetricSaw {
         MetricSaw {
@@ -95,17 +114,33 @@ mod tests {
     fn found_at(seconds: u64, saws: &[MetricSaw]) -> Vec<String> {
         let text = "lasso = 1\ntitle = \"t\"\nstory = \"s\"\n[nodes]\na = {}\n[[step]]\nat = \"1s\"\n\
                     expect = { on = \"a\", connected = 1 }\n";
-        let scenario = crate::scenario::Scenario::parse(std::path::Path::new("t.toml"), text)
-            .expect("a good file");
-        let cast = Cast::new(&scenario.nodes, true);
-        let mut metrics = Metrics::new(1, Duration::ZERO);
-        let mut found = Vec::new();
-        metrics.membership_changed(Instant::ZERO + Duration::from_secs(10), NodeId(0));
+        let scenario = Scenario::parse(std::path::Path::new("t.toml"), text).expect("a good file");
+        let facts = Facts::new(&scenario.nodes, true, Duration::ZERO, false);
+        let mut watcher = Watcher::new(&ENTRY, 1);
+        let mut violations = Vec::new();
+        let (at, node) = (
+            |seconds| Instant::ZERO + Duration::from_secs(seconds),
+            NodeId(0),
+        );
+        let change = Change::NodeDisconnected {
+            name: scenario.nodes[0].name(),
+            reason: DownReason::Down,
+        };
+        let event = TopologyEvent {
+            epoch: 1,
+            coverage: crate::invariants::tests::coverage(1, 1),
+            change,
+        };
+        watcher.tell(at(10), node, &facts, &mut violations, |metrics, at| {
+            metrics.event(at, &event, &Nothing);
+        });
         for saw in saws {
-            let now = Instant::ZERO + Duration::from_secs(seconds);
-            metrics.saw(now, &cast, NodeId(0), saw, &mut found);
+            let saw = Saw::Metrics(saw.clone());
+            watcher.tell(at(seconds), node, &facts, &mut violations, |metrics, at| {
+                metrics.saw(at, &saw);
+            });
         }
-        found.into_iter().map(|(_, text)| text).collect()
+        violations.into_iter().map(|found| found.text).collect()
     }
 
     #[test]

@@ -2,16 +2,21 @@
 //! 1 to 10, 12 and 13, each in a file of its own.
 //!
 //! They look only at what an input touched. A world tells [`Invariants`] what happens, in this
-//! order: for each input the events that the node told its subscribers, then
+//! order: for each input what the node ordered and told its subscribers, then
 //! [`Invariants::after`]; and it calls [`Invariants::advance`] at the times that
 //! [`Invariants::poll_timeout`] names.
+//!
+//! To add an invariant, write a file like `epochs.rs` with a type that implements the trait of
+//! `invariant.rs` and a constant `ENTRY`, and add its line to the registry. No other file changes.
 
 mod agreement;
 mod cast;
 mod coverage;
 mod deliveries;
 mod epochs;
+mod facts;
 mod incarnations;
+mod invariant;
 mod metrics;
 mod one_link;
 mod outcomes;
@@ -28,16 +33,36 @@ use core::time::Duration;
 
 use lasso_core::event::{Change, TopologyEvent};
 use lasso_core::name::NodeName;
-use lasso_core::node::{ConnId, LinkInfo, Node};
-use lasso_core::time::{Instant, earliest};
+use lasso_core::node::{ConnId, LinkInfo, Node, Output};
+use lasso_core::time::Instant;
 use lasso_core::topology::Coverage;
 
 pub use self::agreement::Member;
 use self::cast::{Cast, Who};
+use self::facts::Facts;
+pub use self::invariant::Entry;
+use self::invariant::{Changes, Dial, Invariant, Moment, Watcher};
 pub use self::queues::Audits;
 use crate::app::Saw;
 use crate::liar::Lying;
 use crate::scenario::{NodeId, NodeSpec};
+
+/// Every invariant.
+pub static ALL: &[Entry] = &[
+    one_link::ENTRY,
+    incarnations::ENTRY,
+    outsiders::ENTRY,
+    silence::ENTRY,
+    coverage::ENTRY,
+    epochs::ENTRY,
+    deliveries::ENTRY,
+    viewers::ENTRY,
+    shown::ENTRY,
+    metrics::ENTRY,
+    outcomes::ENTRY,
+    queues::ENTRY,
+    agreement::ENTRY,
+];
 
 /// Something that must never be so, was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,23 +187,25 @@ impl Knowledge for Living<'_> {
     }
 }
 
+/// What a node has said since its last input was handled. By node, since a machine that stops may tell
+/// something and never settle.
+#[derive(Debug, Default)]
+struct Pending {
+    /// Peers whose link may have changed.
+    touched: Vec<Who>,
+    /// The coverage that the last event carried.
+    told: Option<Coverage>,
+    /// The version of its queues at the last look.
+    queues: u64,
+}
+
 /// Watches a run.
 #[derive(Debug)]
 pub struct Invariants {
-    cast: Cast,
-    links: one_link::OneLink,
-    incarnations: incarnations::Incarnations,
-    silence: silence::Silence,
-    epochs: epochs::Epochs,
-    deliveries: deliveries::Deliveries,
-    outcomes: outcomes::Outcomes,
-    queues: queues::Queues,
-    viewers: viewers::Viewers,
-    metrics: metrics::Metrics,
-    /// Of the last input: peers whose link may have changed.
-    touched: Vec<Who>,
-    /// Of the last input: the coverage that the last event carried.
-    told: Option<Coverage>,
+    facts: Facts,
+    watchers: Vec<Watcher>,
+    /// By node: what it has told that `after` is to judge.
+    pending: Vec<Pending>,
     violations: Vec<Violation>,
 }
 
@@ -187,146 +214,141 @@ impl Invariants {
     /// length of two ticks where there are ticks. `lossy`: the network loses packets by chance.
     pub fn new(nodes: &[NodeSpec], null_cipher: bool, slack: Duration, lossy: bool) -> Self {
         Invariants {
-            cast: Cast::new(nodes, null_cipher),
-            links: one_link::OneLink::new(nodes.len(), lossy),
-            incarnations: incarnations::Incarnations::new(nodes.len()),
-            silence: silence::Silence::new(nodes.len(), slack),
-            epochs: epochs::Epochs::new(nodes.len()),
-            deliveries: deliveries::Deliveries::default(),
-            outcomes: outcomes::Outcomes::new(nodes.len(), slack),
-            queues: queues::Queues::new(nodes.len()),
-            viewers: viewers::Viewers::new(shown::Shown::new(nodes, slack)),
-            metrics: metrics::Metrics::new(nodes.len(), slack),
-            touched: Vec::new(),
-            told: None,
+            facts: Facts::new(nodes, null_cipher, slack, lossy),
+            watchers: ALL
+                .iter()
+                .map(|entry| Watcher::new(entry, nodes.len()))
+                .collect(),
+            pending: nodes.iter().map(|_| Pending::default()).collect(),
             violations: Vec::new(),
+        }
+    }
+
+    /// Offers something that happens to each invariant.
+    fn tell(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        tell: impl Fn(&mut dyn Invariant, &mut Moment<'_>),
+    ) {
+        for watcher in &mut self.watchers {
+            watcher.tell(now, node, &self.facts, &mut self.violations, &tell);
         }
     }
 
     /// A lying member begins: what it says of itself, and what is heard from it, is not held against
     /// the nodes.
     pub fn lies(&mut self, lying: &Lying) {
-        self.cast.lies(lying);
+        self.facts.cast.lies(lying);
     }
 
     /// A process of a node starts.
     pub fn started(&mut self, now: Instant, node: NodeId, spec: &NodeSpec, incarnation: u64) {
-        self.cast.started(now, node, spec, incarnation);
-        self.links.forget(node);
-        self.incarnations.forget(node);
-        self.silence.forget(node);
-        self.epochs.forget(node);
-        self.deliveries.forget(node);
-        self.outcomes.forget(node);
-        self.queues.forget(node);
-        self.viewers.started(node, spec);
-        self.metrics.forget(node);
+        self.facts.cast.started(now, node, spec, incarnation);
+        self.facts.links.forget(node);
+        self.pending[node.index()] = Pending::default();
+        self.tell(now, node, |invariant, at| invariant.started(at, spec));
     }
 
     /// The process of a node is gone. `silently`: its peers are not told by its kernel.
     pub fn ended(&mut self, now: Instant, node: NodeId, silently: bool) {
-        self.cast.ended(node);
-        self.links.forget(node);
-        self.silence.forget(node);
-        self.deliveries.forget(node);
-        self.outcomes.forget(node);
-        self.viewers.forget(node);
+        self.facts.cast.ended(node);
+        self.facts.links.forget(node);
+        self.pending[node.index()] = Pending::default();
+        self.tell(now, node, |invariant, at| invariant.ended(at));
         if silently {
-            self.cast.disturb_node(now, node);
+            self.facts.cast.disturb_node(now, node);
         }
     }
 
     /// The process of a node is frozen.
     pub fn paused(&mut self, node: NodeId) {
-        self.cast.set_paused(node, true);
+        self.facts.cast.set_paused(node, true);
     }
 
     /// The process of a node goes on.
     pub fn resumed(&mut self, now: Instant, node: NodeId) {
-        self.cast.set_paused(node, false);
-        self.cast.disturb_node(now, node);
-        self.silence.resumed(now, node);
-        self.outcomes.resumed(now, node);
-        self.viewers.shown.resumed(now, node);
+        self.facts.cast.resumed(now, node);
+        self.tell(now, node, |invariant, at| invariant.resumed(at));
     }
 
     /// Somebody's wall clock was moved.
     pub fn clock_moved(&mut self) {
-        self.viewers.shown.clock_moved();
+        self.facts.clocks_agree = false;
     }
 
     /// These paths are hindered from now on, or no longer.
     pub fn paths(&mut self, now: Instant, paths: &[(u32, u32)], hindered: bool) {
-        self.cast.paths(now, paths, hindered);
+        self.facts.cast.paths(now, paths, hindered);
     }
 
     /// Packets get lost by chance from now on.
     pub fn lossy(&mut self) {
-        self.links.set_lossy();
+        self.facts.lossy = true;
     }
 
-    /// A node has told its subscribers something.
-    pub fn event(&mut self, now: Instant, node: NodeId, event: &TopologyEvent, seen: &dyn Witness) {
-        let mut found = Vec::new();
-        self.epochs.event(node, event, &mut found);
-        coverage::event(event, &self.cast, node, &mut found);
-        match &event.change {
-            Change::NodeConnected { name, incarnation } => {
-                self.metrics.membership_changed(now, node);
-                let (who, incarnation) = (self.cast.who(name), incarnation.0);
-                let cast = &self.cast;
-                self.incarnations
-                    .connected(node, cast, who, incarnation, &mut found);
-                outsiders::connected(cast, node, who, incarnation, &mut found);
-                self.touched.push(who);
+    /// A node gives an order, or tells something.
+    pub fn output(&mut self, now: Instant, node: NodeId, output: &Output, seen: &dyn Witness) {
+        match output {
+            Output::Event(event) => self.event(now, node, event, seen),
+            Output::Close { conn, reason } => {
+                self.tell(now, node, |invariant, at| {
+                    invariant.closes(at, *conn, reason, seen);
+                });
             }
-            Change::NodeDisconnected { name, reason } => {
-                self.metrics.membership_changed(now, node);
-                let who = self.cast.who(name);
-                self.silence
-                    .disconnected(now, &self.cast, node, who, *reason, seen, &mut found);
-                self.touched.push(who);
+            Output::Dial { conn, to } => {
+                let (conn, to) = (*conn, self.facts.cast.at_address(*to));
+                self.tell(now, node, |invariant, at| {
+                    invariant.dials(at, Dial { conn, to });
+                });
             }
-            Change::NodeIdentified { .. } | Change::HealthUpdate { .. } => {}
+            _ => {}
         }
-        self.told = Some(event.coverage.clone());
-        self.report(now, node, found);
+    }
+
+    fn event(&mut self, now: Instant, node: NodeId, event: &TopologyEvent, seen: &dyn Witness) {
+        let name = match &event.change {
+            Change::NodeConnected { name, .. } | Change::NodeDisconnected { name, .. } => {
+                Some(name)
+            }
+            Change::NodeIdentified { .. } | Change::HealthUpdate { .. } => None,
+        };
+        let who = name.map(|name| self.facts.cast.who(name));
+        self.tell(now, node, |invariant, at| invariant.event(at, event, seen));
+        if let Some(who) = who {
+            self.pending[node.index()].touched.push(who);
+            if matches!(event.change, Change::NodeDisconnected { .. }) {
+                self.set_link(now, node, who, None);
+            }
+        }
+        self.pending[node.index()].told = Some(event.coverage.clone());
+    }
+
+    fn set_link(&mut self, now: Instant, node: NodeId, peer: Who, link: Option<&LinkInfo>) {
+        if let Some((before, after)) = self.facts.links.set(now, node, peer, link) {
+            self.tell(now, node, |invariant, at| {
+                invariant.link(at, peer, before, after);
+            });
+        }
     }
 
     /// The application of a node has seen something.
     pub fn saw(&mut self, now: Instant, node: NodeId, saw: &Saw) {
-        let mut found = Vec::new();
-        self.cast.saw(node, saw);
-        if !self.cast.is_lie(node, saw) {
-            self.deliveries.saw(now, &self.cast, node, saw, &mut found);
-        }
-        self.outcomes.saw(now, &self.cast, node, saw, &mut found);
-        self.queues.saw(node, saw);
-        if let Saw::Events(saw) = saw {
-            self.viewers.saw(now, &self.cast, node, saw, &mut found);
-        }
-        if let Saw::Metrics(saw) = saw {
-            self.metrics.saw(now, &self.cast, node, saw, &mut found);
-        }
-        self.report(now, node, found);
+        self.facts.cast.saw(node, saw);
+        self.tell(now, node, |invariant, at| invariant.saw(at, saw));
     }
 
     /// A node has handled an input, and its events were told.
     #[inline]
     pub fn after(&mut self, now: Instant, node: NodeId, known: &dyn Knowledge) {
         // A node may renumber itself before anything else about it changes.
-        self.cast.renumbered(node, known.incarnation());
-        if self.queues.is_new(node, known.queues_version()) {
-            let mut found = Vec::new();
-            self.queues
-                .look(&self.cast, node, known.audits(), &mut found);
-            self.report(now, node, found);
+        self.facts.cast.renumbered(node, known.incarnation());
+        let (version, queues) = (known.links_version(), known.queues_version());
+        let pending = &self.pending[node.index()];
+        let links = self.facts.links.version(node) != version || pending.told.is_some();
+        if links || pending.queues != queues {
+            self.changed(now, node, known, version, queues);
         }
-        let version = known.links_version();
-        if self.links.version(node) == version && self.told.is_none() {
-            return;
-        }
-        self.changed(now, node, known, version);
     }
 
     fn changed(
@@ -335,76 +357,90 @@ impl Invariants {
         node: NodeId,
         known: &dyn Knowledge,
         version: (u64, u64, u64),
+        queues: u64,
     ) {
-        let mut found = Vec::new();
-        let replaced = self.links.version(node).1 != version.1;
-        let touched = core::mem::take(&mut self.touched);
-        if replaced {
-            let links = known.links().into_iter();
-            let links: Vec<_> = links
-                .map(|link| (self.cast.who(&link.peer.name), link))
-                .collect();
-            self.links.set_all(now, &self.cast, node, &links);
-            self.silence.set_all(now, &self.cast, node, &links);
+        let pending = Pending {
+            queues,
+            ..Pending::default()
+        };
+        let pending = core::mem::replace(&mut self.pending[node.index()], pending);
+        if self.facts.links.version(node).1 != version.1 {
+            self.set_links(now, node, &known.links());
         } else {
-            for &who in &touched {
-                let cast = &self.cast;
-                let link = known.link(cast.name(who));
-                let stored = known.known_incarnation(cast.name(who));
-                self.links.set(now, cast, node, who, link.as_ref());
-                self.silence.set(now, cast, node, who, link.as_ref());
-                self.incarnations
-                    .stored(node, cast, who, stored, &mut found);
+            for &who in &pending.touched {
+                let link = known.link(self.facts.cast.name(who));
+                self.set_link(now, node, who, link.as_ref());
             }
         }
-        self.links.set_version(node, version);
-        if let Some(told) = self.told.take() {
-            coverage::after(&told, known, &mut found);
+        self.facts.links.set_version(node, version);
+        let changes = Changes {
+            told: pending.told.as_ref(),
+            touched: &pending.touched,
+            queues: pending.queues != queues,
+        };
+        self.tell(now, node, |invariant, at| {
+            invariant.after(at, known, &changes);
+        });
+    }
+
+    /// A node's links are these.
+    fn set_links(&mut self, now: Instant, node: NodeId, links: &[LinkInfo]) {
+        let whose = |cast: &mut Cast, link: &LinkInfo| cast.who(&link.peer.name);
+        let peers: Vec<Who> = links
+            .iter()
+            .map(|link| whose(&mut self.facts.cast, link))
+            .collect();
+        let gone = self.facts.links.of(node).map(|(who, _)| who);
+        let gone: Vec<Who> = gone.filter(|who| !peers.contains(who)).collect();
+        for who in gone {
+            self.set_link(now, node, who, None);
         }
-        self.report(now, node, found);
+        for (who, link) in peers.into_iter().zip(links) {
+            self.set_link(now, node, who, Some(link));
+        }
     }
 
     /// When [`Invariants::advance`] has something to do.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let sooner = earliest(self.links.poll_timeout(), self.silence.poll_timeout());
-        earliest(sooner, self.outcomes.poll_timeout())
+        let due = |watcher: &Watcher| watcher.invariant.poll_timeout();
+        self.watchers.iter().filter_map(due).min()
     }
 
     /// Looks at what is due at `now`.
     pub fn advance(&mut self, now: Instant, seen: &dyn Witness) {
-        let mut found = Vec::new();
-        self.links.advance(now, &self.cast, &mut found);
-        self.silence.advance(now, &self.cast, seen, &mut found);
-        self.outcomes.advance(now, &self.cast, &mut found);
-        for (node, violation) in found {
-            self.report(now, node, vec![violation]);
+        for watcher in &mut self.watchers {
+            let due = watcher.invariant.poll_timeout();
+            if due.is_some_and(|due| due <= now) {
+                let (facts, violations) = (&self.facts, &mut self.violations);
+                watcher.tell(now, NodeId(0), facts, violations, |invariant, at| {
+                    invariant.advance(at, seen);
+                });
+            }
         }
     }
 
     /// Since when nothing hinders anybody; `None`: something does.
     pub fn healed_since(&self) -> Option<Instant> {
-        self.cast.healed_since()
+        self.facts.cast.healed_since()
     }
 
-    /// Whether all that run agree about who is there; `None`: they do, else who does not, and why.
-    pub fn disagreement(&self, members: &[Member]) -> Option<(NodeId, String)> {
-        agreement::disagreement(&self.cast, members)
+    /// What does not hold yet at the end of a run in which everything has healed: the nodes do not
+    /// agree who is there, say, or messages are neither there nor reported as missed. `None`: all does.
+    pub fn unsettled(&self, now: Instant, members: &[Member]) -> Option<Violation> {
+        self.watchers.iter().find_map(|watcher| {
+            let (node, text) = watcher.invariant.unsettled(now, &self.facts, members)?;
+            Some(Violation {
+                number: watcher.entry.number,
+                at: now,
+                node,
+                text,
+            })
+        })
     }
 
-    /// Notes that the nodes did not come to agree after everything had healed.
-    pub fn report_disagreement(&mut self, now: Instant, node: NodeId, text: String) {
-        self.report(now, node, vec![(agreement::NUMBER, text)]);
-    }
-
-    /// A subscriber that lacks messages of which nobody told it, though nothing is under way any
-    /// more; `None`: there is none.
-    pub fn unaccounted(&self, now: Instant) -> Option<(NodeId, String)> {
-        self.deliveries.unaccounted(now, &self.cast, &self.links)
-    }
-
-    /// Notes that messages were lost, and their subscriber was not told.
-    pub fn report_unaccounted(&mut self, now: Instant, node: NodeId, text: String) {
-        self.report(now, node, vec![(deliveries::NUMBER, text)]);
+    /// Notes what did not come to hold after everything had healed.
+    pub fn report(&mut self, violation: Violation) {
+        self.violations.push(violation);
     }
 
     /// What was found so far.
@@ -412,17 +448,10 @@ impl Invariants {
         &self.violations
     }
 
-    fn report(&mut self, at: Instant, node: NodeId, found: Vec<Found>) {
-        let found = found.into_iter();
-        self.violations
-            .extend(found.map(|(number, text)| Violation {
-                number,
-                at,
-                node,
-                text,
-            }));
+    /// How often each invariant was evaluated.
+    pub fn evaluated(&self) -> impl Iterator<Item = (&'static Entry, u64)> {
+        self.watchers
+            .iter()
+            .map(|watcher| (watcher.entry, watcher.evaluated))
     }
 }
-
-/// Number and text of a violation at a node that the caller knows.
-type Found = (u32, String);

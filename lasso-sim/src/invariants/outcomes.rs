@@ -8,12 +8,18 @@ use std::collections::{BTreeMap, BinaryHeap};
 use lasso_core::name::NodeName;
 use lasso_core::time::Instant;
 
-use super::Found;
-use super::cast::Cast;
+use super::Witness;
+use super::cast::Actor;
+use super::facts::Facts;
+use super::invariant::{Entry, Invariant, Moment};
 use crate::app::{Outcome, Saw};
-use crate::scenario::NodeId;
+use crate::scenario::{NodeId, NodeSpec};
 
-const NUMBER: u32 = 10;
+pub(super) const ENTRY: Entry = Entry {
+    number: 10,
+    name: "outcomes",
+    make: |_| Box::<Outcomes>::default(),
+};
 
 #[derive(Debug)]
 struct Pending {
@@ -25,143 +31,128 @@ struct Pending {
 }
 
 /// See the module's text.
-#[derive(Debug)]
-pub(super) struct Outcomes {
+#[derive(Debug, Default)]
+struct Outcomes {
     pending: BTreeMap<(NodeId, u64), Pending>,
     due: BinaryHeap<Reverse<(Instant, NodeId, u64)>>,
-    resumed: Vec<Instant>,
-    slack: Duration,
 }
 
-impl Outcomes {
-    pub(super) fn new(nodes: usize, slack: Duration) -> Self {
-        Outcomes {
-            pending: BTreeMap::new(),
-            due: BinaryHeap::new(),
-            resumed: vec![Instant::ZERO; nodes],
-            slack,
-        }
+impl Invariant for Outcomes {
+    fn started(&mut self, at: &mut Moment<'_>, _: &NodeSpec) {
+        self.forget(at.node);
     }
 
-    pub(super) fn forget(&mut self, node: NodeId) {
-        self.pending.retain(|(of, _), _| *of != node);
-        self.resumed[node.index()] = Instant::ZERO;
+    fn ended(&mut self, at: &mut Moment<'_>) {
+        self.forget(at.node);
     }
 
-    pub(super) fn resumed(&mut self, now: Instant, node: NodeId) {
-        self.resumed[node.index()] = now;
-    }
-
-    pub(super) fn saw(
-        &mut self,
-        now: Instant,
-        cast: &Cast,
-        node: NodeId,
-        saw: &Saw,
-        found: &mut Vec<Found>,
-    ) {
+    fn saw(&mut self, at: &mut Moment<'_>, saw: &Saw) {
+        let actor = at.facts.cast.actor(at.node);
         match saw {
             Saw::Called {
                 tag, to, timeout, ..
             } => {
-                let timeout = timeout.unwrap_or(cast.actor(node).call_timeout);
-                self.begins(node, *tag, vec![to.clone()], now + timeout);
+                let timeout = timeout.unwrap_or(actor.call_timeout);
+                self.begins(at, *tag, vec![to.clone()], timeout);
             }
             Saw::CalledMany {
                 tag, to, timeout, ..
             } => {
-                let timeout = timeout.unwrap_or(cast.actor(node).call_timeout);
-                self.begins(node, *tag, to.clone(), now + timeout);
+                let timeout = timeout.unwrap_or(actor.call_timeout);
+                self.begins(at, *tag, to.clone(), timeout);
             }
             Saw::Answered { tag, outcome } => {
-                let pending = self.ends(now, cast, node, *tag, found);
-                if pending.is_some() && *outcome == Outcome::WrongAnswer {
-                    found.push((NUMBER, wrong(cast, node, *tag)));
+                if self.ends(at, *tag).is_some() {
+                    is_its_own(at, *tag, *outcome);
                 }
             }
             Saw::Gathered { tag, outcomes, .. } => {
-                let Some(pending) = self.ends(now, cast, node, *tag, found) else {
+                let Some(pending) = self.ends(at, *tag) else {
                     return;
                 };
                 let answered = outcomes.iter().map(|(name, _)| name);
-                if !answered.eq(pending.asked.iter()) {
-                    let text = format!(
+                at.demand(answered.eq(pending.asked.iter()), || {
+                    format!(
                         "a call to n nodes gets n outcomes in their order; call {tag} of {} asked \
                          {:?} and got {outcomes:?}",
-                        cast.actor(node).name,
-                        pending.asked
-                    );
-                    found.push((NUMBER, text));
-                }
-                if outcomes.iter().any(|(_, o)| *o == Outcome::WrongAnswer) {
-                    found.push((NUMBER, wrong(cast, node, *tag)));
+                        actor.name, pending.asked
+                    )
+                });
+                for (_, outcome) in outcomes {
+                    is_its_own(at, *tag, *outcome);
                 }
             }
             _ => {}
         }
     }
 
-    fn begins(&mut self, node: NodeId, tag: u64, asked: Vec<NodeName>, deadline: Instant) {
-        let pending = Pending {
-            deadline,
-            asked,
-            late: false,
-        };
-        self.pending.insert((node, tag), pending);
-        self.due
-            .push(Reverse((self.limit(node, deadline), node, tag)));
-    }
-
-    /// The first moment that is too late.
-    fn limit(&self, node: NodeId, deadline: Instant) -> Instant {
-        let last = deadline.max(self.resumed[node.index()]);
-        last + self.slack + Duration::from_nanos(1)
-    }
-
-    fn ends(
-        &mut self,
-        now: Instant,
-        cast: &Cast,
-        node: NodeId,
-        tag: u64,
-        found: &mut Vec<Found>,
-    ) -> Option<Pending> {
-        let name = &cast.actor(node).name;
-        let Some(pending) = self.pending.remove(&(node, tag)) else {
-            let text = format!("a call gets one outcome; call {tag} of {name} got another");
-            found.push((NUMBER, text));
-            return None;
-        };
-        if !pending.late && now >= self.limit(node, pending.deadline) {
-            found.push((NUMBER, late(name, tag, now - pending.deadline)));
-        }
-        Some(pending)
-    }
-
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+    fn poll_timeout(&self) -> Option<Instant> {
         self.due.peek().map(|Reverse((at, ..))| *at)
     }
 
-    pub(super) fn advance(&mut self, now: Instant, cast: &Cast, found: &mut Vec<(NodeId, Found)>) {
-        while self.poll_timeout().is_some_and(|due| due <= now) {
-            let Some(Reverse((_, node, tag))) = self.due.pop() else {
-                return;
-            };
-            let Some(deadline) = self.pending.get(&(node, tag)).map(|p| p.deadline) else {
+    fn advance(&mut self, at: &mut Moment<'_>, _: &dyn Witness) {
+        let now = at.now;
+        while let Some(Reverse((due, node, tag))) = self.due.peek().copied()
+            && due <= now
+        {
+            self.due.pop();
+            let Some(pending) = self.pending.get_mut(&(node, tag)) else {
                 continue;
             };
-            let limit = self.limit(node, deadline);
-            if cast.actor(node).paused {
+            let (deadline, actor) = (pending.deadline, at.facts.cast.actor(node));
+            let limit = limit(at.facts, actor, deadline);
+            if actor.paused {
                 self.due.push(Reverse((now + AGAIN, node, tag)));
-            } else if limit > now {
+                continue;
+            }
+            pending.late = limit <= now;
+            at.demand_at(node, limit > now, || late(&actor.name, tag, now - deadline));
+            if limit > now {
                 self.due.push(Reverse((limit, node, tag)));
-            } else if let Some(pending) = self.pending.get_mut(&(node, tag)) {
-                pending.late = true;
-                let text = late(&cast.actor(node).name, tag, now - deadline);
-                found.push((node, (NUMBER, text)));
             }
         }
     }
+}
+
+impl Outcomes {
+    fn forget(&mut self, node: NodeId) {
+        let last = self.pending.range((node, 0)..=(node, u64::MAX));
+        let tags: Vec<_> = last.map(|(key, _)| *key).collect();
+        for key in tags {
+            self.pending.remove(&key);
+        }
+    }
+
+    fn begins(&mut self, at: &Moment<'_>, tag: u64, asked: Vec<NodeName>, timeout: Duration) {
+        let pending = Pending {
+            deadline: at.now + timeout,
+            asked,
+            late: false,
+        };
+        let limit = limit(at.facts, at.facts.cast.actor(at.node), pending.deadline);
+        self.pending.insert((at.node, tag), pending);
+        self.due.push(Reverse((limit, at.node, tag)));
+    }
+
+    fn ends(&mut self, at: &mut Moment<'_>, tag: u64) -> Option<Pending> {
+        let (now, actor) = (at.now, at.facts.cast.actor(at.node));
+        let pending = self.pending.remove(&(at.node, tag));
+        at.demand(pending.is_some(), || {
+            let name = &actor.name;
+            format!("a call gets one outcome; call {tag} of {name} got another")
+        });
+        let pending = pending?;
+        let in_time = now < limit(at.facts, actor, pending.deadline);
+        at.demand(in_time || pending.late, || {
+            late(&actor.name, tag, now - pending.deadline)
+        });
+        Some(pending)
+    }
+}
+
+/// The first moment that is too late.
+fn limit(facts: &Facts, actor: &Actor, deadline: Instant) -> Instant {
+    deadline.max(actor.resumed) + facts.slack + Duration::from_nanos(1)
 }
 
 /// A frozen caller is looked at again after this.
@@ -171,7 +162,9 @@ fn late(name: &NodeName, tag: u64, by: Duration) -> String {
     format!("a call gets its outcome by its deadline; call {tag} of {name} is {by:?} late")
 }
 
-fn wrong(cast: &Cast, node: NodeId, tag: u64) -> String {
-    let name = &cast.actor(node).name;
-    format!("an answer is to the question asked; call {tag} of {name} got another one")
+fn is_its_own(at: &mut Moment<'_>, tag: u64, outcome: Outcome) {
+    let name = &at.facts.cast.actor(at.node).name;
+    at.demand(outcome != Outcome::WrongAnswer, || {
+        format!("an answer is to the question asked; call {tag} of {name} got another one")
+    });
 }

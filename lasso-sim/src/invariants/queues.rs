@@ -9,12 +9,16 @@ use lasso_core::link::{LaneCount, LaneId};
 use lasso_core::name::NodeName;
 use lasso_core::plane::QueueAudit;
 
-use super::Found;
-use super::cast::Cast;
+use super::Knowledge;
+use super::invariant::{Changes, Entry, Invariant, Moment};
 use crate::app::Saw;
-use crate::scenario::NodeId;
+use crate::scenario::NodeSpec;
 
-const NUMBER: u32 = 12;
+pub(super) const ENTRY: Entry = Entry {
+    number: 12,
+    name: "queues",
+    make: |nodes| Box::new(Queues((0..nodes).map(|_| Row::default()).collect())),
+};
 /// The lanes of a link.
 pub(super) const LANES: [LaneId; 3] = [LaneId::Control, LaneId::Calls, LaneId::Data];
 /// An empty lane takes one message of any legal size, with its head; the control lane takes the last
@@ -37,7 +41,6 @@ pub struct Audits {
 
 #[derive(Debug, Default)]
 struct Row {
-    version: u64,
     last: Audits,
     /// The longest queue that was asked for.
     longest: usize,
@@ -47,19 +50,15 @@ struct Row {
 
 /// See the module's text.
 #[derive(Debug)]
-pub(super) struct Queues(Vec<Row>);
+struct Queues(Vec<Row>);
 
-impl Queues {
-    pub(super) fn new(nodes: usize) -> Self {
-        Queues((0..nodes).map(|_| Row::default()).collect())
+impl Invariant for Queues {
+    fn started(&mut self, at: &mut Moment<'_>, _: &NodeSpec) {
+        self.0[at.node.index()] = Row::default();
     }
 
-    pub(super) fn forget(&mut self, node: NodeId) {
-        self.0[node.index()] = Row::default();
-    }
-
-    pub(super) fn saw(&mut self, node: NodeId, saw: &Saw) {
-        let row = &mut self.0[node.index()];
+    fn saw(&mut self, at: &mut Moment<'_>, saw: &Saw) {
+        let row = &mut self.0[at.node.index()];
         match saw {
             Saw::Subscribed { queue, .. } => row.longest = row.longest.max(queue.unwrap_or(0)),
             Saw::Unsubscribed { .. } => row.ended = true,
@@ -67,34 +66,29 @@ impl Queues {
         }
     }
 
-    /// Whether a node may have taken anything since the last look; takes note of it.
-    pub(super) fn is_new(&mut self, node: NodeId, version: u64) -> bool {
-        core::mem::replace(&mut self.0[node.index()].version, version) != version
+    fn after(&mut self, at: &mut Moment<'_>, known: &dyn Knowledge, changes: &Changes<'_>) {
+        if changes.queues {
+            self.look(at, known.audits());
+        }
     }
+}
 
-    pub(super) fn look(
-        &mut self,
-        cast: &Cast,
-        node: NodeId,
-        audits: Audits,
-        found: &mut Vec<Found>,
-    ) {
-        let (row, actor) = (&mut self.0[node.index()], cast.actor(node));
+impl Queues {
+    fn look(&mut self, at: &mut Moment<'_>, audits: Audits) {
+        let (row, actor) = (&mut self.0[at.node.index()], at.facts.cast.actor(at.node));
         let bound = actor.queue_max.max(row.longest) as u64;
-        let mut wrong = |what: fmt::Arguments<'_>| {
-            found.push((NUMBER, format!("{what}, at {}", actor.name)));
+        let mut demand = |holds: bool, text: fmt::Arguments<'_>| {
+            at.demand(holds, || format!("{text}, at {}", actor.name));
         };
         for (id, queue) in &audits.subscribers {
-            if queue.taken != queue.read + queue.shed + queue.held {
-                wrong(format_args!(
-                    "a subscriber's queue does not add up: {id} {queue:?}"
-                ));
-            }
-            if queue.held > bound {
-                wrong(format_args!(
-                    "a queue of {bound} holds more: {id} {queue:?}"
-                ));
-            }
+            demand(
+                queue.taken == queue.read + queue.shed + queue.held,
+                format_args!("a subscriber's queue does not add up: {id} {queue:?}"),
+            );
+            demand(
+                queue.held <= bound,
+                format_args!("a queue of {bound} holds more: {id} {queue:?}"),
+            );
         }
         let growth = Growth::between(&row.last.subscribers, &audits.subscribers);
         let all_there = !row.ended && growth.all_there;
@@ -104,24 +98,21 @@ impl Queues {
             ("taken", put, growth.taken),
             ("shed", gave_way, growth.shed),
         ] {
-            if grown > put || all_there && grown < put {
-                wrong(format_args!(
-                    "{put} messages were {what}, and the queues say {grown}"
-                ));
-            }
+            demand(
+                grown == put || grown < put && !all_there,
+                format_args!("{put} messages were {what}, and the queues say {grown}"),
+            );
         }
         for (peer, lane, count) in &audits.lanes {
-            if count.taken != count.sent + count.held {
-                wrong(format_args!(
-                    "the {lane:?} lane to {peer} does not add up: {count:?}"
-                ));
-            }
+            demand(
+                count.taken == count.sent + count.held,
+                format_args!("the {lane:?} lane to {peer} does not add up: {count:?}"),
+            );
             let most = actor.lane_bytes[*lane as usize].max(actor.message_bytes_max) + HEAD_MAX;
-            if count.held > most {
-                wrong(format_args!(
-                    "the {lane:?} lane to {peer} holds more than {most}: {count:?}"
-                ));
-            }
+            demand(
+                count.held <= most,
+                format_args!("the {lane:?} lane to {peer} holds more than {most}: {count:?}"),
+            );
         }
         row.ended = false;
         row.last = audits;

@@ -1,4 +1,5 @@
-//! What viewers may be shown of figures and states: part of invariant 8.
+//! Invariant 8, as far as it is about figures and states: a viewer is shown none that are made of what
+//! is not its own to see.
 //!
 //! 1. The calls of a row, and its errors, are never more than what was published for the viewer's scope
 //!    stands for, by chain, provider and region. A plain success stands for as many as the sampling of its
@@ -14,6 +15,7 @@
 //! What a frozen or restarted publisher had under way counts from when it was published, which is never
 //! later than when it came.
 
+use core::fmt;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,8 +28,16 @@ use lasso_core::events::{EventSettings, Kind, Scope, StateKey, StreamEvent};
 use lasso_core::name::Label;
 use lasso_core::time::Instant;
 
-use crate::app::events::{Emission, Known, Looked, Sight};
+use super::invariant::{Entry, Invariant, Moment};
+use crate::app::Saw;
+use crate::app::events::{Emission, EventSaw, Known, Looked, Sight};
 use crate::scenario::{NodeId, NodeSpec};
+
+pub(super) const ENTRY: Entry = Entry {
+    number: 8,
+    name: "shown",
+    make: |_| Box::<Shown>::default(),
+};
 
 /// Calls, and errors among them.
 type Calls = (u64, u64);
@@ -75,47 +85,75 @@ struct Named {
 }
 
 /// See the module's text.
-#[derive(Debug)]
-pub(super) struct Shown {
+#[derive(Debug, Default)]
+struct Shown {
     profiles: BTreeMap<Segment, OfProfile>,
     nodes: BTreeMap<NodeId, OfNode>,
-    clocks_agree: bool,
-    slack: Duration,
+    /// The viewers that are there, and what they look at.
+    watched: BTreeMap<(NodeId, u32), (String, Looked)>,
 }
 
-impl Shown {
-    pub(super) fn new(nodes: &[NodeSpec], slack: Duration) -> Self {
-        Shown {
-            profiles: BTreeMap::new(),
-            nodes: BTreeMap::new(),
-            clocks_agree: nodes.iter().all(|node| node.clock_offset_ms == 0),
-            slack,
-        }
-    }
-
-    pub(super) fn started(&mut self, node: NodeId, spec: &NodeSpec) {
+impl Invariant for Shown {
+    fn started(&mut self, at: &mut Moment<'_>, spec: &NodeSpec) {
+        self.forget(at.node);
         let of = OfNode {
             events: spec.settings.events.clone(),
             sampling: spec.settings.sampling.clone(),
             late_until: Instant::ZERO,
             named: BTreeMap::new(),
         };
-        self.nodes.insert(node, of);
+        self.nodes.insert(at.node, of);
     }
 
-    pub(super) fn resumed(&mut self, now: Instant, node: NodeId) {
-        let slack = self.slack;
-        if let Some(of) = self.nodes.get_mut(&node) {
-            of.late_until = now + lag(&of.events, slack);
+    fn ended(&mut self, at: &mut Moment<'_>) {
+        self.forget(at.node);
+    }
+
+    fn resumed(&mut self, at: &mut Moment<'_>) {
+        if let Some(of) = self.nodes.get_mut(&at.node) {
+            of.late_until = at.now + lag(&of.events, at.facts.slack);
         }
     }
 
-    /// A wall clock was moved.
-    pub(super) fn clock_moved(&mut self) {
-        self.clocks_agree = false;
+    fn saw(&mut self, at: &mut Moment<'_>, saw: &Saw) {
+        let (now, node, slack) = (at.now, at.node, at.facts.slack);
+        let Saw::Events(saw) = saw else {
+            return;
+        };
+        match saw {
+            EventSaw::Viewing {
+                viewer, name, what, ..
+            } => {
+                self.viewing(node, *viewer, what);
+                let watched = (name.clone(), what.clone());
+                self.watched.insert((node, *viewer), watched);
+            }
+            EventSaw::Refused { viewer, .. } | EventSaw::Left { viewer } => {
+                let refused = matches!(saw, EventSaw::Refused { .. });
+                if let Some((_, what)) = self.watched.remove(&(node, *viewer)) {
+                    self.gone(now, slack, node, *viewer, &what, refused);
+                }
+            }
+            EventSaw::Emitted { emission, result } => {
+                if !matches!(result, Ok(None)) {
+                    self.emitted(now, node, emission);
+                }
+            }
+            EventSaw::Seen { viewer, sight } => {
+                if let Some((name, what)) = self.watched.get(&(node, *viewer)) {
+                    self.seen(at, name, what, sight);
+                }
+            }
+        }
+    }
+}
+
+impl Shown {
+    fn forget(&mut self, node: NodeId) {
+        self.watched.retain(|(of, _), _| *of != node);
     }
 
-    pub(super) fn viewing(&mut self, node: NodeId, viewer: u32, what: &Looked) {
+    fn viewing(&mut self, node: NodeId, viewer: u32, what: &Looked) {
         if let Some(of) = self.nodes.get_mut(&node) {
             for chain in &what.chains {
                 let chain = (what.profile.clone(), chain.to_string());
@@ -125,15 +163,15 @@ impl Shown {
     }
 
     /// A viewer names nothing any more. One that was refused was never there, and nothing lingers.
-    pub(super) fn gone(
+    fn gone(
         &mut self,
         now: Instant,
+        slack: Duration,
         node: NodeId,
         viewer: u32,
         what: &Looked,
         refused: bool,
     ) {
-        let slack = self.slack;
         let Some(of) = self.nodes.get_mut(&node) else {
             return;
         };
@@ -153,7 +191,7 @@ impl Shown {
     }
 
     /// A node has published this.
-    pub(super) fn emitted(&mut self, now: Instant, node: NodeId, emission: &Emission) {
+    fn emitted(&mut self, now: Instant, node: NodeId, emission: &Emission) {
         let event = emission.event(UNIX_MS);
         let profile = self.profiles.entry(event.profile().clone()).or_default();
         if let Kind::State(key) = event.kind() {
@@ -192,35 +230,33 @@ impl Shown {
     }
 
     /// What is not the viewer's to be shown.
-    pub(super) fn saw(
-        &self,
-        now: Instant,
-        node: NodeId,
-        what: &Looked,
-        sight: &Sight,
-        wrong: &mut impl FnMut(String),
-    ) {
-        let Some(of) = self.nodes.get(&node) else {
+    fn seen(&self, at: &mut Moment<'_>, viewer: &str, what: &Looked, sight: &Sight) {
+        let (now, facts) = (at.now, at.facts);
+        let Some(of) = self.nodes.get(&at.node) else {
             return;
+        };
+        let at_name = &facts.cast.actor(at.node).name;
+        let mut demand = |holds: bool, text: fmt::Arguments<'_>| {
+            at.demand(holds, || format!("viewer `{viewer}` at {at_name} {text}"));
         };
         let nothing = OfProfile::default();
         let profile = self.profiles.get(&what.profile).unwrap_or(&nothing);
         for (key, known) in &sight.states {
             let published = profile.states.get(&(key.clone(), *known)).copied();
-            if !of.may_show(now, published.unwrap_or(now), &what.profile, &key.chain) {
-                wrong(format!("is shown {key:?}, a chain that nobody asked for"));
-            }
-            if published.is_none() {
-                wrong(format!(
-                    "is shown {key:?} as {known:?}, which nobody published"
-                ));
-            }
+            demand(
+                of.may_show(now, published.unwrap_or(now), &what.profile, &key.chain),
+                format_args!("is shown {key:?}, a chain that nobody asked for"),
+            );
+            demand(
+                published.is_some(),
+                format_args!("is shown {key:?} as {known:?}, which nobody published"),
+            );
         }
         if sight.figures.is_empty() {
             return;
         }
-        let lag = lag(&of.events, self.slack);
-        let recent = self.clocks_agree && now >= of.late_until && lag < LAG_MAX;
+        let lag = lag(&of.events, facts.slack);
+        let recent = facts.clocks_agree && now >= of.late_until && lag < LAG_MAX;
         let since = (now - Instant::ZERO).saturating_sub(WINDOW + lag).as_secs();
         let sums = profile.sums_of(&what.scope, recent.then_some(since));
         for (row, figures) in &sight.figures {
@@ -232,12 +268,14 @@ impl Shown {
             let more = of.events.thresholds.calls;
             let of_window = window.0.saturating_add(more.saturating_sub(1));
             let calls = if recent { all.0.min(of_window) } else { all.0 };
-            if figures.calls > calls || figures.errors > all.1 {
-                wrong(format!(
-                    "is shown {} calls, {} errors of {row:?}; what was published for it stands for {calls} and {} at most",
+            demand(
+                figures.calls <= calls && figures.errors <= all.1,
+                format_args!(
+                    "is shown {} calls, {} errors of {row:?}; what was published for it stands for \
+                     {calls} and {} at most",
                     figures.calls, figures.errors, all.1
-                ));
-            }
+                ),
+            );
         }
     }
 }

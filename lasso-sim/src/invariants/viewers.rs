@@ -1,5 +1,5 @@
 //! Invariant 8: a viewer never sees an event id twice within the window, nor another account's event,
-//! nor one that nobody published; nor figures or states that are made of what is not its own to see.
+//! nor one that nobody published. What figures and states it may be shown is in `shown.rs`.
 //!
 //! Whose an event is, is known from who published it, not from what the event says; a scenario that
 //! gives one id to two owners is found out, as nothing could be said about it. The window counts
@@ -7,6 +7,7 @@
 //! window is taken for a second shorter, and of viewers that do not read at once nothing is said about
 //! ids. No more ids are held against a viewer than its node remembers.
 
+use core::fmt;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,13 +16,16 @@ use lasso_core::events::topics::Segment;
 use lasso_core::name::Label;
 use lasso_core::time::Instant;
 
-use super::Found;
-use super::cast::Cast;
-use super::shown::Shown;
+use super::invariant::{Entry, Invariant, Moment};
+use crate::app::Saw;
 use crate::app::events::{Emission, EventSaw, Looked, Sight};
 use crate::scenario::{NodeId, NodeSpec};
 
-pub(super) const NUMBER: u32 = 8;
+pub(super) const ENTRY: Entry = Entry {
+    number: 8,
+    name: "viewers",
+    make: |_| Box::<Viewers>::default(),
+};
 /// A batch waits for half of it; the rest is for worlds that are late.
 const SLACK: Duration = Duration::from_secs(1);
 
@@ -37,49 +41,31 @@ struct Watched {
 }
 
 /// See the module's text.
-#[derive(Debug)]
-pub(super) struct Viewers {
+#[derive(Debug, Default)]
+struct Viewers {
     watched: BTreeMap<(NodeId, u32), Watched>,
     /// Whose each event is: profile and account.
     owners: BTreeMap<Label, (Segment, Option<Segment>)>,
     /// By node: for how long, and how many, ids are remembered.
     windows: BTreeMap<NodeId, (Duration, usize)>,
-    /// What figures and states may say.
-    pub(super) shown: Shown,
 }
 
-impl Viewers {
-    pub(super) fn new(shown: Shown) -> Self {
-        Viewers {
-            watched: BTreeMap::new(),
-            owners: BTreeMap::new(),
-            windows: BTreeMap::new(),
-            shown,
-        }
-    }
-
-    /// A process begins.
-    pub(super) fn started(&mut self, node: NodeId, spec: &NodeSpec) {
-        self.forget(node);
+impl Invariant for Viewers {
+    fn started(&mut self, at: &mut Moment<'_>, spec: &NodeSpec) {
+        self.forget(at.node);
         let events = &spec.settings.events;
         self.windows
-            .insert(node, (events.dedup_window, events.dedup_max));
-        self.shown.started(node, spec);
+            .insert(at.node, (events.dedup_window, events.dedup_max));
     }
 
-    /// A process begins or ends: its viewers are gone.
-    pub(super) fn forget(&mut self, node: NodeId) {
-        self.watched.retain(|(of, _), _| *of != node);
+    fn ended(&mut self, at: &mut Moment<'_>) {
+        self.forget(at.node);
     }
 
-    pub(super) fn saw(
-        &mut self,
-        now: Instant,
-        cast: &Cast,
-        node: NodeId,
-        saw: &EventSaw,
-        found: &mut Vec<Found>,
-    ) {
+    fn saw(&mut self, at: &mut Moment<'_>, saw: &Saw) {
+        let Saw::Events(saw) = saw else {
+            return;
+        };
         match saw {
             EventSaw::Viewing {
                 viewer,
@@ -87,7 +73,6 @@ impl Viewers {
                 what,
                 at_once,
             } => {
-                self.shown.viewing(node, *viewer, what);
                 let watched = Watched {
                     name: name.clone(),
                     what: what.clone(),
@@ -95,48 +80,50 @@ impl Viewers {
                     seen: BTreeMap::new(),
                     order: VecDeque::new(),
                 };
-                self.watched.insert((node, *viewer), watched);
+                self.watched.insert((at.node, *viewer), watched);
             }
             EventSaw::Refused { viewer, .. } | EventSaw::Left { viewer } => {
-                let refused = matches!(saw, EventSaw::Refused { .. });
-                if let Some(watched) = self.watched.remove(&(node, *viewer)) {
-                    let what = &watched.what;
-                    self.shown.gone(now, node, *viewer, what, refused);
-                }
+                self.watched.remove(&(at.node, *viewer));
             }
-            EventSaw::Emitted { emission, result } => {
-                found.extend(self.given_away(emission));
-                if !matches!(result, Ok(None)) {
-                    self.shown.emitted(now, node, emission);
-                }
-            }
-            EventSaw::Seen { viewer, sight } => {
-                let window = self.windows.get(&node).copied().unwrap_or_default();
-                if let Some(watched) = self.watched.get_mut(&(node, *viewer)) {
-                    let name = &cast.actor(node).name;
-                    let mut wrong = |what: String| {
-                        let text = format!("viewer `{}` at {name} {what}", watched.name);
-                        found.push((NUMBER, text));
-                    };
-                    foreign(&watched.what, &self.owners, sight, &mut wrong);
-                    self.shown.saw(now, node, &watched.what, sight, &mut wrong);
-                    if let Some(id) = watched.again(now, window, sight) {
-                        let text = format!("viewer `{}` at {name} sees {id} twice", watched.name);
-                        found.push((NUMBER, text));
-                    }
-                }
-            }
+            EventSaw::Emitted { emission, .. } => self.emitted(at, emission),
+            EventSaw::Seen { viewer, sight } => self.seen(at, *viewer, sight),
         }
+    }
+}
+
+impl Viewers {
+    /// A process begins or ends: its viewers are gone.
+    fn forget(&mut self, node: NodeId) {
+        self.watched.retain(|(of, _), _| *of != node);
+    }
+
+    fn seen(&mut self, at: &mut Moment<'_>, viewer: u32, sight: &Sight) {
+        let window = self.windows.get(&at.node).copied().unwrap_or_default();
+        let Some(watched) = self.watched.get_mut(&(at.node, viewer)) else {
+            return;
+        };
+        let (now, at_name) = (at.now, &at.facts.cast.actor(at.node).name);
+        let name = watched.name.clone();
+        let mut demand = |holds: bool, what: fmt::Arguments<'_>| {
+            at.demand(holds, || format!("viewer `{name}` at {at_name} {what}"));
+        };
+        foreign(&watched.what, &self.owners, sight, &mut demand);
+        let twice = watched.again(now, window, sight);
+        let id = twice.as_ref().map_or("", |id| id.as_str());
+        demand(twice.is_none(), format_args!("sees {id} twice"));
     }
 
     /// Notes whose an event is. Of two owners nobody could tell whose event is seen.
-    fn given_away(&mut self, emission: &Emission) -> Option<Found> {
-        let id = emission.id.as_ref()?;
+    fn emitted(&mut self, at: &mut Moment<'_>, emission: &Emission) {
+        let Some(id) = emission.id.as_ref() else {
+            return;
+        };
         let owner = (emission.emit.profile.clone(), emission.account().cloned());
         let first = self.owners.entry(id.clone());
         let first = first.or_insert_with(|| owner.clone());
-        let text = || format!("{id} is published for {first:?} and for {owner:?}");
-        (*first != owner).then(|| (NUMBER, text()))
+        at.demand(*first == owner, || {
+            format!("{id} is published for {first:?} and for {owner:?}")
+        });
     }
 }
 
@@ -145,26 +132,25 @@ fn foreign(
     what: &Looked,
     owners: &BTreeMap<Label, (Segment, Option<Segment>)>,
     sight: &Sight,
-    wrong: &mut impl FnMut(String),
+    demand: &mut impl FnMut(bool, fmt::Arguments<'_>),
 ) {
     for (id, account, _) in &sight.events {
         let Some(id) = id else {
-            wrong("sees an event that is no request".to_owned());
+            demand(false, format_args!("sees an event that is no request"));
             continue;
         };
         let Some((profile, owner)) = owners.get(id) else {
-            wrong(format!("sees {id}, which nobody published"));
+            demand(false, format_args!("sees {id}, which nobody published"));
             continue;
         };
         let is_own = match &what.scope {
             Scope::Profile => account.is_none(),
             Scope::Account(own) => owner.as_ref() == Some(own) && account.as_ref() == Some(own),
         };
-        if !is_own || *profile != what.profile {
-            wrong(format!(
-                "sees {id} of {profile}, {owner:?}, as one of {account:?}"
-            ));
-        }
+        demand(
+            is_own && *profile == what.profile,
+            format_args!("sees {id} of {profile}, {owner:?}, as one of {account:?}"),
+        );
     }
 }
 

@@ -86,17 +86,11 @@ impl Run<'_> {
         loop {
             let (now, members) = (self.stage.now(), self.members());
             let invariants = self.stage.invariants_mut();
-            if let Some((node, text)) = invariants.disagreement(&members) {
-                if now >= bound {
-                    invariants.report_disagreement(now, node, text);
-                    break;
-                }
-            } else if let Some((node, text)) = invariants.unaccounted(now) {
-                if now >= bound {
-                    invariants.report_unaccounted(now, node, text);
-                    break;
-                }
-            } else {
+            let Some(unsettled) = invariants.unsettled(now, &members) else {
+                break;
+            };
+            if now >= bound {
+                invariants.report(unsettled);
                 break;
             }
             self.stage.advance(bound);

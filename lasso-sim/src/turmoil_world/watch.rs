@@ -145,13 +145,14 @@ impl Observer for Eye {
                 output,
                 Output::Send { .. } | Output::Resolve { .. } | Output::Linked { .. }
             );
+            // The invariants read what connections look like before they are closed.
+            invariants.output(now, self.node, output, &watch.last_bytes);
             match output {
                 Output::Close { conn, reason } => {
                     watch.last_bytes.0.remove(&(self.node, *conn));
                     record.line(now, self.node, format_args!("closes {conn}: {reason}"));
                 }
                 Output::Event(event) => {
-                    invariants.event(now, self.node, event, &watch.last_bytes);
                     record.event(now, self.node, event.clone());
                 }
                 Output::Notice(notice) => record.notice(now, self.node, notice.clone()),

@@ -1,0 +1,127 @@
+//! What all invariants judge by: who takes part, who is linked with whom, what the world is like.
+//! [`Invariants`](super::Invariants) keeps it up to date; an invariant only reads it.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use lasso_core::node::{ConnId, LinkInfo};
+use lasso_core::time::Instant;
+
+use super::cast::{Cast, Who};
+use crate::scenario::{NodeId, NodeSpec};
+
+/// See the module's text.
+#[derive(Debug)]
+pub(super) struct Facts {
+    pub(super) cast: Cast,
+    pub(super) links: Links,
+    /// How late the world may be.
+    pub(super) slack: Duration,
+    /// The network loses packets by chance, or has done so.
+    pub(super) lossy: bool,
+    /// All wall clocks are right, and always were.
+    pub(super) clocks_agree: bool,
+}
+
+impl Facts {
+    pub(super) fn new(nodes: &[NodeSpec], null_cipher: bool, slack: Duration, lossy: bool) -> Self {
+        Facts {
+            cast: Cast::new(nodes, null_cipher),
+            links: Links::new(nodes.len()),
+            slack,
+            lossy,
+            clocks_agree: nodes.iter().all(|node| node.clock_offset_ms == 0),
+        }
+    }
+
+    /// The session of the link that `a` has with the present process of `b`.
+    pub(super) fn session(&self, a: NodeId, b: NodeId) -> Option<u64> {
+        self.link(a, b).map(|link| link.session)
+    }
+
+    /// The link that `a` has with the present process of `b`.
+    pub(super) fn link(&self, a: NodeId, b: NodeId) -> Option<LinkFact> {
+        let peer = self.cast.actor(b);
+        let link = self.links.get(a, peer.who)?;
+        (link.incarnation == peer.incarnation).then_some(link)
+    }
+
+    /// Since when both of a pair have known of the link that stands between them.
+    pub(super) fn linked_since(&self, a: NodeId, b: NodeId) -> Option<Instant> {
+        let (there, back) = (self.link(a, b)?, self.link(b, a)?);
+        (there.session == back.session).then_some(there.since.max(back.since))
+    }
+}
+
+/// A link, as the node at one end knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LinkFact {
+    pub(super) conn: ConnId,
+    pub(super) session: u64,
+    pub(super) incarnation: u64,
+    /// When this node first knew of the session.
+    pub(super) since: Instant,
+}
+
+/// Who is linked with whom, by what each node knows.
+#[derive(Debug)]
+pub(super) struct Links {
+    rows: Vec<BTreeMap<Who, LinkFact>>,
+    versions: Vec<(u64, u64, u64)>,
+}
+
+impl Links {
+    fn new(nodes: usize) -> Self {
+        Links {
+            rows: vec![BTreeMap::new(); nodes],
+            versions: vec![(0, 0, 0); nodes],
+        }
+    }
+
+    pub(super) fn get(&self, node: NodeId, peer: Who) -> Option<LinkFact> {
+        self.rows[node.index()].get(&peer).copied()
+    }
+
+    /// All links of a node.
+    pub(super) fn of(&self, node: NodeId) -> impl Iterator<Item = (Who, LinkFact)> {
+        let rows = self.rows[node.index()].iter();
+        rows.map(|(who, link)| (*who, *link))
+    }
+
+    pub(super) fn version(&self, node: NodeId) -> (u64, u64, u64) {
+        self.versions[node.index()]
+    }
+
+    pub(super) fn set_version(&mut self, node: NodeId, version: (u64, u64, u64)) {
+        self.versions[node.index()] = version;
+    }
+
+    pub(super) fn forget(&mut self, node: NodeId) {
+        self.rows[node.index()].clear();
+        self.versions[node.index()] = (0, 0, 0);
+    }
+
+    /// What a node knows of its link to a peer; returns what it was and what it is, if they differ.
+    pub(super) fn set(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        peer: Who,
+        link: Option<&LinkInfo>,
+    ) -> Option<(Option<LinkFact>, Option<LinkFact>)> {
+        let rows = &mut self.rows[node.index()];
+        let before = rows.get(&peer).copied();
+        let same_session = |link: &LinkInfo| before.filter(|row| row.session == link.session);
+        let after = link.map(|link| LinkFact {
+            conn: link.conn,
+            session: link.session,
+            incarnation: link.peer.incarnation.0,
+            since: same_session(link).map_or(now, |row| row.since),
+        });
+        match after {
+            Some(row) => rows.insert(peer, row),
+            None => rows.remove(&peer),
+        };
+        (before != after).then_some((before, after))
+    }
+}

@@ -1,0 +1,187 @@
+//! What an invariant is: a file with a type that implements [`Invariant`], a constant [`Entry`], and a
+//! line in [`ALL`](super::ALL). Whatever happens in a run is offered to it; it takes what it needs.
+
+use core::fmt;
+
+use lasso_core::event::{CloseReason, TopologyEvent};
+use lasso_core::node::ConnId;
+use lasso_core::time::Instant;
+use lasso_core::topology::Coverage;
+
+use super::cast::Who;
+use super::facts::{Facts, LinkFact};
+use super::{Knowledge, Member, Violation, Witness};
+use crate::app::Saw;
+use crate::scenario::{NodeId, NodeSpec};
+
+/// Watches one thing that must always hold. Every method does nothing unless it is written.
+///
+/// For one input a world tells the events and closes of a node first, then calls `after`. The facts
+/// already say what the hook is about: in `paused` the node is paused, in `link` the link is what it is
+/// now.
+pub(super) trait Invariant: fmt::Debug + Send {
+    /// A process of a node starts.
+    fn started(&mut self, _: &mut Moment<'_>, _spec: &NodeSpec) {}
+
+    /// The process of a node is gone.
+    fn ended(&mut self, _: &mut Moment<'_>) {}
+
+    /// The process of a node goes on after it was frozen.
+    fn resumed(&mut self, _: &mut Moment<'_>) {}
+
+    /// A node has told its subscribers something.
+    fn event(&mut self, _: &mut Moment<'_>, _event: &TopologyEvent, _seen: &dyn Witness) {}
+
+    /// A node dials.
+    fn dials(&mut self, _: &mut Moment<'_>, _dial: Dial) {}
+
+    /// A node closes a connection.
+    fn closes(
+        &mut self,
+        _: &mut Moment<'_>,
+        _conn: ConnId,
+        _reason: &CloseReason,
+        _seen: &dyn Witness,
+    ) {
+    }
+
+    /// The link that a node has to a peer came, went, or is another one.
+    fn link(
+        &mut self,
+        _: &mut Moment<'_>,
+        _peer: Who,
+        _before: Option<LinkFact>,
+        _now: Option<LinkFact>,
+    ) {
+    }
+
+    /// The application of a node has seen something.
+    fn saw(&mut self, _: &mut Moment<'_>, _saw: &Saw) {}
+
+    /// A node has handled an input that changed its links or its queues, or that it told of.
+    fn after(&mut self, _: &mut Moment<'_>, _known: &dyn Knowledge, _changes: &Changes<'_>) {}
+
+    /// When [`Invariant::advance`] has something to do.
+    fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Looks at what is due. The moment's node means nothing.
+    fn advance(&mut self, _: &mut Moment<'_>, _seen: &dyn Witness) {}
+
+    /// What does not hold yet at the end of a run, where nothing hinders anybody any more: at which
+    /// node, and what. A run goes on for a while until nothing is left; then this is a violation.
+    fn unsettled(
+        &self,
+        _now: Instant,
+        _facts: &Facts,
+        _members: &[Member],
+    ) -> Option<(NodeId, String)> {
+        None
+    }
+}
+
+/// One line of the registry.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// Its number in `docs/scenarios.md`.
+    pub number: u32,
+    /// What it is called in results.
+    pub name: &'static str,
+    /// Makes it for a run with so many nodes.
+    pub(super) make: fn(usize) -> Box<dyn Invariant>,
+}
+
+/// A dial of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Dial {
+    /// Its number.
+    pub(super) conn: ConnId,
+    /// Whose address it is, where that is a node's.
+    pub(super) to: Option<NodeId>,
+}
+
+/// What an input has changed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Changes<'a> {
+    /// The coverage that the last event of the input carried.
+    pub(super) told: Option<&'a Coverage>,
+    /// Peers whose link or state may differ.
+    pub(super) touched: &'a [Who],
+    /// Its queues may have taken something.
+    pub(super) queues: bool,
+}
+
+/// When and where something happens, what is known of everybody, and where to complain.
+pub(super) struct Moment<'a> {
+    pub(super) now: Instant,
+    pub(super) node: NodeId,
+    pub(super) facts: &'a Facts,
+    number: u32,
+    evaluated: &'a mut u64,
+    violations: &'a mut Vec<Violation>,
+}
+
+impl Moment<'_> {
+    /// `true` is as it must be. Each call counts as one evaluation.
+    pub(super) fn demand(&mut self, holds: bool, text: impl FnOnce() -> String) {
+        *self.evaluated += 1;
+        if !holds {
+            self.violated_at(self.node, text());
+        }
+    }
+
+    /// The same at a node that the moment is not about.
+    pub(super) fn demand_at(&mut self, node: NodeId, holds: bool, text: impl FnOnce() -> String) {
+        *self.evaluated += 1;
+        if !holds {
+            self.violated_at(node, text());
+        }
+    }
+
+    fn violated_at(&mut self, node: NodeId, text: String) {
+        self.violations.push(Violation {
+            number: self.number,
+            at: self.now,
+            node,
+            text,
+        });
+    }
+}
+
+/// An invariant of a run, and how often it was evaluated.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    pub(super) entry: &'static Entry,
+    pub(super) invariant: Box<dyn Invariant>,
+    pub(super) evaluated: u64,
+}
+
+impl Watcher {
+    pub(super) fn new(entry: &'static Entry, nodes: usize) -> Self {
+        Watcher {
+            entry,
+            invariant: (entry.make)(nodes),
+            evaluated: 0,
+        }
+    }
+
+    pub(super) fn tell(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        facts: &Facts,
+        violations: &mut Vec<Violation>,
+        tell: impl FnOnce(&mut dyn Invariant, &mut Moment<'_>),
+    ) {
+        let mut moment = Moment {
+            now,
+            node,
+            facts,
+            number: self.entry.number,
+            evaluated: &mut self.evaluated,
+            violations,
+        };
+        tell(&mut *self.invariant, &mut moment);
+    }
+}
