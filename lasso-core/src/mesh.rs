@@ -228,6 +228,11 @@ impl Mesh {
         }
     }
 
+    /// How many dials are under way.
+    pub fn dials(&self) -> usize {
+        self.trying
+    }
+
     /// When the next dial is due; `None` while the bound on dials is reached, or nobody waits.
     pub fn deadline(&self) -> Option<Instant> {
         if self.trying >= self.settings.concurrent_max {

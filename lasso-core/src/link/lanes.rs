@@ -53,6 +53,10 @@ pub struct LaneCount {
     pub sent: u64,
     /// Waiting.
     pub held: u64,
+    /// The most that ever waited, where it was more than one frame.
+    pub most: u64,
+    /// What would have waited with the smallest frame that was refused; `None`: none was.
+    pub least_refused: Option<u64>,
 }
 
 /// See the module's text.
@@ -81,6 +85,8 @@ struct Waiting {
     bound: usize,
     taken: u64,
     sent: u64,
+    most: usize,
+    least_refused: Option<usize>,
 }
 
 /// What is to be done after a frame was taken.
@@ -130,11 +136,20 @@ impl Lanes {
             return Ok(Pushed::Queued);
         }
         let length = head.len() + body.len();
-        if !self.has_room(id, length) {
+        let has_room = self.has_room(id, length);
+        let lane = &mut self.lanes[id as usize];
+        if !has_room {
+            let refused = lane.held + length;
+            lane.least_refused = Some(
+                lane.least_refused
+                    .map_or(refused, |least| least.min(refused)),
+            );
             return Err(LaneFull);
         }
-        let lane = &mut self.lanes[id as usize];
         lane.frames.push(head, body);
+        if lane.held > 0 {
+            lane.most = lane.most.max(lane.held + length);
+        }
         lane.held += length;
         lane.taken += length as u64;
         if !self.may_send(id) {
@@ -207,6 +222,8 @@ impl Lanes {
             taken: lane.taken,
             sent: lane.sent,
             held: lane.held as u64,
+            most: lane.most as u64,
+            least_refused: lane.least_refused.map(|least| least as u64),
         }
     }
 

@@ -281,6 +281,16 @@ impl Node {
         self.conns.len() + self.connecting.len()
     }
 
+    /// How many peers are in a handshake that they began.
+    pub fn handshakes(&self) -> usize {
+        self.strangers.len()
+    }
+
+    /// How many dials are under way.
+    pub fn dials(&self) -> usize {
+        self.mesh.dials()
+    }
+
     /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.ledger.counters

@@ -84,8 +84,8 @@ pub use command::{PlaneCommand, PlaneOutput};
 pub use effects::{Effects, Wake};
 pub use outlet::Outlet;
 pub use pubsub::{
-    Audience, Content, Message, PubSubCounters, PublishError, QueueAudit, Reach, Row, Source,
-    SubscribeError, SubscriberId, Update,
+    Audience, Content, HubSizes, Message, PubSubCounters, PublishError, QueueAudit, Reach, Row,
+    Source, SubscribeError, SubscriberId, Update,
 };
 
 use crate::codec::{self, kind};
@@ -397,6 +397,11 @@ impl Plane {
     /// What became of the bytes for one peer, by lane.
     pub fn lane(&self, conn: ConnId, lane: LaneId) -> Option<LaneCount> {
         self.links.count(conn, lane)
+    }
+
+    /// How much the tables of topics hold.
+    pub fn sizes(&self) -> HubSizes {
+        self.hub.sizes()
     }
 
     /// Calls of this node that wait, and calls of others that it works on.

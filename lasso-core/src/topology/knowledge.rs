@@ -47,6 +47,11 @@ impl Topology {
         self.roster.tally().connected() + 1
     }
 
+    /// How many nodes are remembered without a link.
+    pub fn disconnected(&self) -> usize {
+        self.roster.tally().disconnected()
+    }
+
     /// One node that is linked or remembered.
     pub fn member(&self, name: &NodeName) -> Option<&Member> {
         self.roster.get(name)

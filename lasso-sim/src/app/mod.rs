@@ -37,6 +37,7 @@ use self::metrics::Meters;
 pub use self::metrics::{
     MetricAsk, MetricSaw, MetricTold, ReadLog, ReadPage, Record, Recorded, Row, Sight,
 };
+pub(crate) use self::payload::read as tag_of;
 pub use self::payload::{PAYLOAD_MAX, PAYLOAD_MIN};
 pub use self::saw::{Got, Outcome, Saw};
 use self::servers::Servers;

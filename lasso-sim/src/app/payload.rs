@@ -22,7 +22,7 @@ pub(super) fn make(tag: u64, size: usize) -> Bytes {
 }
 
 /// The tag; `None`: this is not what was made.
-pub(super) fn read(bytes: &[u8]) -> Option<u64> {
+pub(crate) fn read(bytes: &[u8]) -> Option<u64> {
     let (tag, rest) = bytes.split_first_chunk()?;
     let whole = rest
         .chunks(FILLER.len())

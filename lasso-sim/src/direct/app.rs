@@ -11,6 +11,7 @@ use super::live::LiveDesk;
 use super::metrics::MetricsDesk;
 use super::{DirectWorld, Event};
 use crate::app::{App, Ask, Order, Output, Reply, Saw, Told};
+use crate::invariants::Asked;
 use crate::scenario::NodeId;
 use crate::world::Refusal;
 
@@ -256,6 +257,14 @@ impl DirectWorld {
         let Some(output) = desk.metrics.take(own_now, output) else {
             return;
         };
+        if let PlaneOutput::Request(request) = &output {
+            let asked = Asked {
+                from: &request.from,
+                tag: crate::app::tag_of(&request.payload),
+                left: request.deadline - own_now,
+            };
+            self.invariants.asked(self.now, node, &asked);
+        }
         let told = match output {
             PlaneOutput::Subscribed { tag, result } => {
                 let sub = tag as u32;

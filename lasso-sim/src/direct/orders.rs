@@ -138,9 +138,7 @@ impl World for DirectWorld {
         for (from, to) in pairs(paths) {
             self.fabric.shape(from, to, shape, Some(self.fault));
         }
-        if shape.loss_ppm > 0 {
-            self.invariants.lossy();
-        }
+        self.invariants.shaped(shape);
         Ok(())
     }
 

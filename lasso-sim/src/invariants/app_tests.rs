@@ -264,6 +264,10 @@ fn queue(taken: u64, read: u64, shed: u64, held: u64) -> QueueAudit {
         read,
         shed,
         held,
+        // One that has shed was full.
+        most: if shed > 0 { 1_024 } else { held },
+        most_bytes: 0,
+        bound: 1_024,
     }
 }
 
@@ -304,7 +308,12 @@ fn queues_that_do_not_add_up_are_caught() {
 
 #[test]
 fn lanes_that_do_not_add_up_or_hold_too_much_are_caught() {
-    let lane = |taken, sent, held| LaneCount { taken, sent, held };
+    let lane = |taken, sent, held| LaneCount {
+        taken,
+        sent,
+        held,
+        ..LaneCount::default()
+    };
     for (count, expected) in [
         (lane(9, 5, 4), vec![]),
         (lane(9, 5, 3), vec![12_u32]),

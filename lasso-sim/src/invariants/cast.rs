@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use lasso_core::config::Settings;
 use lasso_core::name::{Basename, Label, NodeName};
 use lasso_core::time::Instant;
 
@@ -27,16 +28,17 @@ pub(super) struct Actor {
     pub(super) secrets: BTreeSet<String>,
     pub(super) basenames: BTreeSet<Basename>,
     pub(super) tick_time: Duration,
-    /// The bound of a subscriber's queue that names none, in messages.
-    pub(super) queue_max: usize,
-    /// The bounds of its lanes: control, calls, data.
-    pub(super) lane_bytes: [u64; 3],
-    pub(super) message_bytes_max: u64,
+    /// Its intervals and bounds.
+    pub(super) settings: Arc<Settings>,
     /// The deadline of a call that names none.
     pub(super) call_timeout: Duration,
     pub(super) running: bool,
     pub(super) paused: bool,
     pub(super) incarnation: u64,
+    /// When its present process started.
+    pub(super) started: Instant,
+    /// When its last process ended.
+    pub(super) ended: Instant,
     /// When it last went on after it was frozen; zero: it was not, in this life.
     pub(super) resumed: Instant,
     /// When something last happened to it that its peers learn of by silence only.
@@ -65,6 +67,10 @@ pub(super) struct Cast {
     freed: BTreeMap<(u32, u32), Instant>,
     /// When the last fault of any kind ended.
     last_change: Instant,
+    /// The fewest topics that any node wants or remembers.
+    pub(super) fewest_topics: usize,
+    /// Some node may forget another one within a run.
+    pub(super) forgets_nodes: bool,
 }
 
 impl Cast {
@@ -81,12 +87,23 @@ impl Cast {
             hindered: BTreeSet::new(),
             freed: BTreeMap::new(),
             last_change: Instant::ZERO,
+            fewest_topics: usize::MAX,
+            forgets_nodes: false,
         };
         for spec in nodes {
+            cast.has_settings(&spec.settings);
             let who = cast.who(&spec.name());
             cast.actors.push(actor(spec, who, null_cipher));
         }
         cast
+    }
+
+    fn has_settings(&mut self, settings: &Settings) {
+        let topics = settings.pubsub.topics_max.min(settings.pubsub.interest_max);
+        self.fewest_topics = self.fewest_topics.min(topics);
+        let topology = &settings.topology;
+        self.forgets_nodes |= topology.disconnected_max < self.actors.capacity()
+            || topology.disconnected_keep < KEPT_FOR_A_RUN;
     }
 
     /// The number of a name.
@@ -114,6 +131,17 @@ impl Cast {
             .iter()
             .enumerate()
             .map(|(index, actor)| (NodeId(index as u32), actor))
+    }
+
+    /// No other node has its name, its address or its machine's address.
+    pub(super) fn is_alone(&self, node: NodeId) -> bool {
+        let me = self.actor(node);
+        let like = |actor: &Actor| {
+            actor.who == me.who
+                || actor.address == me.address
+                || actor.address.ip() == me.address.ip()
+        };
+        self.actors.iter().filter(|actor| like(actor)).count() == 1
     }
 
     /// Whose process has, or had, this identity.
@@ -170,6 +198,8 @@ impl Cast {
         let who = self.who(&spec.name());
         let mut actor = actor(spec, who, self.null_cipher);
         (actor.running, actor.incarnation, actor.disturbed) = (true, incarnation, disturbed);
+        actor.started = now;
+        self.has_settings(&spec.settings);
         self.identities.insert((who, incarnation), node);
         self.actors[node.index()] = actor;
         self.last_change = now;
@@ -183,8 +213,9 @@ impl Cast {
         }
     }
 
-    pub(super) fn ended(&mut self, node: NodeId) {
+    pub(super) fn ended(&mut self, now: Instant, node: NodeId) {
         let actor = &mut self.actors[node.index()];
+        actor.ended = now;
         (actor.running, actor.paused) = (false, false);
     }
 
@@ -259,6 +290,9 @@ impl Cast {
     }
 }
 
+/// A node that is remembered for so long is not forgotten within a run that messages cross.
+const KEPT_FOR_A_RUN: Duration = Duration::from_secs(24 * 3600);
+
 /// One of them accepts what the other one offers.
 pub(super) fn share_secret(a: &Actor, b: &Actor) -> bool {
     a.secrets.contains(&b.secret) || b.secrets.contains(&a.secret)
@@ -281,17 +315,13 @@ fn actor(spec: &NodeSpec, who: Who, null_cipher: bool) -> Actor {
         secrets,
         basenames: spec.config(true).basenames(),
         tick_time: link.tick_time,
-        queue_max: spec.settings.pubsub.queue_max,
-        lane_bytes: [
-            link.control_lane_bytes as u64,
-            link.calls_lane_bytes as u64,
-            link.data_lane_bytes as u64,
-        ],
-        message_bytes_max: link.message_bytes_max as u64,
+        settings: Arc::new(spec.settings.clone()),
         call_timeout: spec.settings.calls.timeout,
         running: false,
         paused: false,
         incarnation: 0,
+        started: Instant::ZERO,
+        ended: Instant::ZERO,
         resumed: Instant::ZERO,
         disturbed: None,
         address: SocketAddr::new(spec.host, spec.address.port()),

@@ -1,25 +1,33 @@
 //! Invariant 7: no subscriber sees a message twice, or two of one source and topic out of order; what
-//! is missing was reported as missing, and no more is reported than was published.
+//! is missing was reported as missing, at its place, and no more than that.
 //!
-//! A gap shows by the numbers when the next message of its row comes, and by then it must have been
-//! reported. What is missing at the end of a row shows at the end of a run, when nothing is under way
-//! any more. Of what came before a subscriber's first message of a row it cannot be known what it
-//! should have got; but a source that published after both had long been linked, and of which a
-//! subscriber has heard nothing at all, has been lost to it.
+//! 1. What a subscriber gets was published by that life of its source, on that topic, for it, and each
+//!    number of a source stands for one message, whoever gets it.
+//! 2. A gap shows by the numbers when the next message of its row comes, and by then it must have been
+//!    reported. What is missing at the end of a row shows at the end of a run.
+//! 3. What was reported and is no gap so far must lie ahead: in rows whose next message has not come
+//!    yet, among messages that had been published when it was reported. So a queue that is full keeps
+//!    the newest: what is reported in front of a message lies before it.
+//! 4. What is published after its source has long known of a subscriber comes, or is reported.
+//!
+//! Of what came before a subscriber's first message of a row it cannot be known what it should have
+//! got, but for the fourth rule: it may have been reported or not. So what was reported and has no
+//! place yet is known as a least and a most. Where topics are forgotten, since a node may remember or
+//! want only so many, nobody knows what was missed, and nothing is said about what must be reported.
 
 use core::fmt;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lasso_core::name::{Incarnation, NodeName};
-use lasso_core::plane::Audience;
+use lasso_core::name::NodeName;
 use lasso_core::plane::pubsub::Row;
 use lasso_core::time::Instant;
 
 use super::Member;
 use super::facts::Facts;
 use super::invariant::{Entry, Invariant, Moment};
+use super::published::{Life, Stream, TopicId};
 use crate::app::{Got, Saw};
 use crate::scenario::{NodeId, NodeSpec};
 
@@ -33,50 +41,45 @@ const UNDER_WAY: Duration = Duration::from_secs(5);
 /// After a subscription or a link is this old, its source knows of the interest.
 const ASKED: Duration = Duration::from_secs(5);
 
-/// What a subscriber has seen.
-#[derive(Debug)]
-struct Reader {
-    topic: Arc<str>,
-    /// It reads whatever comes at once.
-    at_once: bool,
-    since: Instant,
-    /// What had been published for its node when the first subscription of its topic was made there.
-    base: u64,
-    /// The last number of each row.
-    rows: BTreeMap<(NodeName, Incarnation, Row), u64>,
-    /// The last tag of each source.
-    tags: BTreeMap<(NodeName, Incarnation), u64>,
-    got: u64,
-    /// Numbers that were left out.
-    missing: u64,
-    reported: u64,
-}
-
-/// What was published on a topic.
-#[derive(Debug, Default)]
-struct Topic {
-    /// For everybody, or for a role.
-    for_all: u64,
-    /// For one node only.
-    for_one: BTreeMap<NodeName, u64>,
-    last: Instant,
-}
-
-impl Topic {
-    fn count_for(&self, node: &NodeName) -> u64 {
-        self.for_all + self.for_one.get(node).copied().unwrap_or(0)
-    }
-}
-
 /// See the module's text.
 #[derive(Debug, Default)]
 struct Deliveries {
     readers: BTreeMap<(NodeId, u32), Reader>,
-    topics: BTreeMap<Arc<str>, Topic>,
-    /// By node and topic, in this life: what had been published for it at the first subscription.
-    bases: BTreeMap<(NodeId, Arc<str>), u64>,
-    /// By node and topic, in this life: the last number of the row for all, and when it was given.
-    rows: BTreeMap<(NodeId, Arc<str>), (u64, Instant)>,
+    /// When a life of a node first subscribed to a topic.
+    first: BTreeMap<(NodeId, TopicId), Instant>,
+    /// By how much the numbers of messages for everybody differ from their places.
+    offsets: BTreeMap<(Life, TopicId), u64>,
+}
+
+/// What a subscriber has seen.
+#[derive(Debug)]
+struct Reader {
+    topic: TopicId,
+    name: Arc<str>,
+    /// It reads whatever comes at once.
+    at_once: bool,
+    since: Instant,
+    /// When its node first subscribed to the topic: it may be told of all that was missed since.
+    node_since: Instant,
+    sources: Vec<Source>,
+    /// What was reported and has no place yet: at least, and at most.
+    ahead: (u64, u64),
+    /// When something was last reported.
+    reported_at: Instant,
+}
+
+/// What a subscriber has seen of one life of a node.
+#[derive(Debug)]
+struct Source {
+    life: Life,
+    name: NodeName,
+    last_tag: u64,
+    /// The last number of each row.
+    numbers: [Option<u64>; 2],
+    /// The place behind the last message for everybody.
+    next: u64,
+    /// Messages for some that have come, or are missing by their numbers.
+    directed: u64,
 }
 
 impl Invariant for Deliveries {
@@ -92,50 +95,52 @@ impl Invariant for Deliveries {
         if at.facts.cast.is_lie(at.node, saw) {
             return;
         }
-        let (now, node) = (at.now, at.node);
-        let name = &at.facts.cast.actor(node).name;
         match saw {
             Saw::Subscribed {
                 sub,
                 topic,
                 at_once,
                 ..
-            } => {
-                let published = self.topics.get(topic).map_or(0, |t| t.count_for(name));
-                let base = *self
-                    .bases
-                    .entry((node, Arc::clone(topic)))
-                    .or_insert(published);
-                let reader = Reader::new(now, topic, *at_once, base);
-                self.readers.insert((node, *sub), reader);
-            }
+            } => self.subscribed(at, *sub, topic, *at_once),
             Saw::NotSubscribed { sub, .. } | Saw::Unsubscribed { sub } => {
-                self.readers.remove(&(node, *sub));
+                self.readers.remove(&(at.node, *sub));
             }
-            Saw::Published {
-                topic,
-                audience,
-                result: Ok(_),
-                ..
-            } => self.published(now, node, name, topic, audience),
             Saw::Got { sub, got } => {
-                if let Some(reader) = self.readers.get_mut(&(node, *sub)) {
-                    reader.got(at, got);
-                    self.check_sum(at, *sub);
+                if let Some(reader) = self.readers.get_mut(&(at.node, *sub)) {
+                    reader.got(at, got, &mut self.offsets);
                 }
             }
             Saw::Missed { sub, count } => {
-                if let Some(reader) = self.readers.get_mut(&(node, *sub)) {
-                    reader.reported += count;
-                    self.check_sum(at, *sub);
+                if let Some(reader) = self.readers.get_mut(&(at.node, *sub)) {
+                    reader.missed(at, *count);
                 }
             }
             _ => {}
         }
     }
 
+    /// A subscriber to which the end of a row is missing: messages that were published long enough ago
+    /// have neither come nor been reported, or more was reported than is missing.
     fn unsettled(&self, now: Instant, facts: &Facts, _: &[Member]) -> Option<(NodeId, String)> {
-        self.unaccounted(now, facts)
+        self.readers.iter().find_map(|((node, sub), reader)| {
+            let actor = facts.cast.actor(*node);
+            let busy = facts.published.of(reader.topic).last + UNDER_WAY > now;
+            if busy || !reader.at_once || !actor.running || actor.paused {
+                return None;
+            }
+            let lacks = reader.lacks(facts, *node);
+            let (least, most) = reader.ahead;
+            let could = reader.could_miss(facts, now, None);
+            (lacks > most || least > could).then(|| {
+                let text = format!(
+                    "what is missing is reported, and no more; at the end subscriber {sub} of {} at \
+                     {} lacks {lacks} messages at least and {could} at most, and was told of {least} \
+                     to {most}",
+                    reader.name, actor.name
+                );
+                (*node, text)
+            })
+        })
     }
 }
 
@@ -143,142 +148,37 @@ impl Deliveries {
     /// A process begins or ends: nothing that its applications have seen counts any more.
     fn forget(&mut self, node: NodeId) {
         self.readers.retain(|(of, _), _| *of != node);
-        self.bases.retain(|(of, _), _| *of != node);
-        self.rows.retain(|(of, _), _| *of != node);
+        self.first.retain(|(of, _), _| *of != node);
     }
 
-    fn published(
-        &mut self,
-        now: Instant,
-        node: NodeId,
-        name: &NodeName,
-        topic: &Arc<str>,
-        audience: &Audience,
-    ) {
-        let book = self.topics.entry(Arc::clone(topic)).or_default();
-        book.last = now;
-        match audience {
-            Audience::All | Audience::Role(_) => book.for_all += 1,
-            Audience::Local => *book.for_one.entry(name.clone()).or_insert(0) += 1,
-            Audience::Node(to) => *book.for_one.entry(to.clone()).or_insert(0) += 1,
-        }
-        if *audience == Audience::All {
-            let row = self.rows.entry((node, Arc::clone(topic))).or_default();
-            *row = (row.0 + 1, now);
-        }
-    }
-
-    /// A subscriber cannot have got and missed more than there was.
-    fn check_sum(&self, at: &mut Moment<'_>, sub: u32) {
-        let Some(reader) = self.readers.get(&(at.node, sub)) else {
+    fn subscribed(&mut self, at: &Moment<'_>, sub: u32, name: &Arc<str>, at_once: bool) {
+        let Some(topic) = at.facts.published.find(name) else {
             return;
         };
-        let name = &at.facts.cast.actor(at.node).name;
-        let published = self
-            .topics
-            .get(&reader.topic)
-            .map_or(0, |t| t.count_for(name));
-        let most = published - reader.base;
-        at.demand(reader.got + reader.reported <= most, || {
-            format!(
-                "nobody gets or misses more than was published; subscriber {sub} of {} at {name} got \
-                 {} and was told of {} missed ones, of {most}",
-                reader.topic, reader.got, reader.reported
-            )
-        });
-    }
-
-    /// A subscriber to which the end of a row is missing, while nothing hinders anybody: messages
-    /// that were published long enough ago have neither come nor been reported.
-    fn unaccounted(&self, now: Instant, facts: &Facts) -> Option<(NodeId, String)> {
-        let cast = &facts.cast;
-        self.readers.iter().find_map(|((node, sub), reader)| {
-            let busy = self.topics.get(&reader.topic).is_none_or(|t| t.last + UNDER_WAY > now);
-            let actor = cast.actor(*node);
-            if busy || !reader.at_once || !actor.running || actor.paused {
-                return None;
-            }
-            let tail: u64 = reader
-                .rows
-                .iter()
-                .map(|((source, incarnation, row), last)| match row {
-                    Row::All => self.row_end(cast, source, *incarnation, &reader.topic, *last),
-                    Row::Directed => 0,
-                })
-                .sum();
-            let missing = reader.missing + tail + self.unheard(facts, *node, reader);
-            (missing > reader.reported).then(|| {
-                let text = format!(
-                    "what is missing is reported; subscriber {sub} of {} at {} lacks {missing}, and \
-                     was told of {}",
-                    reader.topic, actor.name, reader.reported
-                );
-                (*node, text)
-            })
-        })
-    }
-
-    /// Living sources that have published after they should have known of the subscription, and of
-    /// which it has heard nothing: each lacks one message at least.
-    fn unheard(&self, facts: &Facts, node: NodeId, reader: &Reader) -> u64 {
-        let cast = &facts.cast;
-        let is_unheard = |source: NodeId| {
-            let published = self.rows.get(&(source, Arc::clone(&reader.topic)));
-            let Some((_, last)) = published else {
-                return false;
-            };
-            let linked = facts.linked_since(source, node);
-            let quiet = cast.undisturbed_since(source, node);
-            let (Some(linked), Some(quiet)) = (linked, quiet) else {
-                return false;
-            };
-            let actor = cast.actor(source);
-            let row = (actor.name.clone(), Incarnation(actor.incarnation), Row::All);
-            *last > linked.max(quiet).max(reader.since) + ASKED && !reader.rows.contains_key(&row)
+        let first = self.first.entry((at.node, topic)).or_insert(at.now);
+        let reader = Reader {
+            topic,
+            name: Arc::clone(name),
+            at_once,
+            since: at.now,
+            node_since: *first,
+            sources: Vec::new(),
+            ahead: (0, 0),
+            reported_at: Instant::ZERO,
         };
-        let sources = cast.nodes().map(|(source, _)| source);
-        sources.filter(|source| is_unheard(*source)).count() as u64
-    }
-
-    /// How many of a living source's messages come after that number.
-    fn row_end(
-        &self,
-        cast: &super::cast::Cast,
-        source: &NodeName,
-        incarnation: Incarnation,
-        topic: &Arc<str>,
-        last: u64,
-    ) -> u64 {
-        let Some(node) = cast.whose_name(source, incarnation.0) else {
-            return 0;
-        };
-        let actor = cast.actor(node);
-        if !actor.running || actor.paused || actor.incarnation != incarnation.0 {
-            return 0;
-        }
-        let row = self.rows.get(&(node, Arc::clone(topic)));
-        row.map_or(0, |(end, _)| end.saturating_sub(last))
+        self.readers.insert((at.node, sub), reader);
     }
 }
 
 impl Reader {
-    fn new(since: Instant, topic: &Arc<str>, at_once: bool, base: u64) -> Self {
-        Reader {
-            topic: Arc::clone(topic),
-            at_once,
-            since,
-            base,
-            rows: BTreeMap::new(),
-            tags: BTreeMap::new(),
-            got: 0,
-            missing: 0,
-            reported: 0,
-        }
-    }
-
-    fn got(&mut self, at: &mut Moment<'_>, got: &Got) {
-        self.got += 1;
-        let name = &at.facts.cast.actor(at.node).name;
+    fn got(
+        &mut self,
+        at: &mut Moment<'_>,
+        got: &Got,
+        offsets: &mut BTreeMap<(Life, TopicId), u64>,
+    ) {
+        let (node, facts) = (at.node, at.facts);
+        let name = &facts.cast.actor(node).name;
         let mut demand = |holds: bool, what: fmt::Arguments<'_>| {
             at.demand(holds, || {
                 let (row, number, from) = (got.row, got.number, &got.from);
@@ -286,39 +186,235 @@ impl Reader {
             });
         };
         demand(
-            got.topic == self.topic,
+            Arc::ptr_eq(&got.topic, &self.name) || got.topic == self.name,
             format_args!(
                 "a subscriber of {} gets a message of {}",
-                self.topic, got.topic
+                self.name, got.topic
             ),
         );
-        let source = (got.from.clone(), got.incarnation);
-        let last_tag = self.tags.entry(source.clone()).or_insert(0);
-        let tag = got.tag.unwrap_or(u64::MAX);
+        let (life, stream, place) = match self.identify(facts, node, got) {
+            Ok(found) => found,
+            Err(wrong) => return demand(false, format_args!("{wrong}")),
+        };
+        let tag = got.tag.unwrap_or(0);
+        let at_source = self.source(life, &got.from, stream);
+        let source = &mut self.sources[at_source];
+        let last_tag = source.last_tag;
+        source.last_tag = tag.max(last_tag);
         demand(
-            got.tag.is_some(),
-            format_args!("a message is not what was published"),
-        );
-        demand(
-            tag > *last_tag,
+            tag > last_tag,
             format_args!("the {tag}th message comes after the {last_tag}th"),
         );
-        *last_tag = got.tag.unwrap_or(*last_tag).max(*last_tag);
-        let row = (source.0, source.1, got.row);
-        let Some(last) = self.rows.insert(row, got.number) else {
-            return;
-        };
-        demand(
-            got.number > last,
-            format_args!("a message comes again, or after number {last}"),
-        );
-        if got.number > last {
-            self.missing += got.number - last - 1;
-            let (missing, reported) = (self.missing, self.reported);
+        let forgetful = is_forgetful(facts);
+        if got.row == Row::All && !forgetful {
+            let offset = got.number.wrapping_sub(place);
+            let same = *offsets.entry((life, self.topic)).or_insert(offset);
             demand(
-                missing <= reported,
-                format_args!("{missing} are missing so far, and {reported} were reported"),
+                offset == same,
+                format_args!("message {tag} has another number than elsewhere"),
             );
         }
+        let last = source.numbers[got.row as usize].replace(got.number);
+        demand(
+            last.is_none_or(|last| got.number > last),
+            format_args!("a message comes again, or after number {last:?}"),
+        );
+        let (certain, uncertain) = match last {
+            _ if forgetful => (0, u64::MAX),
+            Some(last) => (got.number.saturating_sub(last + 1), 0),
+            None if got.row == Row::Directed => (0, u64::MAX),
+            None => before_the_first(
+                facts,
+                (life.0, node),
+                self.since,
+                stream,
+                place,
+                source.next,
+            ),
+        };
+        match got.row {
+            Row::All => source.next = place + 1,
+            Row::Directed => source.directed += certain + 1,
+        }
+        let (least, most) = self.ahead;
+        demand(
+            certain <= most,
+            format_args!("{certain} are missing before it, and {most} were reported"),
+        );
+        self.ahead.0 = least.saturating_sub(certain).saturating_sub(uncertain);
+        self.ahead.1 = most.saturating_sub(certain);
+        if self.ahead.0 > 0 && !forgetful {
+            self.lies_ahead(at, (at_source, got.row));
+        }
+    }
+
+    /// Whose message this is, and its place; or what is wrong.
+    fn identify<'a>(
+        &self,
+        facts: &'a Facts,
+        node: NodeId,
+        got: &Got,
+    ) -> Result<(Life, &'a Stream, u64), &'static str> {
+        let life = self.life_of(facts, got);
+        let stream = life.and_then(|life| facts.published.of(self.topic).stream(life));
+        let (Some(life), Some(stream), Some(tag)) = (life, stream, got.tag) else {
+            return Err("a message is not what was published");
+        };
+        let name = &facts.cast.actor(node).name;
+        let place = match got.row {
+            Row::All => stream.place(tag),
+            Row::Directed => stream.is_for(tag, life.0, node, name).then_some(0),
+        };
+        let place = place.ok_or("a message was not published for this node")?;
+        Ok((life, stream, place))
+    }
+
+    /// After a message of this row, what was reported and has no place must be missing in others.
+    fn lies_ahead(&self, at: &mut Moment<'_>, row: (usize, Row)) {
+        let least = self.ahead.0;
+        let could = self.could_miss(at.facts, self.reported_at, Some(row));
+        let name = &at.facts.cast.actor(at.node).name;
+        at.demand(least <= could, || {
+            format!(
+                "what is reported is missing at that place; of {} at {name} {least} were reported in \
+                 front of a message that are not, and of others {could} may be",
+                self.name
+            )
+        });
+    }
+
+    fn missed(&mut self, at: &mut Moment<'_>, count: u64) {
+        self.ahead.0 += count;
+        self.ahead.1 += count;
+        self.reported_at = at.now;
+        if is_forgetful(at.facts) {
+            return;
+        }
+        let could = self.could_miss(at.facts, at.now, None);
+        let name = &at.facts.cast.actor(at.node).name;
+        at.demand(self.ahead.0 <= could, || {
+            format!(
+                "no more is reported missing than was published; a subscriber of {} at {name} is told \
+                 of {count}, so that at least {} must still be missing, and {could} can be",
+                self.name, self.ahead.0
+            )
+        });
+    }
+
+    /// Whose message this is.
+    fn life_of(&self, facts: &Facts, got: &Got) -> Option<Life> {
+        let is_source =
+            |source: &&Source| source.life.1 == got.incarnation.0 && source.name == got.from;
+        // Most sources were heard of before, and there are few of them.
+        if let Some(source) = self.sources.iter().find(is_source) {
+            return Some(source.life);
+        }
+        let node = facts.cast.whose_name(&got.from, got.incarnation.0)?;
+        Some((node, got.incarnation.0))
+    }
+
+    /// The place of what was seen of one life.
+    fn source(&mut self, life: Life, name: &NodeName, stream: &Stream) -> usize {
+        let known = self.sources.iter().position(|source| source.life == life);
+        known.unwrap_or_else(|| {
+            self.sources.push(Source {
+                life,
+                name: name.clone(),
+                last_tag: 0,
+                numbers: [None; 2],
+                next: stream.at_least_before(self.node_since),
+                directed: 0,
+            });
+            self.sources.len() - 1
+        })
+    }
+
+    /// How many messages that were published by `then` have not come, at most, and lie behind the last
+    /// one that did; in `but` nothing can be missing.
+    fn could_miss(&self, facts: &Facts, then: Instant, but: Option<(usize, Row)>) -> u64 {
+        let of_stream = |(life, stream): (Life, &Stream)| {
+            let at = self.sources.iter().position(|source| source.life == life);
+            let (next, directed) = match at {
+                Some(at) => (self.sources[at].next, self.sources[at].directed),
+                None => (stream.at_least_before(self.node_since), 0),
+            };
+            let all = stream.at_most_by(then).saturating_sub(next);
+            let some = stream.count_directed().saturating_sub(directed);
+            let not = |row: Row| at.is_some() && but == at.map(|at| (at, row));
+            (if not(Row::All) { 0 } else { all }) + (if not(Row::Directed) { 0 } else { some })
+        };
+        facts
+            .published
+            .of(self.topic)
+            .streams()
+            .map(of_stream)
+            .sum()
+    }
+
+    /// How many messages of sources that live it should have got by now and has not: what lies behind
+    /// the last one that came, and all since a source knows of it that it never heard of.
+    fn lacks(&self, facts: &Facts, node: NodeId) -> u64 {
+        if is_forgetful(facts) {
+            return 0;
+        }
+        let of_stream = |(life, stream): (Life, &Stream)| {
+            let actor = facts.cast.actor(life.0);
+            if !actor.running || actor.paused || actor.incarnation != life.1 {
+                return 0;
+            }
+            let heard = self.sources.iter().find(|source| source.life == life);
+            match heard.filter(|source| source.numbers[Row::All as usize].is_some()) {
+                Some(source) => stream.count().saturating_sub(source.next),
+                None => {
+                    let known = known_since(facts, life.0, node, self.since);
+                    let from = known.map(|known| stream.at_most_by(known));
+                    from.map_or(0, |from| stream.count().saturating_sub(from))
+                }
+            }
+        };
+        facts
+            .published
+            .of(self.topic)
+            .streams()
+            .map(of_stream)
+            .sum()
     }
 }
+
+/// How many messages are missing for certain, and how many may be, before the first one of a row, whose
+/// place this is.
+fn before_the_first(
+    facts: &Facts,
+    (source, node): (NodeId, NodeId),
+    since: Instant,
+    stream: &Stream,
+    place: u64,
+    next: u64,
+) -> (u64, u64) {
+    let known = known_since(facts, source, node, since);
+    let from = known.map_or(place, |known| stream.at_most_by(known).max(next));
+    let certain = place.saturating_sub(from);
+    (certain, place.saturating_sub(next) - certain)
+}
+
+/// Since when a source has known what a node wants; `None`: it may not know.
+fn known_since(facts: &Facts, source: NodeId, node: NodeId, since: Instant) -> Option<Instant> {
+    if facts.lossy || facts.slow {
+        return None;
+    }
+    if source == node {
+        return Some(since + ASKED);
+    }
+    let linked = facts.linked_since(source, node)?;
+    let quiet = facts.cast.undisturbed_since(source, node)?;
+    Some(linked.max(quiet).max(since) + ASKED)
+}
+
+/// Some node may remember or want fewer topics than there are, or remember fewer nodes.
+fn is_forgetful(facts: &Facts) -> bool {
+    let topics = facts.published.topics() + TOPICS_OF_EVENTS;
+    topics > facts.cast.fewest_topics || facts.cast.forgets_nodes
+}
+
+/// More topics than live events and nodes themselves have in any scenario that sets tight bounds.
+const TOPICS_OF_EVENTS: usize = 64;

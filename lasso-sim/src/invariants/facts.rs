@@ -7,30 +7,90 @@ use std::collections::BTreeMap;
 use lasso_core::node::{ConnId, LinkInfo};
 use lasso_core::time::Instant;
 
-use super::cast::{Cast, Who};
-use crate::scenario::{NodeId, NodeSpec};
+use super::cast::{Actor, Cast, Who};
+use super::published::Published;
+use crate::app::Saw;
+use crate::scenario::{Latency, NodeId, NodeSpec, Shape};
 
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) cast: Cast,
     pub(super) links: Links,
+    pub(super) published: Published,
     /// How late the world may be.
     pub(super) slack: Duration,
     /// The network loses packets by chance, or has done so.
     pub(super) lossy: bool,
+    /// The network is, or was, so slow or thin that news take seconds.
+    pub(super) slow: bool,
     /// All wall clocks are right, and always were.
     pub(super) clocks_agree: bool,
 }
 
 impl Facts {
-    pub(super) fn new(nodes: &[NodeSpec], null_cipher: bool, slack: Duration, lossy: bool) -> Self {
+    pub(super) fn new(nodes: &[NodeSpec], null_cipher: bool, slack: Duration) -> Self {
         Facts {
             cast: Cast::new(nodes, null_cipher),
             links: Links::new(nodes.len()),
+            published: Published::default(),
             slack,
-            lossy,
+            lossy: false,
+            slow: false,
             clocks_agree: nodes.iter().all(|node| node.clock_offset_ms == 0),
+        }
+    }
+
+    /// Some path is like this from now on.
+    pub(super) fn shaped(&mut self, shape: &Shape) {
+        let longest = match shape.latency {
+            Latency::Range(_, longest) => longest,
+            Latency::Quantiles { p99, .. } => p99 * 2,
+        };
+        self.lossy |= shape.loss_ppm > 0;
+        self.slow |= shape.bandwidth.is_some() || longest + shape.jitter > SLOW;
+    }
+
+    /// Since when nothing has hindered two nodes for so long that each must hear the other in time: no
+    /// fault, both up, and nobody else under their names. `None`: something does.
+    pub(super) fn calm_since(&self, a: NodeId, b: NodeId) -> Option<Instant> {
+        if self.lossy || self.slow || !self.cast.compatible(a, b) {
+            return None;
+        }
+        let (one, other) = (self.cast.actor(a), self.cast.actor(b));
+        let overlap = |actor: &Actor| actor.settings.topology.prevent_overlapping_partitions;
+        if overlap(one) || overlap(other) || !self.cast.is_alone(a) || !self.cast.is_alone(b) {
+            return None;
+        }
+        let quiet = self.cast.undisturbed_since(a, b)?;
+        let silence = one.tick_time.max(other.tick_time) * 5 / 4;
+        let up = one.started.max(other.started) + SETTLED;
+        let undisturbed = quiet == Instant::ZERO;
+        let healed = if undisturbed {
+            quiet
+        } else {
+            quiet + silence + SETTLED
+        };
+        Some(up.max(healed))
+    }
+
+    /// The application of a node has seen something.
+    pub(super) fn saw(&mut self, now: Instant, node: NodeId, saw: &Saw) {
+        match saw {
+            Saw::Subscribed { topic, .. } => {
+                self.published.topic(topic);
+            }
+            Saw::Published {
+                topic,
+                tag,
+                audience,
+                result: Ok(_),
+            } => {
+                let life = (node, self.cast.actor(node).incarnation);
+                let topic = self.published.topic(topic);
+                self.published.published(now, life, topic, *tag, audience);
+            }
+            _ => {}
         }
     }
 
@@ -76,6 +136,11 @@ impl Links {
             rows: vec![BTreeMap::new(); nodes],
             versions: vec![(0, 0, 0); nodes],
         }
+    }
+
+    /// How many nodes there are.
+    pub(super) fn nodes(&self) -> usize {
+        self.rows.len()
     }
 
     pub(super) fn get(&self, node: NodeId, peer: Who) -> Option<LinkFact> {
@@ -125,3 +190,8 @@ impl Links {
         (before != after).then_some((before, after))
     }
 }
+
+/// With packets that take longer, news are late that are not lost.
+const SLOW: Duration = Duration::from_millis(500);
+/// After a start or the end of a fault, and after silence would have told, two nodes have one link.
+const SETTLED: Duration = Duration::from_secs(30);

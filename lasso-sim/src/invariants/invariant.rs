@@ -2,8 +2,10 @@
 //! line in [`ALL`](super::ALL). Whatever happens in a run is offered to it; it takes what it needs.
 
 use core::fmt;
+use core::time::Duration;
 
 use lasso_core::event::{CloseReason, TopologyEvent};
+use lasso_core::name::NodeName;
 use lasso_core::node::ConnId;
 use lasso_core::time::Instant;
 use lasso_core::topology::Coverage;
@@ -58,6 +60,9 @@ pub(super) trait Invariant: fmt::Debug + Send {
     /// The application of a node has seen something.
     fn saw(&mut self, _: &mut Moment<'_>, _saw: &Saw) {}
 
+    /// A handler of a node is asked.
+    fn asked(&mut self, _: &mut Moment<'_>, _asked: &Asked<'_>) {}
+
     /// A node has handled an input that changed its links or its queues, or that it told of.
     fn after(&mut self, _: &mut Moment<'_>, _known: &dyn Knowledge, _changes: &Changes<'_>) {}
 
@@ -101,6 +106,17 @@ pub(super) struct Dial {
     pub(super) to: Option<NodeId>,
 }
 
+/// A question to a handler.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// Who asks.
+    pub from: &'a NodeName,
+    /// The caller's tag; `None`: the question is not what was asked.
+    pub tag: Option<u64>,
+    /// For how long the handler may work on it.
+    pub left: Duration,
+}
+
 /// What an input has changed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Changes<'a> {
@@ -110,6 +126,8 @@ pub(super) struct Changes<'a> {
     pub(super) touched: &'a [Who],
     /// Its queues may have taken something.
     pub(super) queues: bool,
+    /// It is time to look at its timers.
+    pub(super) round: bool,
 }
 
 /// When and where something happens, what is known of everybody, and where to complain.

@@ -10,42 +10,55 @@
 //! `invariant.rs` and a constant `ENTRY`, and add its line to the registry. No other file changes.
 
 mod agreement;
+mod answers;
+mod calm;
 mod cast;
 mod coverage;
+mod deadlines;
 mod deliveries;
 mod epochs;
 mod facts;
 mod incarnations;
 mod invariant;
+mod knowledge;
+mod ledger;
 mod metrics;
 mod one_link;
 mod outcomes;
 mod outsiders;
+mod published;
 mod queues;
+mod rates;
 mod shown;
 mod silence;
+mod spread;
+mod tables;
 #[cfg(test)]
 mod tests;
+mod timers;
 mod viewers;
 
 use core::fmt;
 use core::time::Duration;
 
 use lasso_core::event::{Change, TopologyEvent};
-use lasso_core::name::NodeName;
-use lasso_core::node::{ConnId, LinkInfo, Node, Output};
+use lasso_core::node::{LinkInfo, Output};
 use lasso_core::time::Instant;
 use lasso_core::topology::Coverage;
 
 pub use self::agreement::Member;
 use self::cast::{Cast, Who};
 use self::facts::Facts;
-pub use self::invariant::Entry;
+pub use self::invariant::{Asked, Entry};
 use self::invariant::{Changes, Dial, Invariant, Moment, Watcher};
+pub use self::knowledge::{Knowledge, Living, Witness};
+pub use self::ledger::PlaneCounts;
 pub use self::queues::Audits;
+pub use self::tables::Sizes;
+pub use self::timers::Rounds;
 use crate::app::Saw;
 use crate::liar::Lying;
-use crate::scenario::{NodeId, NodeSpec};
+use crate::scenario::{Network, NodeId, NodeSpec, Shape};
 
 /// Every invariant.
 pub static ALL: &[Entry] = &[
@@ -54,14 +67,22 @@ pub static ALL: &[Entry] = &[
     outsiders::ENTRY,
     silence::ENTRY,
     coverage::ENTRY,
+    answers::ENTRY,
     epochs::ENTRY,
     deliveries::ENTRY,
     viewers::ENTRY,
     shown::ENTRY,
+    rates::ENTRY,
     metrics::ENTRY,
     outcomes::ENTRY,
+    deadlines::ENTRY,
     queues::ENTRY,
+    ledger::ENTRY,
     agreement::ENTRY,
+    calm::ENTRY,
+    timers::ENTRY,
+    spread::ENTRY,
+    tables::ENTRY,
 ];
 
 /// Something that must never be so, was.
@@ -83,110 +104,6 @@ impl fmt::Display for Violation {
     }
 }
 
-/// When the last byte came on a connection of a node, as the network knows it.
-pub trait Witness {
-    /// `None`: none came, or the connection is unknown.
-    fn last_byte(&self, node: NodeId, conn: ConnId) -> Option<Instant>;
-}
-
-/// What a node knows, as far as the invariants read it. Times are the world's.
-pub trait Knowledge {
-    /// A number that differs when the set of links may differ.
-    fn links_version(&self) -> (u64, u64, u64);
-    /// All links that stand.
-    fn links(&self) -> Vec<LinkInfo>;
-    /// The link to one node.
-    fn link(&self, peer: &NodeName) -> Option<LinkInfo>;
-    /// The incarnation under which the node goes.
-    fn incarnation(&self) -> u64;
-    /// What it knows of the incarnation of another node.
-    fn known_incarnation(&self, peer: &NodeName) -> Option<u64>;
-    /// Its coverage.
-    fn coverage(&self) -> Coverage;
-    /// The names of all members, and whether they are linked.
-    fn members(&self) -> Vec<(NodeName, bool)>;
-    /// A number that differs when its queues may have taken anything.
-    fn queues_version(&self) -> u64;
-    /// Where everything went that its queues took.
-    fn audits(&self) -> Audits;
-}
-
-/// A node and when its process started on the world's clock.
-#[derive(Debug, Clone, Copy)]
-pub struct Living<'a> {
-    /// The machine.
-    pub node: &'a Node,
-    /// Its start.
-    pub boot: Instant,
-}
-
-impl Knowledge for Living<'_> {
-    fn links_version(&self) -> (u64, u64, u64) {
-        let counters = self.node.counters();
-        (
-            counters.links,
-            counters.links_replaced,
-            self.node.topology().epoch(),
-        )
-    }
-
-    fn links(&self) -> Vec<LinkInfo> {
-        crate::inspect::links(self.node, self.boot)
-    }
-
-    fn link(&self, peer: &NodeName) -> Option<LinkInfo> {
-        let link = self.node.link(peer)?;
-        Some(LinkInfo {
-            last_received: self.boot + link.last_received.since_start(),
-            ..link
-        })
-    }
-
-    fn incarnation(&self) -> u64 {
-        self.node.identity().incarnation.0
-    }
-
-    fn known_incarnation(&self, peer: &NodeName) -> Option<u64> {
-        self.node
-            .topology()
-            .known_incarnation(peer)
-            .map(|known| known.0)
-    }
-
-    fn coverage(&self) -> Coverage {
-        self.node.coverage()
-    }
-
-    fn members(&self) -> Vec<(NodeName, bool)> {
-        let members = self.node.topology().members();
-        members
-            .map(|member| (member.name().clone(), member.is_linked()))
-            .collect()
-    }
-
-    fn queues_version(&self) -> u64 {
-        let plane = self.node.plane().lock();
-        let (topics, calls, _) = plane.counters();
-        let messages = topics.sent + topics.shed + topics.delivered;
-        messages + calls.started + calls.requests + calls.outcomes()
-    }
-
-    fn audits(&self) -> Audits {
-        let plane = self.node.plane().lock();
-        let (topics, ..) = plane.counters();
-        let lanes = self.node.links().flat_map(|link| {
-            let counts = queues::LANES.map(|lane| (lane, plane.lane(link.conn, lane)));
-            counts.map(|(lane, count)| Some((link.peer.name.clone(), lane, count?)))
-        });
-        Audits {
-            subscribers: plane.queues().map(|(id, queue)| (id.0, queue)).collect(),
-            delivered: topics.delivered,
-            overflowed: topics.overflowed,
-            lanes: lanes.flatten().collect(),
-        }
-    }
-}
-
 /// What a node has said since its last input was handled. By node, since a machine that stops may tell
 /// something and never settle.
 #[derive(Debug, Default)]
@@ -195,9 +112,18 @@ struct Pending {
     touched: Vec<Who>,
     /// The coverage that the last event carried.
     told: Option<Coverage>,
-    /// The version of its queues at the last look.
+    /// The version of its queues at the last look, and when that was.
     queues: u64,
+    looked_at: Option<Instant>,
+    /// When its timers are looked at next.
+    round_at: Instant,
 }
+
+/// Queues are looked at this often while they change: what they count only grows, so nothing is lost.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Timers are looked at this often.
+const ROUND: Duration = Duration::from_secs(120);
 
 /// Watches a run.
 #[derive(Debug)]
@@ -210,11 +136,16 @@ pub struct Invariants {
 }
 
 impl Invariants {
-    /// Watches these nodes. `slack` is how late the world may be: zero for an event loop, the
-    /// length of two ticks where there are ticks. `lossy`: the network loses packets by chance.
-    pub fn new(nodes: &[NodeSpec], null_cipher: bool, slack: Duration, lossy: bool) -> Self {
+    /// Watches these nodes on this network. `slack` is how late the world may be: zero for an event
+    /// loop, the length of two ticks where there are ticks.
+    pub fn new(nodes: &[NodeSpec], network: &Network, null_cipher: bool, slack: Duration) -> Self {
+        let mut facts = Facts::new(nodes, null_cipher, slack);
+        facts.shaped(&network.default);
+        for (_, shape) in &network.rules {
+            facts.shaped(shape);
+        }
         Invariants {
-            facts: Facts::new(nodes, null_cipher, slack, lossy),
+            facts,
             watchers: ALL
                 .iter()
                 .map(|entry| Watcher::new(entry, nodes.len()))
@@ -222,6 +153,11 @@ impl Invariants {
             pending: nodes.iter().map(|_| Pending::default()).collect(),
             violations: Vec::new(),
         }
+    }
+
+    /// Checks nothing from now on, for measurements.
+    pub fn watch_nothing(&mut self) {
+        self.watchers.clear();
     }
 
     /// Offers something that happens to each invariant.
@@ -252,7 +188,7 @@ impl Invariants {
 
     /// The process of a node is gone. `silently`: its peers are not told by its kernel.
     pub fn ended(&mut self, now: Instant, node: NodeId, silently: bool) {
-        self.facts.cast.ended(node);
+        self.facts.cast.ended(now, node);
         self.facts.links.forget(node);
         self.pending[node.index()] = Pending::default();
         self.tell(now, node, |invariant, at| invariant.ended(at));
@@ -282,9 +218,14 @@ impl Invariants {
         self.facts.cast.paths(now, paths, hindered);
     }
 
-    /// Packets get lost by chance from now on.
-    pub fn lossy(&mut self) {
-        self.facts.lossy = true;
+    /// Some path is like this from now on.
+    pub fn shaped(&mut self, shape: &Shape) {
+        self.facts.shaped(shape);
+    }
+
+    /// A handler of a node is asked: by whom, under which tag, and for how long it may work.
+    pub fn asked(&mut self, now: Instant, node: NodeId, asked: &Asked<'_>) {
+        self.tell(now, node, |invariant, at| invariant.asked(at, asked));
     }
 
     /// A node gives an order, or tells something.
@@ -334,19 +275,29 @@ impl Invariants {
 
     /// The application of a node has seen something.
     pub fn saw(&mut self, now: Instant, node: NodeId, saw: &Saw) {
+        if self.watchers.is_empty() {
+            return;
+        }
         self.facts.cast.saw(node, saw);
+        self.facts.saw(now, node, saw);
         self.tell(now, node, |invariant, at| invariant.saw(at, saw));
     }
 
     /// A node has handled an input, and its events were told.
     #[inline]
     pub fn after(&mut self, now: Instant, node: NodeId, known: &dyn Knowledge) {
+        if self.watchers.is_empty() {
+            return;
+        }
         // A node may renumber itself before anything else about it changes.
         self.facts.cast.renumbered(node, known.incarnation());
-        let (version, queues) = (known.links_version(), known.queues_version());
+        let version = known.links_version();
         let pending = &self.pending[node.index()];
         let links = self.facts.links.version(node) != version || pending.told.is_some();
-        if links || pending.queues != queues {
+        let may_look = pending.looked_at.is_none_or(|at| at + LOOK_EVERY <= now);
+        let queues = may_look && pending.queues != known.queues_version();
+        let round = pending.round_at <= now;
+        if links || queues || round {
             self.changed(now, node, known, version, queues);
         }
     }
@@ -357,13 +308,16 @@ impl Invariants {
         node: NodeId,
         known: &dyn Knowledge,
         version: (u64, u64, u64),
-        queues: u64,
+        queues: bool,
     ) {
-        let pending = Pending {
-            queues,
-            ..Pending::default()
-        };
-        let pending = core::mem::replace(&mut self.pending[node.index()], pending);
+        let pending = core::mem::take(&mut self.pending[node.index()]);
+        let next = &mut self.pending[node.index()];
+        (next.queues, next.looked_at) = (pending.queues, pending.looked_at);
+        let round = pending.round_at <= now;
+        next.round_at = if round { now + ROUND } else { pending.round_at };
+        if queues {
+            (next.queues, next.looked_at) = (known.queues_version(), Some(now));
+        }
         if self.facts.links.version(node).1 != version.1 {
             self.set_links(now, node, &known.links());
         } else {
@@ -376,7 +330,8 @@ impl Invariants {
         let changes = Changes {
             told: pending.told.as_ref(),
             touched: &pending.touched,
-            queues: pending.queues != queues,
+            queues,
+            round,
         };
         self.tell(now, node, |invariant, at| {
             invariant.after(at, known, &changes);

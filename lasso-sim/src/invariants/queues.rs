@@ -1,10 +1,15 @@
-//! Invariant 12: every queue is within its bound, and what was taken = handed on + shed + held.
+//! Invariant 12: every queue is within its bound, and what was taken = handed on + shed + held; and
+//! nothing is shed or refused while there is room.
 //!
-//! For the queues of subscribers this is held against what the node counted as put into all of
-//! them, and as shed from them; for the lanes of links against what was sealed and what waits.
+//! What was taken is counted when it is taken, apart from the rest. For the queues of subscribers it is
+//! held against what the node counted as put into all of them, and as shed from them; for the lanes of
+//! links against what was sealed and what waits. All of these only grow, and each queue keeps the most
+//! that it ever held, so that nothing is lost between two looks.
 
 use core::fmt;
+use std::collections::BTreeSet;
 
+use lasso_core::config::Settings;
 use lasso_core::link::{LaneCount, LaneId};
 use lasso_core::name::NodeName;
 use lasso_core::plane::QueueAudit;
@@ -21,8 +26,7 @@ pub(super) const ENTRY: Entry = Entry {
 };
 /// The lanes of a link.
 pub(super) const LANES: [LaneId; 3] = [LaneId::Control, LaneId::Calls, LaneId::Data];
-/// An empty lane takes one message of any legal size, with its head; the control lane takes the last
-/// frame of a link in any case.
+/// What stands before a message in its frame, and the last frame of a link, are shorter.
 const HEAD_MAX: u64 = 64 << 10;
 
 /// Where everything went that the queues of one node took.
@@ -42,8 +46,8 @@ pub struct Audits {
 #[derive(Debug, Default)]
 struct Row {
     last: Audits,
-    /// The longest queue that was asked for.
-    longest: usize,
+    /// The lengths of queues that were asked for.
+    asked: BTreeSet<u64>,
     /// Some subscription has ended since the last look.
     ended: bool,
 }
@@ -60,7 +64,11 @@ impl Invariant for Queues {
     fn saw(&mut self, at: &mut Moment<'_>, saw: &Saw) {
         let row = &mut self.0[at.node.index()];
         match saw {
-            Saw::Subscribed { queue, .. } => row.longest = row.longest.max(queue.unwrap_or(0)),
+            Saw::Subscribed {
+                queue: Some(queue), ..
+            } => {
+                row.asked.insert((*queue).max(1) as u64);
+            }
             Saw::Unsubscribed { .. } => row.ended = true,
             _ => {}
         }
@@ -76,19 +84,11 @@ impl Invariant for Queues {
 impl Queues {
     fn look(&mut self, at: &mut Moment<'_>, audits: Audits) {
         let (row, actor) = (&mut self.0[at.node.index()], at.facts.cast.actor(at.node));
-        let bound = actor.queue_max.max(row.longest) as u64;
         let mut demand = |holds: bool, text: fmt::Arguments<'_>| {
             at.demand(holds, || format!("{text}, at {}", actor.name));
         };
         for (id, queue) in &audits.subscribers {
-            demand(
-                queue.taken == queue.read + queue.shed + queue.held,
-                format_args!("a subscriber's queue does not add up: {id} {queue:?}"),
-            );
-            demand(
-                queue.held <= bound,
-                format_args!("a queue of {bound} holds more: {id} {queue:?}"),
-            );
+            subscriber(*id, queue, &row.asked, &actor.settings, &mut demand);
         }
         let growth = Growth::between(&row.last.subscribers, &audits.subscribers);
         let all_there = !row.ended && growth.all_there;
@@ -104,19 +104,81 @@ impl Queues {
             );
         }
         for (peer, lane, count) in &audits.lanes {
-            demand(
-                count.taken == count.sent + count.held,
-                format_args!("the {lane:?} lane to {peer} does not add up: {count:?}"),
-            );
-            let most = actor.lane_bytes[*lane as usize].max(actor.message_bytes_max) + HEAD_MAX;
-            demand(
-                count.held <= most,
-                format_args!("the {lane:?} lane to {peer} holds more than {most}: {count:?}"),
-            );
+            self::lane(peer, *lane, count, &actor.settings, &mut demand);
         }
         row.ended = false;
         row.last = audits;
     }
+}
+
+/// What must hold for the queue of a subscriber.
+fn subscriber(
+    id: u64,
+    queue: &QueueAudit,
+    asked: &BTreeSet<u64>,
+    settings: &Settings,
+    demand: &mut impl FnMut(bool, fmt::Arguments<'_>),
+) {
+    let bound = queue.bound;
+    demand(
+        queue.taken == queue.read + queue.shed + queue.held,
+        format_args!("a subscriber's queue does not add up: {id} {queue:?}"),
+    );
+    demand(
+        bound == settings.pubsub.queue_max as u64 || asked.contains(&bound),
+        format_args!("nobody asked for a queue of {bound}: {id}"),
+    );
+    demand(
+        queue.held <= bound && queue.most <= bound,
+        format_args!("a queue of {bound} has held more: {id} {queue:?}"),
+    );
+    let (bytes, message) = (
+        settings.pubsub.queue_bytes_max as u64,
+        settings.link.message_bytes_max as u64,
+    );
+    demand(
+        queue.most_bytes <= bytes,
+        format_args!("a queue of {bytes} bytes has held more: {id} {queue:?}"),
+    );
+    let was_full = queue.most == bound || queue.most_bytes + message > bytes;
+    demand(
+        queue.shed == 0 || was_full,
+        format_args!("messages gave way in a queue that was never full: {id} {queue:?}"),
+    );
+}
+
+/// What must hold for a lane of a link. An empty one takes one frame of any legal size, and the control
+/// lane takes the last frame of a link in any case.
+fn lane(
+    peer: &NodeName,
+    lane: LaneId,
+    count: &LaneCount,
+    settings: &Settings,
+    demand: &mut impl FnMut(bool, fmt::Arguments<'_>),
+) {
+    let (link, most) = (&settings.link, count.held.max(count.most));
+    let bound = match lane {
+        LaneId::Control => link.control_lane_bytes,
+        LaneId::Calls => link.calls_lane_bytes,
+        LaneId::Data => link.data_lane_bytes,
+    } as u64;
+    demand(
+        count.taken == count.sent + count.held,
+        format_args!("the {lane:?} lane to {peer} does not add up: {count:?}"),
+    );
+    demand(
+        count.most <= bound,
+        format_args!("the {lane:?} lane to {peer} has held more than {bound}: {count:?}"),
+    );
+    let alone = bound.max(link.message_bytes_max as u64) + HEAD_MAX;
+    demand(
+        most <= alone,
+        format_args!("the {lane:?} lane to {peer} has held more than {alone}: {count:?}"),
+    );
+    demand(
+        count.least_refused.is_none_or(|would| would > bound),
+        format_args!("the {lane:?} lane to {peer} of {bound} has refused with room: {count:?}"),
+    );
 }
 
 /// By how much the numbers of all queues have grown.

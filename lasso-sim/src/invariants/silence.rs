@@ -1,12 +1,16 @@
 //! Invariant 4: No node is declared down earlier than 0.75 T after its last byte, nor stays up
 //! later than 1.25 T while silent. T is the tick time of the node that judges; one that was frozen
 //! has as much time again.
+//!
+//! A node gives up no link of itself, for whatever reason, while bytes come on it: unless it stops or
+//! renumbers itself, another connection or another life of the peer took its place, the peer reads
+//! nothing, or the user wants overlapping partitions closed.
 
 use core::cmp::Reverse;
 use core::time::Duration;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 
-use lasso_core::event::{Change, DownReason, TopologyEvent};
+use lasso_core::event::{Change, CloseReason, DownReason, TopologyEvent};
 use lasso_core::node::ConnId;
 use lasso_core::time::Instant;
 
@@ -25,6 +29,8 @@ pub(super) const ENTRY: Entry = Entry {
 /// See the module's text.
 #[derive(Debug, Default)]
 struct Silence {
+    /// Sessions that one end has closed: what the other end says then is what it was told.
+    closed: BTreeSet<u64>,
     due: BinaryHeap<Reverse<(Instant, NodeId, Who, ConnId)>>,
 }
 
@@ -67,6 +73,40 @@ impl Invariant for Silence {
         });
     }
 
+    /// A node closes a connection: where it is its link to a peer, that must be for a good reason.
+    fn closes(
+        &mut self,
+        at: &mut Moment<'_>,
+        conn: ConnId,
+        reason: &CloseReason,
+        seen: &dyn Witness,
+    ) {
+        let facts = at.facts;
+        let Some((peer, link)) = facts.links.of(at.node).find(|(_, link)| link.conn == conn) else {
+            return;
+        };
+        let by_peer = !self.closed.insert(link.session);
+        if by_peer || may_close(reason) {
+            return;
+        }
+        // Nobody knows what somebody says that is none of the nodes.
+        if facts.cast.whose(peer, link.incarnation).is_none() {
+            return;
+        }
+        let last = seen.last_byte(at.node, conn).unwrap_or(link.since);
+        let (silent, actor) = (at.now - last, facts.cast.actor(at.node));
+        let tick_time = actor.tick_time;
+        at.demand(silent + facts.slack >= tick_time * 3 / 4, || {
+            format!(
+                "nobody gives up a link on which bytes come; {} closed that to {} as `{}` {silent:?} \
+                 after its last byte, and 0.75 of {tick_time:?} must pass",
+                actor.name,
+                facts.cast.name(peer),
+                reason.name(),
+            )
+        });
+    }
+
     fn poll_timeout(&self) -> Option<Instant> {
         self.due.peek().map(|Reverse((at, ..))| *at)
     }
@@ -102,6 +142,37 @@ impl Invariant for Silence {
                 self.due.push(Reverse((last + longest, node, peer, conn)));
             }
         }
+    }
+}
+
+/// Reasons for which a link may go that is not silent.
+fn may_close(reason: &CloseReason) -> bool {
+    match reason {
+        CloseReason::Left
+        | CloseReason::Renumbered
+        | CloseReason::Replaced
+        | CloseReason::Superseded
+        | CloseReason::Duplicate
+        | CloseReason::ControlLaneFull
+        | CloseReason::Overlap
+        | CloseReason::Transport => true,
+        CloseReason::Garbage
+        | CloseReason::Version
+        | CloseReason::NoCommonVersion
+        | CloseReason::WrongCookie
+        | CloseReason::BadRecord
+        | CloseReason::Replayed
+        | CloseReason::HandshakeTimeout
+        | CloseReason::TooManyHandshakes
+        | CloseReason::TooLarge
+        | CloseReason::OtherCluster { .. }
+        | CloseReason::OtherBasename { .. }
+        | CloseReason::Myself
+        | CloseReason::NameTaken
+        | CloseReason::StaleIncarnation { .. }
+        | CloseReason::Silent
+        | CloseReason::ConnectTimeout
+        | CloseReason::Unknown => false,
     }
 }
 

@@ -3,13 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lasso_core::event::DownReason;
-use lasso_core::name::{Identity, Incarnation};
+use lasso_core::name::{Identity, Incarnation, NodeName};
+use lasso_core::node::ConnId;
 
 use super::*;
 use crate::scenario::Scenario;
 
 #[path = "app_tests.rs"]
 mod of_applications;
+#[path = "teeth_tests.rs"]
+mod of_teeth;
 #[path = "viewer_tests.rs"]
 mod of_viewers;
 
@@ -50,6 +53,9 @@ struct Told {
     coverage: Option<Coverage>,
     members: Vec<(NodeName, bool)>,
     audits: Audits,
+    counts: PlaneCounts,
+    sizes: Sizes,
+    rounds: Rounds,
 }
 
 impl Knowledge for Told {
@@ -91,6 +97,18 @@ impl Knowledge for Told {
     fn audits(&self) -> Audits {
         self.audits.clone()
     }
+
+    fn plane_counts(&self) -> PlaneCounts {
+        self.counts.clone()
+    }
+
+    fn sizes(&self) -> Sizes {
+        self.sizes
+    }
+
+    fn rounds(&self) -> Rounds {
+        self.rounds
+    }
 }
 
 /// When the last byte came on every connection.
@@ -110,7 +128,8 @@ struct Stand {
 impl Stand {
     fn new() -> Self {
         let scenario = scenario();
-        let mut invariants = Invariants::new(&scenario.nodes, false, Duration::ZERO, false);
+        let mut invariants =
+            Invariants::new(&scenario.nodes, &Network::default(), false, Duration::ZERO);
         for node in scenario.node_ids() {
             invariants.started(at(0), node, scenario.node(node), BORN);
         }
@@ -150,7 +169,7 @@ impl Stand {
             known: BTreeMap::from([(self.name(peer), BORN)]),
             coverage: Some(coverage(1, 2)),
             members: vec![(self.name(peer), true)],
-            audits: Audits::default(),
+            ..Told::default()
         };
         self.invariants
             .event(now, node, &event(1, 2, change), &Last(now));
@@ -163,12 +182,12 @@ impl Stand {
         Some((unsettled.node, unsettled.number))
     }
 
+    /// The numbers of what was found, each run of the same once.
     fn found(&self) -> Vec<u32> {
-        self.invariants
-            .violations()
-            .iter()
-            .map(|violation| violation.number)
-            .collect()
+        let found = self.invariants.violations().iter();
+        let mut numbers: Vec<u32> = found.map(|violation| violation.number).collect();
+        numbers.dedup();
+        numbers
     }
 }
 
@@ -280,6 +299,7 @@ fn declaring_down_too_early_is_caught_and_in_time_is_not() {
         let mut stand = Stand::new();
         stand.connects(at(1), A, B, 7);
         stand.connects(at(1), B, A, 7);
+        stand.invariants.paths(at(20), &[(1, 0)], true);
         let name = stand.name(B);
         let down = Change::NodeDisconnected {
             name,

@@ -151,7 +151,21 @@ impl Stand {
     }
 }
 
-fn nothing() -> Sight {
+/// `A` has a viewer of a profile, and nothing was published.
+pub(super) fn desk() -> Stand {
+    Stand::viewing(None, &[])
+}
+
+impl Stand {
+    /// `B` publishes an event without an account.
+    pub(super) fn publishes_event(&mut self, now: Instant, id: &str) {
+        let emission = self.emission(id, None);
+        let result = Ok(Some(Reach::default()));
+        self.sees_events(now, B, EventSaw::Emitted { emission, result });
+    }
+}
+
+pub(super) fn nothing() -> Sight {
     Sight {
         is_first: false,
         lost: 0,

@@ -22,6 +22,7 @@ use super::TurmoilWorld;
 use super::platform::SimPlatform;
 use super::watch::Eye;
 use crate::app::{App, Ask, Order, Output, Reply, Told};
+use crate::invariants::Asked;
 use crate::scenario::NodeId;
 use crate::world::Refusal;
 
@@ -212,14 +213,21 @@ impl Runner {
                 questions.open.insert(id, answer);
                 id
             };
+            let (now, deadline) = (clock.now(), clock.read(context.deadline));
+            let asked = Asked {
+                from: &context.from,
+                tag: crate::app::tag_of(&payload),
+                left: Instant::max(deadline, now) - now,
+            };
+            desk.eye.asked(now, &asked);
             let method = Arc::clone(&name);
             let request = Told::Request {
                 id,
                 method,
                 payload,
-                deadline: clock.read(context.deadline),
+                deadline,
             };
-            desk.tell(clock.now(), request);
+            desk.tell(now, request);
             async move {
                 match answered.await {
                     Ok(Reply::Done(answer)) => Ok(answer),

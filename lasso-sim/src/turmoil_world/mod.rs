@@ -33,7 +33,7 @@ use crate::direct::Options;
 use crate::fabric::Fabric;
 use crate::invariants::{Invariants, Violation};
 use crate::record::Record;
-use crate::scenario::{NodeId, Scenario};
+use crate::scenario::{Network, NodeId, Scenario};
 use crate::seed::{self, Purpose};
 use crate::world::FaultId;
 
@@ -59,8 +59,6 @@ impl TurmoilWorld {
     /// The world of a scenario, before anybody has started.
     pub fn new(scenario: &Scenario, seed: u64, options: Options) -> Self {
         let (nodes, network) = (&scenario.nodes, &scenario.network);
-        let lossy = network.default.loss_ppm > 0
-            || network.rules.iter().any(|(_, shape)| shape.loss_ppm > 0);
         let mut fabric = Fabric::new(seed, nodes.len() as u32, network.default.clone());
         for (paths, shape) in &network.rules {
             for path in paths {
@@ -72,7 +70,7 @@ impl TurmoilWorld {
             record.set_quiet();
         }
         let slack = TICK * 2;
-        let invariants = Invariants::new(nodes, scenario.null_cipher, slack, lossy);
+        let invariants = Invariants::new(nodes, network, scenario.null_cipher, slack);
         let epoch = std::time::UNIX_EPOCH + Duration::from_millis(crate::direct::EPOCH_MS);
         let draw = seed::derived(seed, Purpose::Turmoil, 0, 0);
         let mut sim = turmoil::Builder::new();
@@ -109,7 +107,7 @@ impl TurmoilWorld {
     fn observed<T>(&mut self, run: impl FnOnce(&mut Self) -> T) -> T {
         let empty = || Books {
             record: Record::new(&[], false),
-            invariants: Invariants::new(&[], true, Duration::ZERO, false),
+            invariants: Invariants::new(&[], &Network::default(), true, Duration::ZERO),
         };
         let books = core::mem::replace(&mut self.books, empty());
         self.watch.lock().books = Some(books);

@@ -146,9 +146,7 @@ impl World for TurmoilWorld {
                 .shape(path.from.0, path.to.0, shape, Some(self.fault));
         }
         drop(kernels);
-        if shape.loss_ppm > 0 {
-            self.books.invariants.lossy();
-        }
+        self.books.invariants.shaped(shape);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 
 use crate::app::Saw;
-use crate::invariants::{Invariants, Living, Witness};
+use crate::invariants::{Asked, Invariants, Living, Witness};
 use crate::record::{Record, digest_input, digest_received};
 use crate::scenario::NodeId;
 
@@ -101,6 +101,13 @@ impl Eye {
             watch.changed = true;
             invariants.saw(now, self.node, saw);
             record.saw(now, self.node, saw);
+        });
+    }
+
+    /// A handler of this life is asked.
+    pub(super) fn asked(&self, now: Instant, asked: &Asked<'_>) {
+        self.look(now, |_, books, now| {
+            books.invariants.asked(now, self.node, asked);
         });
     }
 }

@@ -21,7 +21,7 @@ use super::peer::Peer;
 use super::queue::{Queue, QueueAudit};
 use super::slab::{Place, Slab};
 use super::topics::{Interest, Topics};
-use super::{Content, Message, PubSubCounters, SubscriberId, Update, wire};
+use super::{Content, HubSizes, Message, PubSubCounters, SubscriberId, Update, wire};
 use crate::codec::Malformed;
 use crate::config::PubSubSettings;
 use crate::name::{Description, Identity, Label, NodeName};
@@ -200,6 +200,17 @@ impl Hub {
     /// What happened so far.
     pub(crate) fn counters(&self) -> &PubSubCounters {
         &self.counters
+    }
+
+    /// How much its tables hold.
+    pub(crate) fn sizes(&self) -> HubSizes {
+        let of_peer = |(_, peer): (Place, &Peer)| peer.present.len() + peer.absent.len();
+        HubSizes {
+            subscribers: self.subscribers.len(),
+            subscribed: self.subscribed.len(),
+            topics: self.topics.len(),
+            of_one_peer: self.peers.iter().map(of_peer).max().unwrap_or(0),
+        }
     }
 
     /// Where the messages for each subscriber went, in the order of their ids.

@@ -192,6 +192,19 @@ pub enum SubscribeError {
     Stopped,
 }
 
+/// How much the tables of topics hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HubSizes {
+    /// Subscriptions here.
+    pub subscribers: usize,
+    /// Topics with a subscription here.
+    pub subscribed: usize,
+    /// Topics whose numbers are remembered.
+    pub topics: usize,
+    /// Topics that one peer is or was interested in, of the peer that has most.
+    pub of_one_peer: usize,
+}
+
 /// What happened so far, as numbers that only grow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PubSubCounters {

@@ -10,7 +10,8 @@ use std::collections::VecDeque;
 
 use super::{Message, Update};
 
-/// Where the messages for one subscriber went: `taken` is the sum of the other three.
+/// Where the messages for one subscriber went: `taken` is the sum of the next three, and is counted apart
+/// from them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QueueAudit {
     /// Messages for it.
@@ -21,6 +22,12 @@ pub struct QueueAudit {
     pub shed: u64,
     /// Those that wait.
     pub held: u64,
+    /// The most that ever waited.
+    pub most: u64,
+    /// The most bytes that ever waited, where it was more than one message.
+    pub most_bytes: u64,
+    /// How many may wait.
+    pub bound: u64,
 }
 
 /// See the module's text.
@@ -33,8 +40,11 @@ pub(super) struct Queue {
     missed: u64,
     messages: usize,
     bytes: usize,
+    taken: u64,
     read: u64,
     shed: u64,
+    most: usize,
+    most_bytes: usize,
 }
 
 impl Queue {
@@ -46,8 +56,11 @@ impl Queue {
             missed: 0,
             messages: 0,
             bytes: 0,
+            taken: 0,
             read: 0,
             shed: 0,
+            most: 0,
+            most_bytes: 0,
         }
     }
 
@@ -66,11 +79,17 @@ impl Queue {
     pub(super) fn push(&mut self, message: Message) -> u64 {
         self.bytes += message.payload.len();
         self.messages += 1;
+        self.taken += 1;
         self.updates.push_back(Update::Message(message));
+        let mut shed = 0;
         if self.messages > self.messages_max || self.bytes > self.bytes_max {
-            return self.shed();
+            shed = self.shed();
         }
-        0
+        self.most = self.most.max(self.messages);
+        if self.messages > 1 {
+            self.most_bytes = self.most_bytes.max(self.bytes);
+        }
+        shed
     }
 
     pub(super) fn push_missed(&mut self, number: u64) {
@@ -98,14 +117,18 @@ impl Queue {
 
     pub(super) fn audit(&self) -> QueueAudit {
         QueueAudit {
-            taken: self.read + self.shed + self.messages as u64,
+            taken: self.taken,
             read: self.read,
             shed: self.shed,
             held: self.messages as u64,
+            most: self.most as u64,
+            most_bytes: self.most_bytes as u64,
+            bound: self.messages_max as u64,
         }
     }
 
     pub(super) fn assert_invariants(&self) {
+        assert_eq!(self.taken, self.read + self.shed + self.messages as u64);
         assert!(self.messages <= self.messages_max);
         assert!(self.bytes <= self.bytes_max || self.messages == 1);
         let messages = self.updates.iter().filter_map(|update| match update {

@@ -1,0 +1,157 @@
+//! What the invariants may ask of a node and of the network.
+
+use lasso_core::name::NodeName;
+use lasso_core::node::{ConnId, LinkInfo, Node};
+use lasso_core::time::Instant;
+use lasso_core::topology::Coverage;
+
+use super::queues::LANES;
+use super::{Audits, PlaneCounts, Rounds, Sizes};
+use crate::scenario::NodeId;
+
+/// When the last byte came on a connection of a node, as the network knows it.
+pub trait Witness {
+    /// `None`: none came, or the connection is unknown.
+    fn last_byte(&self, node: NodeId, conn: ConnId) -> Option<Instant>;
+}
+
+/// What a node knows, as far as the invariants read it. Times are the world's.
+pub trait Knowledge {
+    /// A number that differs when the set of links may differ.
+    fn links_version(&self) -> (u64, u64, u64);
+    /// All links that stand.
+    fn links(&self) -> Vec<LinkInfo>;
+    /// The link to one node.
+    fn link(&self, peer: &NodeName) -> Option<LinkInfo>;
+    /// The incarnation under which the node goes.
+    fn incarnation(&self) -> u64;
+    /// What it knows of the incarnation of another node.
+    fn known_incarnation(&self, peer: &NodeName) -> Option<u64>;
+    /// Its coverage.
+    fn coverage(&self) -> Coverage;
+    /// The names of all members, and whether they are linked.
+    fn members(&self) -> Vec<(NodeName, bool)>;
+    /// A number that differs when its queues may have taken anything.
+    fn queues_version(&self) -> u64;
+    /// Where everything went that its queues took.
+    fn audits(&self) -> Audits;
+    /// What its data plane counts.
+    fn plane_counts(&self) -> PlaneCounts;
+    /// How much its tables hold.
+    fn sizes(&self) -> Sizes;
+    /// How often it has done what it does again and again.
+    fn rounds(&self) -> Rounds;
+}
+
+/// A node and when its process started on the world's clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Living<'a> {
+    /// The machine.
+    pub node: &'a Node,
+    /// Its start.
+    pub boot: Instant,
+}
+
+impl Knowledge for Living<'_> {
+    fn links_version(&self) -> (u64, u64, u64) {
+        let counters = self.node.counters();
+        (
+            counters.links,
+            counters.links_replaced,
+            self.node.topology().epoch(),
+        )
+    }
+
+    fn links(&self) -> Vec<LinkInfo> {
+        crate::inspect::links(self.node, self.boot)
+    }
+
+    fn link(&self, peer: &NodeName) -> Option<LinkInfo> {
+        let link = self.node.link(peer)?;
+        Some(LinkInfo {
+            last_received: self.boot + link.last_received.since_start(),
+            ..link
+        })
+    }
+
+    fn incarnation(&self) -> u64 {
+        self.node.identity().incarnation.0
+    }
+
+    fn known_incarnation(&self, peer: &NodeName) -> Option<u64> {
+        self.node
+            .topology()
+            .known_incarnation(peer)
+            .map(|known| known.0)
+    }
+
+    fn coverage(&self) -> Coverage {
+        self.node.coverage()
+    }
+
+    fn members(&self) -> Vec<(NodeName, bool)> {
+        let members = self.node.topology().members();
+        members
+            .map(|member| (member.name().clone(), member.is_linked()))
+            .collect()
+    }
+
+    fn queues_version(&self) -> u64 {
+        let plane = self.node.plane().lock();
+        let (topics, calls, _) = plane.counters();
+        let messages = topics.sent + topics.shed + topics.delivered;
+        messages + calls.started + calls.requests + calls.outcomes()
+    }
+
+    fn audits(&self) -> Audits {
+        let plane = self.node.plane().lock();
+        let (topics, ..) = plane.counters();
+        let lanes = self.node.links().flat_map(|link| {
+            let counts = LANES.map(|lane| (lane, plane.lane(link.conn, lane)));
+            counts.map(|(lane, count)| Some((link.peer.name.clone(), lane, count?)))
+        });
+        Audits {
+            subscribers: plane.queues().map(|(id, queue)| (id.0, queue)).collect(),
+            delivered: topics.delivered,
+            overflowed: topics.overflowed,
+            lanes: lanes.flatten().collect(),
+        }
+    }
+
+    fn plane_counts(&self) -> PlaneCounts {
+        let plane = self.node.plane().lock();
+        let (topics, calls, _) = plane.counters();
+        let (waiting, serving) = plane.calls_open();
+        PlaneCounts {
+            topics: *topics,
+            calls: calls.clone(),
+            waiting: waiting as u64,
+            serving: serving as u64,
+        }
+    }
+
+    fn sizes(&self) -> Sizes {
+        let (hub, (waiting, serving)) = {
+            let plane = self.node.plane().lock();
+            (plane.sizes(), plane.calls_open())
+        };
+        Sizes {
+            hub,
+            waiting,
+            serving,
+            handshakes: self.node.handshakes(),
+            dials: self.node.dials(),
+            disconnected: self.node.topology().disconnected(),
+        }
+    }
+
+    fn rounds(&self) -> Rounds {
+        let (topology, discovery) = (self.node.topology(), self.node.discovery());
+        Rounds {
+            lookups: discovery.counters().lookups,
+            lookups_failed: discovery.counters().failures,
+            checks_sent: topology.counters().checks_sent,
+            checks_failed: topology.counters().checks_failed,
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Invariant 12, across the borders of a node: what callers were told = what counters say = what others
+//! got, were told missing, or what is still held.
+//!
+//! 1. Each call that began has an outcome, was cancelled, or waits; each request that came was refused,
+//!    answered, given up, or is worked on.
+//! 2. What publishers were told to have reached and lost on the way is what the node counts as sent
+//!    and shed; and callers were told no more outcomes of a kind than it counts.
+//! 3. No message is received that was not sent, over all nodes and lives.
+//! 4. Subscribers were given no more than was put into their queues.
+//!
+//! A node counts first and tells afterwards, within the same moment. So what it has told is no more
+//! than it counts, and no less than it had counted at an earlier look.
+
+use std::collections::BTreeMap;
+
+use lasso_core::plane::CallCounters;
+use lasso_core::plane::pubsub::PubSubCounters;
+use lasso_core::time::Instant;
+
+use super::Knowledge;
+use super::invariant::{Changes, Entry, Invariant, Moment};
+use crate::app::events::EventSaw;
+use crate::app::{Outcome, Saw};
+use crate::scenario::NodeSpec;
+
+pub(super) const ENTRY: Entry = Entry {
+    number: 12,
+    name: "ledger",
+    make: |nodes| {
+        Box::new(Ledger {
+            pages: (0..nodes).map(|_| Page::default()).collect(),
+            sent: 0,
+            received: 0,
+        })
+    },
+};
+
+/// What the data plane of a node counts, and what it works on.
+#[derive(Debug, Clone, Default)]
+pub struct PlaneCounts {
+    /// Messages.
+    pub topics: PubSubCounters,
+    /// Calls.
+    pub calls: CallCounters,
+    /// Calls that wait for an outcome.
+    pub waiting: u64,
+    /// Requests that are worked on.
+    pub serving: u64,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+struct Ledger {
+    pages: Vec<Page>,
+    /// Messages sent, as publishers were told, and received, as nodes count them: of all lives.
+    sent: u64,
+    received: u64,
+}
+
+/// One life of a node.
+#[derive(Debug, Default)]
+struct Page {
+    /// What its publishers were told.
+    reached: u64,
+    shed: u64,
+    got: u64,
+    outcomes: BTreeMap<Outcome, u64>,
+    /// What it had counted at the last look: sent, shed.
+    counted: (u64, u64),
+    looked_at: Instant,
+    received: u64,
+}
+
+impl Invariant for Ledger {
+    fn started(&mut self, at: &mut Moment<'_>, _: &NodeSpec) {
+        self.pages[at.node.index()] = Page::default();
+    }
+
+    fn saw(&mut self, at: &mut Moment<'_>, saw: &Saw) {
+        let page = &mut self.pages[at.node.index()];
+        match saw {
+            Saw::Published {
+                result: Ok(reach), ..
+            }
+            | Saw::Events(EventSaw::Emitted {
+                result: Ok(Some(reach)),
+                ..
+            }) => {
+                page.reached += reach.nodes as u64;
+                page.shed += reach.shed as u64;
+                self.sent += reach.nodes as u64;
+            }
+            Saw::Got { .. } => page.got += 1,
+            Saw::Answered { outcome, .. } => *page.outcomes.entry(*outcome).or_default() += 1,
+            Saw::Gathered { outcomes, .. } => {
+                for (_, outcome) in outcomes {
+                    *page.outcomes.entry(*outcome).or_default() += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn after(&mut self, at: &mut Moment<'_>, known: &dyn Knowledge, changes: &Changes<'_>) {
+        if !changes.queues {
+            return;
+        }
+        let counts = known.plane_counts();
+        let page = &mut self.pages[at.node.index()];
+        calls_add_up(at, &counts);
+        page.told(at, &counts);
+        let (topics, looked_at) = (&counts.topics, at.now);
+        let received = topics.received + topics.stale;
+        self.received += received - page.received;
+        (page.received, page.looked_at) = (received, looked_at);
+        page.counted = (topics.sent, topics.shed);
+        let (sent, received) = (self.sent, self.received);
+        at.demand(received <= sent, || {
+            format!("no message is received that was not sent; {sent} were, and {received} came")
+        });
+    }
+}
+
+impl Page {
+    fn told(&self, at: &mut Moment<'_>, counts: &PlaneCounts) {
+        let (topics, name) = (&counts.topics, &at.facts.cast.actor(at.node).name);
+        let earlier = self.looked_at < at.now;
+        for (what, told, counted, before) in [
+            ("reached", self.reached, topics.sent, self.counted.0),
+            ("lost", self.shed, topics.shed, self.counted.1),
+        ] {
+            at.demand(told <= counted && (!earlier || before <= told), || {
+                format!(
+                    "publishers are told what the node counts; those of {name} were told of {told} \
+                     messages that {what} a node, and it counts {counted}, {before} before"
+                )
+            });
+        }
+        at.demand(self.got <= topics.delivered, || {
+            format!(
+                "nobody gets what was not put into a queue; subscribers of {name} got {}, of {}",
+                self.got, topics.delivered
+            )
+        });
+        for (outcome, told) in &self.outcomes {
+            let counted = counted(&counts.calls, *outcome);
+            at.demand(*told <= counted, || {
+                format!(
+                    "callers are told what the node counts; those of {name} were told `{}` {told} \
+                     times, and it counts {counted}",
+                    outcome.name()
+                )
+            });
+        }
+    }
+}
+
+fn calls_add_up(at: &mut Moment<'_>, counts: &PlaneCounts) {
+    let (calls, name) = (&counts.calls, &at.facts.cast.actor(at.node).name);
+    let ended = calls.outcomes() + calls.cancelled;
+    at.demand(calls.started == ended + counts.waiting, || {
+        format!(
+            "each call has one outcome or waits; {name} began {}, {ended} ended, {} wait",
+            calls.started, counts.waiting
+        )
+    });
+    let refused = calls.requests_unlinked
+        + calls.requests_no_such_method
+        + calls.requests_overloaded
+        + calls.requests_over_share;
+    let answered = calls.answers + calls.answers_shed + calls.answers_nowhere + calls.given_up;
+    at.demand(
+        calls.requests == refused + answered + counts.serving,
+        || {
+            format!(
+                "each request is refused, answered or worked on; {name} had {}, refused {refused}, \
+             answered {answered} or gave them up, works on {}",
+                calls.requests, counts.serving
+            )
+        },
+    );
+}
+
+fn counted(calls: &CallCounters, outcome: Outcome) -> u64 {
+    match outcome {
+        Outcome::Ok | Outcome::WrongAnswer => calls.answered,
+        Outcome::NotConnected => calls.not_connected + calls.stopped,
+        Outcome::Timeout => calls.timeouts,
+        Outcome::NoSuchMethod => calls.no_such_method,
+        Outcome::Overloaded => calls.overloaded,
+        Outcome::Disconnected => calls.disconnected,
+        Outcome::Rejected => calls.rejected,
+        Outcome::Malformed => calls.malformed,
+        Outcome::TooLarge => calls.too_large,
+    }
+}

@@ -1,0 +1,264 @@
+//! Invariant 8, as far as it is about how much a viewer gets: never more than its rate and its queue
+//! allow, and what it does not get it is told of.
+//!
+//! 1. A viewer that looks at once gets no more events in any time than its rate lets through, a second's
+//!    worth ahead; all others no more in all than that, and no more at a time than their queue holds.
+//! 2. What was published for its scope while both ends and their link were well comes, or is told as lost.
+
+use core::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use lasso_core::events::Scope;
+use lasso_core::events::topics::Segment;
+use lasso_core::name::Label;
+use lasso_core::time::Instant;
+
+use super::Member;
+use super::facts::Facts;
+use super::invariant::{Entry, Invariant, Moment};
+use crate::app::Saw;
+use crate::app::events::{Emission, EventSaw, Looked, Sight};
+use crate::scenario::{NodeId, NodeSpec};
+
+pub(super) const ENTRY: Entry = Entry {
+    number: 8,
+    name: "rates",
+    make: |_| Box::<Rates>::default(),
+};
+
+/// A scope of a profile.
+type Place = (Segment, Option<Segment>);
+
+/// See the module's text.
+#[derive(Debug, Default)]
+struct Rates {
+    viewers: BTreeMap<(NodeId, u32), Viewer>,
+    /// The ids that were published for each scope: an id is seen once.
+    ids: BTreeMap<Place, BTreeSet<Label>>,
+}
+
+#[derive(Debug)]
+struct Viewer {
+    name: String,
+    place: Place,
+    at_once: bool,
+    since: Instant,
+    /// Tokens that are there, in billionths, and when.
+    level: u128,
+    filled_at: Instant,
+    /// What it has got and was told as lost, and what of it was in its snapshot.
+    got: u64,
+    lost: u64,
+    in_snapshot: u64,
+    /// Events that should come to it: when they were published, by which life.
+    under_way: VecDeque<(Instant, NodeId, u64)>,
+    /// How many of them should have come.
+    due: u64,
+}
+
+impl Invariant for Rates {
+    fn started(&mut self, at: &mut Moment<'_>, _: &NodeSpec) {
+        self.forget(at.node);
+    }
+
+    fn ended(&mut self, at: &mut Moment<'_>) {
+        self.forget(at.node);
+    }
+
+    fn saw(&mut self, at: &mut Moment<'_>, saw: &Saw) {
+        let Saw::Events(saw) = saw else {
+            return;
+        };
+        match saw {
+            EventSaw::Viewing {
+                viewer,
+                name,
+                what,
+                at_once,
+            } => {
+                let rate = at.facts.cast.actor(at.node).settings.events.viewer_rate;
+                let viewer_of = Viewer {
+                    name: name.clone(),
+                    place: place_of(what),
+                    at_once: *at_once,
+                    since: at.now,
+                    level: u128::from(rate) * TOKEN,
+                    filled_at: at.now,
+                    got: 0,
+                    lost: 0,
+                    in_snapshot: 0,
+                    under_way: VecDeque::new(),
+                    due: 0,
+                };
+                self.viewers.insert((at.node, *viewer), viewer_of);
+            }
+            EventSaw::Refused { viewer, .. } | EventSaw::Left { viewer } => {
+                self.viewers.remove(&(at.node, *viewer));
+            }
+            EventSaw::Emitted { emission, result } => {
+                if matches!(result, Ok(Some(_))) {
+                    self.emitted(at, emission);
+                }
+            }
+            EventSaw::Seen { viewer, sight } => self.seen(at, *viewer, sight),
+        }
+    }
+
+    fn unsettled(&self, now: Instant, facts: &Facts, _: &[Member]) -> Option<(NodeId, String)> {
+        self.viewers.iter().find_map(|((node, _), viewer)| {
+            let actor = facts.cast.actor(*node);
+            if !viewer.at_once || !actor.running || actor.paused {
+                return None;
+            }
+            let still = viewer.under_way.iter();
+            let due = still.filter(|sent| has_come(facts, now, *node, sent)).count() as u64;
+            let (due, had) = (viewer.due + due, viewer.got + viewer.lost);
+            (had < due).then(|| {
+                let text = format!(
+                    "what does not come to a viewer is told as lost; viewer `{}` at {} got {} and was \
+                     told of {} lost, of {due}",
+                    viewer.name, actor.name, viewer.got, viewer.lost
+                );
+                (*node, text)
+            })
+        })
+    }
+}
+
+impl Rates {
+    fn forget(&mut self, node: NodeId) {
+        self.viewers.retain(|(of, _), _| *of != node);
+    }
+
+    /// A node has published an event: an account's for two scopes.
+    fn emitted(&mut self, at: &mut Moment<'_>, emission: &Emission) {
+        let Some(id) = &emission.id else {
+            return;
+        };
+        let profile = emission.emit.profile.clone();
+        let own = emission.account().cloned();
+        let mut places = vec![(profile.clone(), None)];
+        places.extend(own.map(|account| (profile, Some(account))));
+        for place in places {
+            let is_new = self
+                .ids
+                .entry(place.clone())
+                .or_default()
+                .insert(id.clone());
+            let viewers = self.viewers.iter_mut();
+            for ((node, _), viewer) in viewers.filter(|(_, viewer)| viewer.place == place) {
+                if is_new && viewer.at_once && knows(at.facts, at.now, at.node, *node, viewer.since)
+                {
+                    viewer.pass(at.facts, at.now, *node);
+                    let life = at.facts.cast.actor(at.node).incarnation;
+                    viewer.under_way.push_back((at.now, at.node, life));
+                }
+            }
+        }
+    }
+
+    fn seen(&mut self, at: &mut Moment<'_>, number: u32, sight: &Sight) {
+        let (now, node, facts) = (at.now, at.node, at.facts);
+        let Some(viewer) = self.viewers.get_mut(&(node, number)) else {
+            return;
+        };
+        let count = sight.events.len() as u64;
+        (viewer.got, viewer.lost) = (viewer.got + count, viewer.lost + sight.lost);
+        if sight.is_first {
+            // What a snapshot shows was not sent to this viewer.
+            viewer.in_snapshot = count;
+            return;
+        }
+        let actor = facts.cast.actor(node);
+        let settings = &actor.settings.events;
+        let (rate, queue) = (settings.viewer_rate, settings.viewer_queue as u64);
+        let (in_rate, name) = (
+            viewer.takes(now, rate, count, facts.slack),
+            viewer.name.clone(),
+        );
+        at.demand(in_rate, || {
+            format!(
+                "a viewer gets no more than its rate; `{name}` at {} gets {count} events, and {rate} a \
+                 second may come",
+                actor.name
+            )
+        });
+        at.demand(count <= queue, || {
+            format!(
+                "a viewer gets no more than its queue holds; `{name}` at {} gets {count} events, of \
+                 {queue}",
+                actor.name
+            )
+        });
+    }
+}
+
+impl Viewer {
+    /// Whether it may get so many now.
+    fn takes(&mut self, now: Instant, rate: u32, count: u64, slack: Duration) -> bool {
+        let rate = u128::from(rate);
+        if !self.at_once {
+            let lasted = (now - self.since + slack).as_nanos();
+            return u128::from(self.got - self.in_snapshot) * TOKEN <= rate * (lasted + TOKEN);
+        }
+        let ahead = rate * (TOKEN + slack.as_nanos());
+        let filled = (now - self.filled_at).as_nanos() * rate;
+        self.level = (self.level + filled).min(ahead);
+        self.filled_at = now;
+        let wanted = u128::from(count) * TOKEN;
+        let may = wanted <= self.level;
+        self.level = self.level.saturating_sub(wanted);
+        may
+    }
+
+    /// Counts what must have come by now.
+    fn pass(&mut self, facts: &Facts, now: Instant, node: NodeId) {
+        while let Some(sent) = self.under_way.front()
+            && sent.0 + UNDER_WAY <= now
+        {
+            self.due += u64::from(has_come(facts, now, node, sent));
+            self.under_way.pop_front();
+        }
+    }
+}
+
+/// Whether an event that was published then must have come to this node, or be told as lost: it is long
+/// ago, its source lives, and nothing has hindered the two since.
+fn has_come(facts: &Facts, now: Instant, node: NodeId, sent: &(Instant, NodeId, u64)) -> bool {
+    let (then, source, incarnation) = *sent;
+    let lives = facts.cast.actor(source).incarnation == incarnation;
+    let calm = source == node
+        || facts
+            .calm_since(source, node)
+            .is_some_and(|calm| calm <= then);
+    let well = facts
+        .cast
+        .undisturbed_since(node, node)
+        .is_some_and(|since| since <= then);
+    lives && calm && well && then + UNDER_WAY <= now
+}
+
+/// Whether the publisher knows that a node wants what a viewer looks at.
+fn knows(facts: &Facts, now: Instant, source: NodeId, node: NodeId, since: Instant) -> bool {
+    let linked = if source == node {
+        Some(since)
+    } else {
+        facts.linked_since(source, node)
+    };
+    linked.is_some_and(|linked| linked.max(since) + ASKED <= now)
+}
+
+fn place_of(what: &Looked) -> Place {
+    let account = match &what.scope {
+        Scope::Profile => None,
+        Scope::Account(account) => Some(account.clone()),
+    };
+    (what.profile.clone(), account)
+}
+
+/// Billionths in a token.
+const TOKEN: u128 = 1_000_000_000;
+/// An event that was published this long ago has come, or its loss was told.
+const UNDER_WAY: Duration = Duration::from_secs(10);
+/// Once a viewer and its node's links are this old, others know what it wants.
+const ASKED: Duration = Duration::from_secs(5);

@@ -1,0 +1,158 @@
+//! Invariant 15: dials are spread. Nobody dials a peer again sooner than the shortest delay allows, nor
+//! one that has long been out of reach sooner than the longest; and those who lost the same node at once
+//! do not dial it in step.
+//!
+//! Delays are jittered, so that of a group of nodes whose dials to one node have failed more than once,
+//! all within a few milliseconds of each other is more than chance.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use lasso_core::event::CloseReason;
+use lasso_core::node::ConnId;
+use lasso_core::time::Instant;
+
+use super::Witness;
+use super::cast::Who;
+use super::facts::LinkFact;
+use super::invariant::{Dial, Entry, Invariant, Moment};
+use crate::scenario::{NodeId, NodeSpec};
+
+pub(super) const ENTRY: Entry = Entry {
+    number: 15,
+    name: "spread",
+    make: |_| Box::<Spread>::default(),
+};
+
+/// See the module's text.
+#[derive(Debug, Default)]
+struct Spread {
+    /// The last dials, by who dials whom.
+    dials: BTreeMap<(NodeId, NodeId), Dials>,
+    /// By who is dialled, the last dials of nodes that have failed more than once: one for each.
+    redials: BTreeMap<NodeId, BTreeMap<NodeId, Instant>>,
+}
+
+/// Dials of one node to another one, since they were linked last.
+#[derive(Debug, Clone, Copy)]
+struct Dials {
+    count: u32,
+    first: Instant,
+    last: Instant,
+}
+
+impl Invariant for Spread {
+    fn started(&mut self, at: &mut Moment<'_>, _: &NodeSpec) {
+        let node = at.node;
+        self.dials.retain(|(from, _), _| *from != node);
+        self.redials.values_mut().for_each(|of| {
+            of.remove(&node);
+        });
+    }
+
+    fn resumed(&mut self, at: &mut Moment<'_>) {
+        let node = at.node;
+        self.dials.retain(|(from, _), _| *from != node);
+    }
+
+    /// A node that renumbers itself starts over, and dials all at once.
+    fn closes(&mut self, at: &mut Moment<'_>, _: ConnId, reason: &CloseReason, _: &dyn Witness) {
+        if let CloseReason::Renumbered | CloseReason::StaleIncarnation { .. } = reason {
+            let node = at.node;
+            self.dials.retain(|(from, _), _| *from != node);
+        }
+    }
+
+    fn link(
+        &mut self,
+        at: &mut Moment<'_>,
+        peer: Who,
+        before: Option<LinkFact>,
+        now: Option<LinkFact>,
+    ) {
+        for link in [before, now].into_iter().flatten() {
+            if let Some(peer) = at.facts.cast.whose(peer, link.incarnation) {
+                self.dials.remove(&(at.node, peer));
+                if let Some(redials) = self.redials.get_mut(&peer) {
+                    redials.remove(&at.node);
+                }
+            }
+        }
+    }
+
+    fn dials(&mut self, at: &mut Moment<'_>, dial: Dial) {
+        let (now, node, facts) = (at.now, at.node, at.facts);
+        let Some(to) = dial.to.filter(|to| facts.cast.is_alone(*to)) else {
+            return;
+        };
+        let actor = facts.cast.actor(node);
+        let peer = facts.cast.actor(to);
+        if facts.links.get(node, peer.who).is_some() || !facts.cast.compatible(node, to) {
+            return;
+        }
+        let before = self.dials.get(&(node, to)).copied();
+        let next = Dials {
+            count: before.map_or(1, |before| before.count + 1),
+            first: before.map_or(now, |before| before.first),
+            last: now,
+        };
+        self.dials.insert((node, to), next);
+        let Some(before) = before else {
+            return;
+        };
+        let settings = &actor.settings.dial;
+        let out_of_reach = !peer.running
+            && before.count >= LONG_SINCE
+            && before.last >= peer.ended + settings.backoff_max
+            && before.last - before.first >= settings.backoff_max * 8;
+        let delay = if out_of_reach {
+            settings.backoff_max
+        } else {
+            settings.backoff_min
+        };
+        let shortest = delay * (100 - settings.jitter_percent.min(100)) / 100;
+        at.demand(before.last + shortest <= now + facts.slack, || {
+            format!(
+                "a peer is dialled again after {shortest:?} at least; {} dialled {} after {:?}",
+                actor.name,
+                peer.name,
+                now - before.last
+            )
+        });
+        if next.count > OFTEN {
+            self.in_step(at, to);
+        }
+    }
+}
+
+impl Spread {
+    /// Nodes of which each has dialled it in vain more than once, and all of them now.
+    fn in_step(&mut self, at: &mut Moment<'_>, to: NodeId) {
+        let (now, node, facts) = (at.now, at.node, at.facts);
+        let redials = self.redials.entry(to).or_default();
+        redials.retain(|_, then| *then + ROUND > now);
+        redials.insert(node, now);
+        if redials.len() < GROUP {
+            return;
+        }
+        let first = redials.values().min().copied().unwrap_or(now);
+        at.demand(now - first > IN_STEP, || {
+            format!(
+                "nodes do not dial in step; {} of them dialled {} within {:?}",
+                redials.len(),
+                facts.cast.actor(to).name,
+                now - first
+            )
+        });
+    }
+}
+
+/// Delays are a second and longer after so many dials.
+const OFTEN: u32 = 3;
+/// Delays are the longest after so many dials.
+const LONG_SINCE: u32 = 8;
+/// Dials that are further apart are of different rounds.
+const ROUND: Duration = Duration::from_millis(1500);
+/// So many nodes may not all dial one within so long.
+const GROUP: usize = 5;
+const IN_STEP: Duration = Duration::from_millis(5);

@@ -1,0 +1,84 @@
+//! Invariant 16: every table of a node is within its bound.
+
+use core::time::Duration;
+
+use lasso_core::plane::pubsub::HubSizes;
+use lasso_core::time::Instant;
+
+use super::Knowledge;
+use super::invariant::{Changes, Entry, Invariant, Moment};
+
+pub(super) const ENTRY: Entry = Entry {
+    number: 16,
+    name: "tables",
+    make: |nodes| {
+        Box::new(Tables {
+            looked_at: vec![None; nodes],
+        })
+    },
+};
+
+/// How much the tables of a node hold.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sizes {
+    /// Topics and who wants them.
+    pub hub: HubSizes,
+    /// Calls that wait for an outcome.
+    pub waiting: usize,
+    /// Requests that are worked on.
+    pub serving: usize,
+    /// Handshakes that are open.
+    pub handshakes: usize,
+    /// Dials that are under way.
+    pub dials: usize,
+    /// Nodes that are remembered without a link.
+    pub disconnected: usize,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+struct Tables {
+    /// By node, where there are many.
+    looked_at: Vec<Option<Instant>>,
+}
+
+impl Invariant for Tables {
+    fn after(&mut self, at: &mut Moment<'_>, known: &dyn Knowledge, _: &Changes<'_>) {
+        let looked_at = &mut self.looked_at[at.node.index()];
+        if at.facts.links.nodes() > CROWD && looked_at.is_some_and(|then| then + EVERY > at.now) {
+            return;
+        }
+        *looked_at = Some(at.now);
+        let actor = at.facts.cast.actor(at.node);
+        let (settings, sizes) = (&actor.settings, known.sizes());
+        let (pubsub, calls, hub) = (&settings.pubsub, &settings.calls, &sizes.hub);
+        for (what, holds, bound) in [
+            ("subscriptions", hub.subscribers, pubsub.subscribers_max),
+            ("topics that it wants", hub.subscribed, pubsub.interest_max),
+            (
+                "topics",
+                hub.topics,
+                pubsub.topics_max + pubsub.interest_max,
+            ),
+            ("topics of one peer", hub.of_one_peer, pubsub.interest_max),
+            ("calls that wait", sizes.waiting, calls.waiting_max),
+            ("requests", sizes.serving, calls.handlers_max),
+            ("handshakes", sizes.handshakes, settings.link.handshakes_max),
+            ("dials", sizes.dials, settings.dial.concurrent_max),
+            (
+                "disconnected nodes",
+                sizes.disconnected,
+                settings.topology.disconnected_max,
+            ),
+        ] {
+            at.demand(holds <= bound, || {
+                let name = &actor.name;
+                format!("every table is within its bound; {name} holds {holds} {what}, of {bound}")
+            });
+        }
+    }
+}
+
+/// With more nodes than this, tables are looked at only so often: each look goes through all peers.
+const CROWD: usize = 64;
+const EVERY: Duration = Duration::from_millis(50);
