@@ -7,13 +7,17 @@ use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant as Clock, SystemTime};
 
+use lasso_core::plane::Audience;
 use lasso_core::time::Instant;
+use lasso_sim::app::{Call, Load, Order, Pace, Publish, Rate, Reads, Serve, Subscribe};
 use lasso_sim::direct::{DirectWorld, Options};
 use lasso_sim::scenario::{NodeId, Scenario};
 use lasso_sim::stage::{Stage, stage};
 use lasso_sim::world::{World, WorldKind};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+/// The largest share of a run that invariants may cost.
+const INVARIANTS: f64 = 0.5;
 /// What this project demands of five nodes in the direct world, in simulated seconds per second.
 const DIRECT_FIVE: f64 = 100_000.0;
 /// And of a thousand forming a cluster, in seconds of wall time.
@@ -41,6 +45,10 @@ fn main() {
     }
     if wanted("turmoil_five") {
         turmoil_five();
+    }
+    if wanted("invariants") {
+        invariants(5);
+        invariants(20);
     }
 }
 
@@ -109,6 +117,98 @@ fn direct_five() {
         took.as_nanos() as f64 / inputs as f64,
         inputs as f64 / SECONDS as f64,
     );
+}
+
+/// So many nodes that all publish to all and call each other: what the invariants cost of a run, beside the
+/// same run without them.
+fn invariants(count: usize) {
+    const SECONDS: u64 = 60;
+    let scenario = scenario(&format!(
+        "lasso = 1\ntitle = \"loaded\"\n[nodes]\nn = {{ count = {count} }}\n[[step]]\nat = \"10s\"\n\
+         expect = {{ on = \"all\", connected = {count} }}\n"
+    ));
+    let run = |is_watched: bool| {
+        let mut world = DirectWorld::new(&scenario, 1, Options::default());
+        if !is_watched {
+            world.watch_nothing();
+        }
+        start_all(&mut world, &scenario);
+        run_until(&mut world, 30);
+        assert!(whole(&world, &scenario), "the cluster is not whole");
+        load(&mut world, &scenario);
+        let (before, clock) = (world.inputs_handled(), Clock::now());
+        run_until(&mut world, 30 + SECONDS);
+        let took = clock.elapsed();
+        assert!(world.violations().is_empty(), "{:?}", world.violations());
+        (took.as_secs_f64(), world.inputs_handled() - before)
+    };
+    // The best of three of each, in turns: whatever else runs on the machine makes both slower.
+    let least = |least: (f64, u64), run: (f64, u64)| if run.0 < least.0 { run } else { least };
+    let (mut bare, mut watched) = (run(false), run(true));
+    for _ in 0..2 {
+        (bare, watched) = (least(bare, run(false)), least(watched, run(true)));
+    }
+    assert_eq!(bare.1, watched.1, "to watch a run changes nothing in it");
+    let share = 1.0 - bare.0 / watched.0;
+    println!(
+        "invariants_{count:<5} {:>9.0} % of a run        {:.2} of {:.0} %   {:.0} ns per input with, {:.0} \
+         without",
+        share * 100.0,
+        share / INVARIANTS,
+        INVARIANTS * 100.0,
+        watched.0 * 1e9 / watched.1 as f64,
+        bare.0 * 1e9 / bare.1 as f64,
+    );
+}
+
+/// Every node subscribes to two topics, publishes on one of them, and calls its neighbour.
+fn load(world: &mut DirectWorld, scenario: &Scenario) {
+    let at_rate = |number| Load {
+        pace: Pace::Rate(Rate {
+            number,
+            unit: Duration::from_secs(1),
+        }),
+        count: None,
+        lasts: None,
+    };
+    for node in scenario.node_ids() {
+        let next = NodeId((node.0 + 1) % scenario.nodes.len() as u32);
+        let topics = ["even", "odd"];
+        let subscriptions = topics.map(|topic| {
+            Order::Subscribe(Subscribe {
+                name: topic.to_owned(),
+                topic: topic.into(),
+                queue: None,
+                count: 2,
+                reads: Reads::AtOnce,
+            })
+        });
+        let others = [
+            Order::Serve(Serve {
+                method: "sum".into(),
+                takes: (Duration::ZERO, Duration::from_millis(10)),
+                panics_ppm: 0,
+                rejects_ppm: 0,
+                size: 64,
+            }),
+            Order::Publish(Publish {
+                topic: topics[node.index() % 2].into(),
+                load: at_rate(20),
+                size: 256,
+                audience: Audience::All,
+            }),
+            Order::Call(Call {
+                to: scenario.node(next).name(),
+                method: "sum".into(),
+                load: at_rate(20),
+                timeout: None,
+                size: 64,
+            }),
+        ];
+        for order in subscriptions.into_iter().chain(others) {
+            world.order(node, &order).expect("it runs");
+        }
+    }
 }
 
 /// A thousand nodes, four names in DNS of 250 each, started at once, 1 ms apart from each other.
