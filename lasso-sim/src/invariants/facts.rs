@@ -24,6 +24,10 @@ pub(super) struct Facts {
     pub(super) lossy: bool,
     /// The network is, or was, so slow or thin that news take seconds.
     pub(super) slow: bool,
+    /// The longest that a packet ever takes, one way.
+    longest: Duration,
+    /// How long an answer of DNS takes.
+    pub(super) dns_latency: Duration,
     /// All wall clocks are right, and always were.
     pub(super) clocks_agree: bool,
 }
@@ -37,6 +41,8 @@ impl Facts {
             slack,
             lossy: false,
             slow: false,
+            longest: Duration::ZERO,
+            dns_latency: Duration::ZERO,
             clocks_agree: nodes.iter().all(|node| node.clock_offset_ms == 0),
         }
     }
@@ -47,8 +53,9 @@ impl Facts {
             Latency::Range(_, longest) => longest,
             Latency::Quantiles { p99, .. } => p99 * 2,
         };
+        self.longest = self.longest.max(longest + shape.jitter);
         self.lossy |= shape.loss_ppm > 0;
-        self.slow |= shape.bandwidth.is_some() || longest + shape.jitter > SLOW;
+        self.slow |= shape.bandwidth.is_some() || self.longest > SLOW;
     }
 
     /// Since when nothing has hindered two nodes for so long that each must hear the other in time: no
@@ -58,6 +65,10 @@ impl Facts {
             return None;
         }
         let (one, other) = (self.cast.actor(a), self.cast.actor(b));
+        // A heartbeat that takes half of its interval may look like silence.
+        if self.longest * 8 > one.tick_time.min(other.tick_time) {
+            return None;
+        }
         let overlap = |actor: &Actor| actor.settings.topology.prevent_overlapping_partitions;
         if overlap(one) || overlap(other) || !self.cast.is_alone(a) || !self.cast.is_alone(b) {
             return None;

@@ -140,6 +140,7 @@ impl Invariants {
     /// loop, the length of two ticks where there are ticks.
     pub fn new(nodes: &[NodeSpec], network: &Network, null_cipher: bool, slack: Duration) -> Self {
         let mut facts = Facts::new(nodes, null_cipher, slack);
+        facts.dns_latency = network.dns_latency;
         facts.shaped(&network.default);
         for (_, shape) in &network.rules {
             facts.shaped(shape);

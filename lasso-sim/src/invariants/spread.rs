@@ -8,6 +8,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use lasso_core::config::DialSettings;
 use lasso_core::event::CloseReason;
 use lasso_core::node::ConnId;
 use lasso_core::time::Instant;
@@ -90,7 +91,9 @@ impl Invariant for Spread {
         if facts.links.get(node, peer.who).is_some() || !facts.cast.compatible(node, to) {
             return;
         }
+        let settings = &actor.settings.dial;
         let before = self.dials.get(&(node, to)).copied();
+        let before = before.filter(|before| before.is_followed_by(now, settings));
         let next = Dials {
             count: before.map_or(1, |before| before.count + 1),
             first: before.map_or(now, |before| before.first),
@@ -100,7 +103,6 @@ impl Invariant for Spread {
         let Some(before) = before else {
             return;
         };
-        let settings = &actor.settings.dial;
         let out_of_reach = !peer.running
             && before.count >= LONG_SINCE
             && before.last >= peer.ended + settings.backoff_max
@@ -122,6 +124,21 @@ impl Invariant for Spread {
         if next.count > OFTEN {
             self.in_step(at, to);
         }
+    }
+}
+
+impl Dials {
+    /// Whether a dial now is the next one of these. After a longer time the peer was forgotten, and is
+    /// found again by all at the same moment.
+    fn is_followed_by(&self, now: Instant, settings: &DialSettings) -> bool {
+        let is_stale = now - self.first >= settings.stale_after;
+        let longest = if is_stale {
+            settings.backoff_max_stale
+        } else {
+            settings.backoff_max
+        };
+        let longest = longest * (100 + settings.jitter_percent) / 100;
+        now - self.last <= longest.max(settings.connect_timeout) + LATE
     }
 }
 
@@ -147,6 +164,8 @@ impl Spread {
     }
 }
 
+/// A dial may wait for others to end.
+const LATE: Duration = Duration::from_secs(1);
 /// Delays are a second and longer after so many dials.
 const OFTEN: u32 = 3;
 /// Delays are the longest after so many dials.

@@ -72,7 +72,7 @@ impl Invariant for Timers {
         let lookups = rounds.lookups - before.lookups;
         let interval = actor.settings.discovery.poll_interval;
         let longest = if rounds.lookups_failed == before.lookups_failed {
-            interval + ANSWERED
+            interval + ANSWERED + facts.dns_latency
         } else {
             interval + actor.settings.discovery.lookup_timeout
         };
