@@ -3,7 +3,7 @@
 
 use core::net::SocketAddr;
 
-use lasso_core::name::Label;
+use lasso_core::name::{Description, Label};
 
 use super::{Entry, Verb, keys};
 use crate::scenario::{self, Diagnostic, Fields, Kind, NodeId, NodeSpec, Reader, Scenario, Value};
@@ -129,8 +129,12 @@ fn address(
         }
         if let Some(ip) = scenario::address(reader, value) {
             for spec in specs.iter_mut() {
+                let own_id = Description::of(&spec.name()).id == spec.description.id;
                 spec.address = SocketAddr::new(ip, spec.address.port());
                 spec.host = ip;
+                if own_id {
+                    spec.description.id = Description::of(&spec.name()).id;
+                }
             }
         }
     }
