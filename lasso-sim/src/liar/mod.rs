@@ -163,11 +163,7 @@ impl Liar {
             }
             Frame::Adopt => self.on_linked(now),
             Frame::Close(_) => self.over = true,
-            Frame::Topology(frame) => {
-                if !self.lie.ignores(frame) {
-                    self.on_topology(now, frame);
-                }
-            }
+            Frame::Topology(frame) if !self.lie.ignores(frame) => self.on_topology(now, frame),
             _ => {}
         }
     }
