@@ -1,6 +1,7 @@
 //! The handle of a running node, and how one is started.
 
 use core::fmt;
+use core::future::Future;
 use core::hash::{Hash, Hasher};
 use core::time::Duration;
 use std::hash::DefaultHasher;
@@ -268,6 +269,28 @@ impl Cluster {
         description.validate()?;
         self.command(Command::Describe(description));
         Ok(())
+    }
+
+    /// Starts a task on the runtime on which the node was started. The task does not end with the node, only with
+    /// the runtime.
+    ///
+    /// It is what `tokio::spawn` does, but for simulated nodes: there the task freezes, crashes and restarts with
+    /// its node, in the same order in each run of a seed, and its panic fails the run.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cluster = lasso_net::Cluster::builder().start().await?;
+    /// let (sender, receiver) = tokio::sync::oneshot::channel();
+    /// cluster.spawn(async move {
+    ///     let _ = sender.send("done");
+    /// });
+    /// assert_eq!(receiver.await?, "done");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.handle.shared.spawn(task);
     }
 
     /// Waits until `nodes` nodes are responding, this one included.
