@@ -22,6 +22,8 @@ pub enum Purpose {
     Spread = 7,
     /// The keys of a lying member: its number in the run, and how often it has connected.
     Liar = 20,
+    /// A user's own application: node index and start, and which generator of them.
+    Guest = 32,
 }
 
 /// The generator for one purpose; `a` and `b` tell apart whom it is for.

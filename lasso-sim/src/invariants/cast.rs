@@ -71,6 +71,8 @@ pub(super) struct Cast {
     pub(super) fewest_topics: usize,
     /// Some node may forget another one within a run.
     pub(super) forgets_nodes: bool,
+    /// Nodes run applications that tell nobody what they do.
+    strange_applications: bool,
 }
 
 impl Cast {
@@ -89,6 +91,7 @@ impl Cast {
             last_change: Instant::ZERO,
             fewest_topics: usize::MAX,
             forgets_nodes: false,
+            strange_applications: false,
         };
         for spec in nodes {
             cast.has_settings(&spec.settings);
@@ -104,6 +107,16 @@ impl Cast {
         let topology = &settings.topology;
         self.forgets_nodes |= topology.disconnected_max < self.actors.capacity()
             || topology.disconnected_keep < KEPT_FOR_A_RUN;
+    }
+
+    /// From now on nodes run applications that tell nobody what they do.
+    pub(super) fn host_strange_applications(&mut self) {
+        self.strange_applications = true;
+    }
+
+    /// Whether nodes run applications that tell nobody what they do.
+    pub(super) fn has_strange_applications(&self) -> bool {
+        self.strange_applications
     }
 
     /// The number of a name.

@@ -209,6 +209,11 @@ impl Invariants {
         self.tell(now, node, |invariant, at| invariant.resumed(at));
     }
 
+    /// From now on nodes run applications of a user's own, which tell nobody what they do.
+    pub fn host_strange_applications(&mut self) {
+        self.facts.cast.host_strange_applications();
+    }
+
     /// Somebody's wall clock was moved.
     pub fn clock_moved(&mut self) {
         self.facts.clocks_agree = false;

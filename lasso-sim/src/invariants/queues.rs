@@ -83,15 +83,20 @@ impl Invariant for Queues {
 
 impl Queues {
     fn look(&mut self, at: &mut Moment<'_>, audits: Audits) {
+        let unseen = at.facts.cast.has_strange_applications();
         let (row, actor) = (&mut self.0[at.node.index()], at.facts.cast.actor(at.node));
         let mut demand = |holds: bool, text: fmt::Arguments<'_>| {
             at.demand(holds, || format!("{text}, at {}", actor.name));
         };
         for (id, queue) in &audits.subscribers {
+            if unseen {
+                // The application may have asked for a queue of any length.
+                row.asked.insert(queue.bound);
+            }
             subscriber(*id, queue, &row.asked, &actor.settings, &mut demand);
         }
         let growth = Growth::between(&row.last.subscribers, &audits.subscribers);
-        let all_there = !row.ended && growth.all_there;
+        let all_there = !row.ended && growth.all_there && !unseen;
         let put = audits.delivered - row.last.delivered;
         let gave_way = audits.overflowed - row.last.overflowed;
         for (what, put, grown) in [

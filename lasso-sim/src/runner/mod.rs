@@ -6,6 +6,7 @@
 //! may have changed, and at the window's end.
 
 mod expect;
+mod guest;
 mod looks;
 mod outcome;
 mod settle;
@@ -18,6 +19,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use lasso_core::time::Instant;
 
 use self::expect::{Miss, Moment};
+pub(crate) use self::guest::{Guest, Scene};
 use self::looks::Looks;
 pub use self::outcome::{Failure, Goal, Look, Orders, Outcome, Verdict};
 use crate::checks::Mismatch;
@@ -38,8 +40,20 @@ const CHECKPOINT: Duration = Duration::from_secs(600);
 ///
 /// A file that cannot be drawn with that seed has failed: a sweep goes on and names the seed.
 pub fn run_file(template: &Template, kind: WorldKind, seed: u64, keep_trace: bool) -> Outcome {
+    draw_and_run(template, kind, seed, |scenario| {
+        run(scenario, kind, seed, keep_trace)
+    })
+}
+
+/// The same, where `run` runs what was drawn.
+pub(crate) fn draw_and_run(
+    template: &Template,
+    kind: WorldKind,
+    seed: u64,
+    run: impl FnOnce(&Scenario) -> Outcome,
+) -> Outcome {
     match template.draw(seed) {
-        Ok(scenario) => run(&scenario, kind, seed, keep_trace),
+        Ok(scenario) => run(&scenario),
         Err(bad) => {
             let mut outcome = blank(template.sample(), kind, seed);
             outcome.verdict = Verdict::Failed;
@@ -70,8 +84,21 @@ pub fn run(scenario: &Scenario, kind: WorldKind, seed: u64, keep_trace: bool) ->
         keep_trace,
         quiet: false,
     };
+    run_on(scenario, kind, seed, None, || {
+        stage(kind, scenario, seed, options)
+    })
+}
+
+/// Runs a scenario in the world that `make` makes, beside a guest who looks on.
+pub(crate) fn run_on<'a>(
+    scenario: &'a Scenario,
+    kind: WorldKind,
+    seed: u64,
+    guest: Option<Box<dyn Guest + 'a>>,
+    make: impl FnOnce() -> Option<Box<dyn Stage>>,
+) -> Outcome {
     let mut outcome = blank(scenario, kind, seed);
-    let stage = match refusal(scenario, kind, seed, options) {
+    let stage = match refusal(scenario, kind, make) {
         Ok(stage) => stage,
         Err(reason) => {
             outcome.verdict = Verdict::Refused;
@@ -79,7 +106,7 @@ pub fn run(scenario: &Scenario, kind: WorldKind, seed: u64, keep_trace: bool) ->
             return outcome;
         }
     };
-    let mut run = Run::new(scenario, stage);
+    let mut run = Run::new(scenario, stage, guest);
     // A panic is a failure like any other: a sweep goes on, and its command is printed.
     let failures = catch_unwind(AssertUnwindSafe(|| run.finish()));
     outcome.failures = failures.unwrap_or_else(|panic| vec![run.panicked(panic.as_ref())]);
@@ -126,15 +153,13 @@ fn blank(scenario: &Scenario, kind: WorldKind, seed: u64) -> Outcome {
 fn refusal(
     scenario: &Scenario,
     kind: WorldKind,
-    seed: u64,
-    options: Options,
+    make: impl FnOnce() -> Option<Box<dyn Stage>>,
 ) -> Result<Box<dyn Stage>, String> {
     if !scenario.worlds.contains(&kind) {
         let because = scenario.because.as_deref().unwrap_or("the file says so");
         return Err(format!("not for the {kind} world: {because}"));
     }
-    let stage = stage(kind, scenario, seed, options)
-        .ok_or_else(|| format!("there is no {kind} world here"))?;
+    let stage = make().ok_or_else(|| format!("there is no {kind} world here"))?;
     for step in &scenario.steps {
         for action in &step.actions {
             let lacks = action
@@ -186,6 +211,7 @@ struct Run<'a> {
     reached: Vec<Option<Instant>>,
     next_checkpoint: Instant,
     violations_seen: usize,
+    guest: Option<Box<dyn Guest + 'a>>,
 }
 
 fn at(since_start: Duration) -> Instant {
@@ -193,7 +219,11 @@ fn at(since_start: Duration) -> Instant {
 }
 
 impl<'a> Run<'a> {
-    fn new(scenario: &'a Scenario, stage: Box<dyn Stage>) -> Self {
+    fn new(
+        scenario: &'a Scenario,
+        stage: Box<dyn Stage>,
+        guest: Option<Box<dyn Guest + 'a>>,
+    ) -> Self {
         let mut starts: Vec<(Instant, NodeId)> = scenario
             .node_ids()
             .filter_map(|node| Some((at(scenario.node(node).starts?), node)))
@@ -207,8 +237,9 @@ impl<'a> Run<'a> {
             open: Vec::new(),
             looks: Looks::new(scenario),
             reached: vec![None; scenario.sometimes.len()],
-            next_checkpoint: at(CHECKPOINT),
+            next_checkpoint: at(guest::checkpoint(guest.is_some())),
             violations_seen: 0,
+            guest,
         }
     }
 
@@ -221,7 +252,7 @@ impl<'a> Run<'a> {
             }
             let now = self.stage.now();
             let over = self.happened.len() == self.scenario.steps.len() && self.open.is_empty();
-            if now >= end && over {
+            if now >= end && over && self.guest_is_done() {
                 break;
             }
             let until = self.next_due().unwrap_or(end).max(now);
@@ -230,10 +261,12 @@ impl<'a> Run<'a> {
         let mut failures = self.idle_faults();
         failures.extend(self.idle_rules());
         if failures.is_empty() {
-            self.settle()
-        } else {
-            failures
+            failures = self.settle();
         }
+        if failures.is_empty() {
+            failures = self.guest_leaves();
+        }
+        failures
     }
 
     /// Everything that happens and is looked at now.
@@ -241,10 +274,11 @@ impl<'a> Run<'a> {
         let now = self.stage.now();
         while self.next_checkpoint <= now {
             self.stage.record_mut().trace.checkpoint(now);
-            self.next_checkpoint += CHECKPOINT;
+            self.next_checkpoint += guest::checkpoint(self.guest.is_some());
         }
         let mut failures = self.start_nodes(now);
         failures.extend(self.do_steps(now));
+        failures.extend(self.guest_looks());
         failures.extend(self.look_at_open(now));
         failures.extend(self.look_at_rules(now));
         self.look_at_sometimes(now);
@@ -466,6 +500,7 @@ impl<'a> Run<'a> {
             .chain(starts)
             .chain(open)
             .chain(self.due_at());
+        let all = all.chain(self.guest_is_due());
         all.chain([at(self.scenario.end), self.next_checkpoint])
             .filter(|due| *due > now)
             .min()

@@ -46,6 +46,7 @@ pub use settings::keys as setting_keys;
 pub use sometimes::Sometimes;
 pub use template::Template;
 pub use timeline::STEPS_MAX;
+pub(crate) use units::{DURATION_FORM, duration as read_duration};
 pub use units::{DURATION_MAX, show as show_duration};
 pub use uses::{Deed, OPERATOR};
 pub use value::{Key, Kind, Table, Value};

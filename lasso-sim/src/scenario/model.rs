@@ -28,6 +28,8 @@ pub struct Source {
     pub path: PathBuf,
     /// All of it.
     pub text: String,
+    /// A test in Rust runs it: it may use the labels, and expect what the file does not.
+    pub tested: bool,
 }
 
 /// A place in a scenario's file.

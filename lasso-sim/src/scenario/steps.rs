@@ -39,6 +39,11 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Steps {
             read_step(reader, keys, &mut all, &item.span);
         }
     }
+    all
+}
+
+/// Complains of labels that no step comes after.
+pub(super) fn refuse_unused_labels(reader: &mut Reader<'_>, all: &Steps) {
     for (index, step) in all.steps.iter().enumerate() {
         if let Some(label) = &step.label
             && !all.used_labels.contains(&index)
@@ -48,7 +53,6 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Steps {
             reader.error(unused.label("take the label away, or use it: `after = \"label\"`"));
         }
     }
-    all
 }
 
 fn read_step(reader: &mut Reader<'_>, mut keys: Fields<'_>, all: &mut Steps, span: &Range<usize>) {

@@ -68,11 +68,29 @@ impl Template {
     /// # Errors
     /// [`BadFile`] with every mistake that was found.
     pub fn read(path: &FilePath, text: &str) -> Result<Template, BadFile> {
-        let source = Arc::new(Source {
+        Self::read_source(Source {
             path: path.to_owned(),
             text: text.to_owned(),
-        });
-        let tree = parse_tree(text).map_err(|errors| bad(&source, errors))?;
+            tested: false,
+        })
+    }
+
+    /// The same for a file that a test in Rust runs: it may have labels that only the test uses, and expect nothing
+    /// by itself.
+    ///
+    /// # Errors
+    /// [`BadFile`] with every mistake that was found.
+    pub fn read_tested(path: &FilePath, text: &str) -> Result<Template, BadFile> {
+        Self::read_source(Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+            tested: true,
+        })
+    }
+
+    fn read_source(source: Source) -> Result<Template, BadFile> {
+        let source = Arc::new(source);
+        let tree = parse_tree(&source.text).map_err(|errors| bad(&source, errors))?;
         let mut errors: Vec<Diagnostic> = Vec::new();
         let mut any = false;
         for pick in TRIED {

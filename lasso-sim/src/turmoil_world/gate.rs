@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::panics;
+use crate::scenario::NodeId;
+
 #[derive(Default)]
 struct State {
     shut: bool,
@@ -21,9 +24,19 @@ struct State {
 #[derive(Clone, Default)]
 pub(super) struct Gate {
     state: Arc<Mutex<State>>,
+    /// Whose process it is.
+    node: Option<NodeId>,
 }
 
 impl Gate {
+    /// The gate of a process of that node.
+    pub(super) fn of(node: NodeId) -> Self {
+        Gate {
+            node: Some(node),
+            ..Gate::default()
+        }
+    }
+
     pub(super) fn shut(&self) {
         self.state.lock().shut = true;
     }
@@ -73,12 +86,12 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
             }
         }
         // Tokio would keep it to itself.
-        let task = &mut self.task;
-        let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx)));
+        let (node, task) = (self.gate.node, &mut self.task);
+        let polled = panics::of(node, || {
+            catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx)))
+        });
         polled.unwrap_or_else(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            let text = text.unwrap_or_else(|| "a panic without a text".to_owned());
+            let text = panics::text(panic.as_ref());
             self.gate.state.lock().panic.get_or_insert(text);
             Poll::Ready(())
         })

@@ -13,8 +13,10 @@ mod gate;
 mod metrics;
 mod net;
 mod orders;
+pub(crate) mod panics;
 mod platform;
 mod process;
+pub(crate) mod site;
 #[cfg(test)]
 mod tests;
 mod viewers;
@@ -28,6 +30,7 @@ use parking_lot::Mutex;
 
 use self::net::Kernels;
 use self::process::Host;
+use self::site::Site;
 use self::watch::{Books, Watch};
 use crate::direct::Options;
 use crate::fabric::Fabric;
@@ -53,6 +56,8 @@ pub struct TurmoilWorld {
     fault: FaultId,
     /// There but while the hosts run.
     books: Books,
+    /// Where a user's own application runs, if there is one.
+    site: Option<Arc<Site>>,
 }
 
 impl TurmoilWorld {
@@ -95,7 +100,21 @@ impl TurmoilWorld {
             hosts: nodes.iter().map(Host::new).collect(),
             fault: FaultId(0),
             books: Books { record, invariants },
+            site: None,
         }
+    }
+
+    /// The same, with the application of `site` on every node.
+    pub(crate) fn with_site(
+        scenario: &Scenario,
+        seed: u64,
+        options: Options,
+        site: Arc<Site>,
+    ) -> Self {
+        let mut world = TurmoilWorld::new(scenario, seed, options);
+        world.books.invariants.host_strange_applications();
+        world.site = Some(site);
+        world
     }
 
     /// What the invariants found.

@@ -15,6 +15,7 @@ use super::TurmoilWorld;
 use super::app::{self, Desk};
 use super::gate::Gate;
 use super::platform::SimPlatform;
+use super::site::{Act, Tenant};
 use super::watch::Eye;
 use crate::coverage::{Life, Reached};
 use crate::direct::EPOCH_MS;
@@ -40,7 +41,7 @@ pub(super) struct Process {
     pub(super) paused: bool,
     pub(super) desk: Arc<Desk>,
     gate: Gate,
-    commands: mpsc::UnboundedSender<Command>,
+    words: mpsc::UnboundedSender<Word>,
     state: Arc<Mutex<State>>,
     /// What it shows before its first tick.
     newborn: Node,
@@ -61,7 +62,17 @@ struct Launch {
     eye: Arc<Eye>,
     desk: Arc<Desk>,
     state: Arc<Mutex<State>>,
-    commands: mpsc::UnboundedReceiver<Command>,
+    words: mpsc::UnboundedReceiver<Word>,
+    /// The user's own application, where there is one.
+    tenant: Option<Tenant>,
+}
+
+/// What a running process is told.
+pub(super) enum Word {
+    /// To be done by the handle.
+    Command(Command),
+    /// What a test does once.
+    Act(Act),
 }
 
 /// How a process ends.
@@ -128,15 +139,23 @@ async fn software(launch: Arc<Mutex<Option<Launch>>>) -> turmoil::Result {
     launch.state.lock().cluster = Some(cluster.clone());
     let application = app::run(cluster.clone(), platform.clone(), launch.desk);
     platform.spawn(application);
-    while let Some(command) = launch.commands.recv().await {
-        match command {
-            Command::SetReady(ready) => cluster.set_ready(ready),
-            Command::Describe(description) => cluster.describe(description)?,
+    if let Some(tenant) = &launch.tenant {
+        tenant.begin(cluster.clone());
+    }
+    while let Some(word) = launch.words.recv().await {
+        match word {
+            Word::Command(Command::SetReady(ready)) => cluster.set_ready(ready),
+            Word::Command(Command::Describe(description)) => cluster.describe(description)?,
             // Applications go by the handle.
-            Command::Plane(_) => {}
-            Command::Leave => {
+            Word::Command(Command::Plane(_)) => {}
+            Word::Command(Command::Leave) => {
                 cluster.shutdown().await;
                 launch.state.lock().finished = true;
+            }
+            Word::Act(act) => {
+                if let Some(tenant) = &launch.tenant {
+                    tenant.act(cluster.clone(), act);
+                }
             }
         }
     }
@@ -162,8 +181,8 @@ impl TurmoilWorld {
         let config = spec.config(self.null_cipher);
         let newborn = Node::new(config.clone(), seed, wall)
             .map_err(|error| Refusal::Senseless(format!("`{}`: {error}", spec.key)))?;
-        let (commands, received) = mpsc::unbounded_channel();
-        let (gate, state) = (Gate::default(), Arc::new(Mutex::new(State::default())));
+        let (words, received) = mpsc::unbounded_channel();
+        let (gate, state) = (Gate::of(node), Arc::new(Mutex::new(State::default())));
         let life = self.watch.lock().new_life(node);
         // Turmoil begins it with the next tick.
         let boot = self.ticked;
@@ -176,6 +195,10 @@ impl TurmoilWorld {
         let eye = Arc::new(eye);
         let desk = seed::derived(self.seed, Purpose::App, node.0.into(), host.starts.into());
         let desk = Arc::new(Desk::new(desk, Arc::clone(&eye)));
+        let tenant = self.site.as_ref().map(|site| {
+            site.moves_in(node, words.clone());
+            Tenant::new(site, (node, spec), &eye, &gate, &host.clock_offset_ms)
+        });
         *host.launch.lock() = Some(Launch {
             platform: SimPlatform {
                 kernels: Arc::clone(&self.kernels),
@@ -190,14 +213,15 @@ impl TurmoilWorld {
             eye,
             desk: Arc::clone(&desk),
             state: Arc::clone(&state),
-            commands: received,
+            words: received,
+            tenant,
         });
         host.process = Some(Process {
             boot,
             paused: false,
             desk,
             gate,
-            commands,
+            words,
             state,
             newborn,
         });
@@ -270,7 +294,7 @@ impl TurmoilWorld {
             return Err(Refusal::Senseless(format!("`{key}` is paused")));
         }
         // The host's software waits for commands as long as it is there.
-        let _ = process.commands.send(command);
+        let _ = process.words.send(Word::Command(command));
         self.kernels().touch(self.fault);
         Ok(())
     }
@@ -278,21 +302,24 @@ impl TurmoilWorld {
     /// Tells a process to stop. A frozen one reads that when it goes on.
     pub(super) fn stop_process(&mut self, node: NodeId) -> Result<(), Refusal> {
         let process = self.process_mut(node)?;
-        let _ = process.commands.send(Command::Leave);
+        let _ = process.words.send(Word::Command(Command::Leave));
         self.kernels().touch(self.fault);
         Ok(())
     }
 
-    /// Ends the processes that have said goodbye. A panic in a process is one of the run.
+    /// Ends the processes that have said goodbye. A panic in a process is one of the run, or one
+    /// that the test of a user's application reports.
     pub(super) fn reap(&mut self) {
-        for host in &self.hosts {
-            if let Some(text) = host
-                .process
-                .as_ref()
-                .and_then(|process| process.gate.take_panic())
-            {
-                panic!("`{}`: {text}", host.spec.key);
+        let panics = self.panics();
+        match (&self.site, panics.first()) {
+            (Some(site), _) => {
+                site.set_now(self.now);
+                site.panicked(self.now, panics);
             }
+            (None, Some((node, text))) => {
+                panic!("`{}`: {text}", self.hosts[node.index()].spec.key)
+            }
+            (None, None) => {}
         }
         for index in 0..self.hosts.len() {
             let process = self.hosts[index].process.as_ref();
@@ -302,6 +329,15 @@ impl TurmoilWorld {
         }
     }
 
+    /// Panics that gates have met.
+    fn panics(&self) -> Vec<(NodeId, String)> {
+        let of = |(index, host): (usize, &Host)| {
+            let text = host.process.as_ref()?.gate.take_panic()?;
+            Some((NodeId(index as u32), text))
+        };
+        self.hosts.iter().enumerate().filter_map(of).collect()
+    }
+
     pub(super) fn process_ends(&mut self, node: NodeId, how: Ending) {
         let host = &mut self.hosts[node.index()];
         let Some(process) = host.process.take() else {
@@ -309,6 +345,9 @@ impl TurmoilWorld {
         };
         let dns_name = host.spec.dns_name();
         process.life_ends(&mut self.books.record.reached);
+        if let Some(site) = &self.site {
+            site.moves_out(node);
+        }
         self.books
             .record
             .line(self.now, node, format_args!("is gone: {how:?}"));
@@ -345,6 +384,9 @@ impl TurmoilWorld {
         }
         process.paused = true;
         process.gate.shut();
+        if let Some(site) = &self.site {
+            site.freezes(self.now, node);
+        }
         let mut kernels = self.kernels();
         let now = kernels.now;
         kernels.fabric.freeze(now, node.0);

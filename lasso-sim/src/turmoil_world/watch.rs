@@ -95,6 +95,21 @@ impl Eye {
 }
 
 impl Eye {
+    /// The user's application writes lines of its own. `now` is the process's time.
+    pub(super) fn note(&self, now: Instant, text: &str) {
+        self.look(now, |watch, Books { record, .. }, now| {
+            watch.changed = true;
+            for line in text.lines() {
+                record.line(now, self.node, format_args!("notes: {line}"));
+            }
+        });
+    }
+
+    /// Something that the test must hear of has happened.
+    pub(super) fn stir(&self) {
+        self.watch.lock().changed = true;
+    }
+
     /// The application of this life has seen something.
     pub(super) fn saw(&self, now: Instant, saw: &Saw) {
         self.look(now, |watch, Books { record, invariants }, now| {

@@ -1,0 +1,71 @@
+//! How a test went.
+
+use core::fmt;
+use core::ops::RangeInclusive;
+
+/// A test that held with every seed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    pub(super) file: String,
+    pub(super) seeds: RangeInclusive<u64>,
+    pub(super) different: usize,
+    pub(super) simulated_ms: u64,
+}
+
+impl Report {
+    /// The seeds that were run.
+    pub fn seeds(&self) -> RangeInclusive<u64> {
+        self.seeds.clone()
+    }
+
+    /// How many different runs these seeds gave, told apart by their traces.
+    pub fn different(&self) -> usize {
+        self.different
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, last) = self.seeds.clone().into_inner();
+        let (file, different) = (&self.file, self.different);
+        write!(f, "{file}: held with seeds {first} to {last}, ")?;
+        write!(f, "{different} different runs, ")?;
+        write!(f, "{} s simulated", self.simulated_ms / 1_000)
+    }
+}
+
+/// A test that failed, or that could not be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    seed: Option<u64>,
+    text: String,
+}
+
+impl Failed {
+    pub(super) fn plain(text: impl Into<String>) -> Self {
+        Failed {
+            seed: None,
+            text: text.into(),
+        }
+    }
+
+    pub(super) fn with_seed(seed: u64, text: String) -> Self {
+        Failed {
+            seed: Some(seed),
+            text,
+        }
+    }
+
+    /// The first seed that failed; `None` when nothing could be run.
+    pub fn seed(&self) -> Option<u64> {
+        self.seed
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Failed {}
