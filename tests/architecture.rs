@@ -53,13 +53,17 @@ fn ours(packages: &BTreeMap<String, Vec<String>>, name: &str) -> Vec<String> {
 #[test]
 fn nobody_imports_against_the_order_of_the_crates() {
     let packages = siblings();
-    assert_eq!(packages.len(), 4, "{:?}", packages.keys());
+    assert_eq!(packages.len(), 5, "{:?}", packages.keys());
     assert_eq!(ours(&packages, "lasso-core"), [""; 0]);
     assert_eq!(ours(&packages, "lasso-net"), ["lasso-core"]);
     assert_eq!(ours(&packages, "lasso-sim"), ["lasso-core", "lasso-net"]);
     assert_eq!(
         ours(&packages, "lasso-cluster"),
         ["lasso-core", "lasso-net", "lasso-sim"]
+    );
+    assert_eq!(
+        ours(&packages, "tested-app"),
+        ["lasso-cluster", "lasso-sim"]
     );
 }
 
