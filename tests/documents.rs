@@ -110,6 +110,18 @@ fn every_statement_about_the_proxy_names_a_test_that_exists() {
     every_statement_names_what_shows_it("docs/proxy.md");
 }
 
+#[test]
+fn the_first_test_of_the_guide_is_a_test_of_the_example() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).expect("a file");
+    let guide = read("docs/testing.md");
+    let test = read("examples/tested-app/tests/numbers.rs");
+    let (_, code) = test.split_once("\n\n").expect("a line about the file");
+    assert!(guide.contains(&format!("```rust\n{code}```")));
+    let scenario = read("examples/tested-app/tests/cut.toml");
+    assert!(guide.contains(&format!("```toml\n{scenario}```")));
+}
+
 fn every_statement_names_what_shows_it(document: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join(document)).expect("the document");
