@@ -31,7 +31,8 @@ expect = { on = "all", connected = 3 }
 
 /// Three nodes and nothing else.
 fn quiet(steps: &str) -> Setup {
-    let head = "lasso = 1\ntitle = \"Three nodes\"\nnodes = { a = {}, b = {}, c = {} }\n";
+    let head = "lasso = 1\ntitle = \"Three nodes\"\nall = { starts = \"0s\" }\n\
+                nodes = { a = {}, b = {}, c = {} }\n";
     lasso_sim::scenario_text("three.toml", &format!("{head}{steps}"))
 }
 
@@ -350,7 +351,7 @@ fn what_the_file_expects_fails_the_test_too() {
     let idle = |_: Cluster, _: Node| async {};
     let text = failure(quiet(steps).application(idle)).to_string();
     assert!(
-        text.contains("three.toml:6:") && text.contains("expected: connected = 2"),
+        text.contains("three.toml:7:") && text.contains("expected: connected = 2"),
         "{text}"
     );
 }
