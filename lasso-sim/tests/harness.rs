@@ -104,7 +104,7 @@ fn a_failed_check_says_what_when_where_and_how_to_repeat_it() {
     assert_eq!(failed.seed(), Some(2));
     let text = failed.to_string();
     for part in [
-        "cut.toml fails with seed 2 of 1 to 2: One of three nodes is cut off for a while",
+        "cut.toml fails with seed 2, of seeds 1 to 2: One of three nodes is cut off for a while",
         "tests/harness.rs:",
         "at 30.000000 s",
         "expected: check_at(\"30s\") holds",

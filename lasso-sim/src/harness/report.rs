@@ -26,11 +26,25 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (first, last) = self.seeds.clone().into_inner();
         let (file, different) = (&self.file, self.different);
-        write!(f, "{file}: held with seeds {first} to {last}, ")?;
-        write!(f, "{different} different runs, ")?;
+        write!(f, "{file}: held with {}, ", Seeds(&self.seeds))?;
+        if different > 1 {
+            write!(f, "{different} different runs, ")?;
+        }
         write!(f, "{} s simulated", self.simulated_ms / 1_000)
+    }
+}
+
+/// A range of seeds in a sentence.
+pub(super) struct Seeds<'a>(pub(super) &'a RangeInclusive<u64>);
+
+impl fmt::Display for Seeds<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (first, last) = (self.0.start(), self.0.end());
+        match first == last {
+            true => write!(f, "seed {first}"),
+            false => write!(f, "seeds {first} to {last}"),
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use super::builder::Harness;
 use super::environment::Environment;
 use super::leaks;
 use super::node::Node;
-use super::report::{Failed, Report};
+use super::report::{Failed, Report, Seeds};
 use super::visit::{Visit, states};
 use crate::direct::Options;
 use crate::runner::{self, Outcome, Verdict};
@@ -210,8 +210,8 @@ impl<S: Send + Sync + 'static> Test<'_, S> {
             Some(reason) => format!("{file}: {reason}"),
             None => {
                 let report = outcome.report();
-                let (first, last) = seeds.clone().into_inner();
-                format!("{file} fails with seed {seed} of {first} to {last}: {title}\n{report}")
+                let seeds = Seeds(seeds);
+                format!("{file} fails with seed {seed}, of {seeds}: {title}\n{report}")
             }
         };
         Failed::with_seed(seed, text)
