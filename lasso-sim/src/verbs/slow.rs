@@ -1,5 +1,6 @@
 //! `slow`: the network becomes worse, or better: `slow = { between = ["a", "b"], latency = "80ms" }`,
-//! `slow = { node = "a", loss = "20%" }` for every path to and from a node.
+//! `slow = { node = "a", loss = "20%" }` for every path to and from a node; and back to what the file's
+//! network says: `slow = { node = "a", back = true }`.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ use crate::world::{Ability, Path, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "slow",
-    summary: "gives paths another latency, jitter, loss or bandwidth",
+    summary: "gives paths another latency, jitter, loss or bandwidth, or what `[network]` says",
     ranges: &["latency"],
     parse,
 };
@@ -19,7 +20,8 @@ pub(super) const ENTRY: Entry = Entry {
 #[derive(Debug)]
 struct Slow {
     paths: Vec<Path>,
-    shape: Shape,
+    /// `None`: what the file's network says.
+    shape: Option<Shape>,
 }
 
 fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
@@ -34,14 +36,20 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
         }),
     };
     let mut shape = Shape::default();
-    if !read_shape(reader, &mut keys, &mut shape) {
+    let any = read_shape(reader, &mut keys, &mut shape);
+    let back = keys.take("back").and_then(|value| reader.flag(value));
+    let back = back.unwrap_or_default();
+    if back && any {
+        let both = Diagnostic::new(keys.span(), "`back` says all of the shape");
+        reader.error(both.label("`latency` and the like exclude it"));
+    } else if !any && !back {
         let nothing = Diagnostic::new(keys.span(), "this changes nothing");
-        reader.error(nothing.label("needs `latency`, `jitter`, `loss` or `bandwidth`"));
+        reader.error(nothing.label("needs `latency`, `jitter`, `loss`, `bandwidth` or `back`"));
     }
     keys.finish(reader, "`slow`");
     Some(Box::new(Slow {
         paths: paths?.into_iter().collect(),
-        shape,
+        shape: (!back).then_some(shape),
     }))
 }
 
@@ -50,15 +58,23 @@ impl Verb for Slow {
         vec![Ability::Shape]
     }
 
-    fn apply(&self, _: &Scenario, world: &mut dyn World) -> Result<(), Refusal> {
-        world.shape(&self.paths, &self.shape)
+    fn apply(&self, scenario: &Scenario, world: &mut dyn World) -> Result<(), Refusal> {
+        if let Some(shape) = &self.shape {
+            return world.shape(&self.paths, shape);
+        }
+        let mut paths = self.paths.iter();
+        paths.try_for_each(|path| world.shape(&[*path], scenario.network.shape(*path)))
     }
 
     fn describe(&self, scenario: &Scenario) -> String {
-        format!(
-            "slow {} ({:?})",
-            show_paths(scenario, &self.paths),
-            self.shape
-        )
+        let paths = show_paths(scenario, &self.paths);
+        match &self.shape {
+            Some(shape) => format!("slow {paths} ({shape:?})"),
+            None => format!("slow {paths} no longer"),
+        }
+    }
+
+    fn must_take_effect(&self) -> bool {
+        self.shape.is_some()
     }
 }
