@@ -61,7 +61,8 @@ pub mod inspect;
 pub mod invariants;
 #[doc(hidden)]
 pub mod liar;
-mod random;
+#[doc(hidden)]
+pub mod random;
 #[doc(hidden)]
 pub mod record;
 #[doc(hidden)]

@@ -75,6 +75,21 @@ fn every_example_that_is_a_whole_file_can_be_read() {
 }
 
 #[test]
+fn the_tables_of_what_a_plan_may_draw_are_the_registries() {
+    for (sort, head) in [
+        ("faults", "| fault | what happens |"),
+        ("load", "| load | what applications do |"),
+        ("settings", "| settings | what differs |"),
+    ] {
+        let kinds = lasso_sim::random::kinds().filter(|kind| kind.sort == sort);
+        let registry: Vec<(String, String)> = kinds
+            .map(|kind| (kind.key.to_owned(), kind.summary.to_owned()))
+            .collect();
+        assert_eq!(table(&document(), head), registry);
+    }
+}
+
+#[test]
 fn the_bound_on_nodes_is_told() {
     let digits = NODES_MAX.to_string();
     let (thousands, rest) = digits.split_at(digits.len() - 3);

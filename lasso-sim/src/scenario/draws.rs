@@ -51,8 +51,8 @@ pub(super) fn draw(tree: &mut Table, pick: Pick) -> Draws {
         Pick::High => 2,
         Pick::Seed(seed) => seed,
     };
-    random::expand(tree, seed, &mut draws.errors);
     each::draw_nodes(&mut draws, tree);
+    random::expand(tree, seed, &mut draws.errors);
     timeline::draw_steps(&mut draws, tree, is_random);
     for (key, value) in &mut tree.entries {
         if !UNTOUCHED.contains(&key.text.as_str()) {

@@ -53,4 +53,5 @@ pub use value::{Key, Kind, Table, Value};
 
 pub(crate) use draft::{address, offset_ms, read_cookie};
 pub(crate) use network::{one_way, read_paths, read_shape};
+pub(crate) use nodes::read_all as read_nodes;
 pub(crate) use settings::read as read_settings;

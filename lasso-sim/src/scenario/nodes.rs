@@ -45,6 +45,11 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) {
     }
 }
 
+/// Reads who is there from a whole file, of which nothing else is looked at.
+pub(crate) fn read_all(reader: &mut Reader<'_>, file: &Table) {
+    read(reader, &mut Fields::new(file));
+}
+
 fn read_node<'v>(
     reader: &mut Reader<'_>,
     key: &Key,

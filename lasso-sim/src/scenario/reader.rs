@@ -59,6 +59,17 @@ impl<'t> Reader<'t> {
         }
     }
 
+    /// A reader of values whose places nobody asks for, with this seed.
+    pub(crate) fn blank(seed: u64) -> Reader<'static> {
+        Reader::new("", Pick::Seed(seed))
+    }
+
+    /// All mistakes, by place, and the nodes.
+    pub(crate) fn into_found(self) -> (Vec<Diagnostic>, Vec<NodeSpec>) {
+        let (errors, _, nodes) = self.into_errors();
+        (errors, nodes)
+    }
+
     /// Remembers a mistake.
     pub fn error(&mut self, diagnostic: Diagnostic) {
         self.errors.push(diagnostic);
