@@ -35,6 +35,8 @@ use crate::scenario::{self, Diagnostic, NodeSpec, Reader, Table, Value, read_nod
 pub(crate) const KEY: &str = "random";
 /// So many of a hundred kinds of each sort a seed turns off.
 const OFF_PERCENT: u64 = 50;
+/// So many of a hundred faults end when everything heals, so that there is something to recover from.
+const LAST_PERCENT: u64 = 20;
 /// How often a fault that finds no room is drawn again.
 const TRIES: u64 = 8;
 
@@ -193,6 +195,11 @@ fn draw_window(plan: &Plan<'_>, spec: &Spec, dice: &mut Dice) -> Window {
     } else {
         dice.log_time(low, high)
     };
+    if dice.chance(LAST_PERCENT) {
+        let until = plan.window.until;
+        let from = until.saturating_sub(lasts).max(plan.window.from);
+        return Window { from, until };
+    }
     // The last millisecond belongs to what heals everything.
     let latest = plan.window.until - Duration::from_millis(2);
     let from = dice.time(plan.window.from, latest);
