@@ -180,6 +180,16 @@ impl Cast {
         !self.liars.is_empty() && self.liars.contains(&(name.clone(), incarnation))
     }
 
+    /// Somebody is a liar.
+    pub(super) fn has_liars(&self) -> bool {
+        !self.liars.is_empty()
+    }
+
+    /// A liar says what was missed of this topic.
+    pub(super) fn is_lied_about(&self, topic: &str) -> bool {
+        self.lied_about.contains(topic)
+    }
+
     /// An application of a node has seen something.
     pub(super) fn saw(&mut self, node: NodeId, saw: &Saw) {
         if let Saw::Subscribed { sub, topic, .. } = saw {

@@ -205,7 +205,7 @@ impl Reader {
             tag > last_tag,
             format_args!("the {tag}th message comes after the {last_tag}th"),
         );
-        let forgetful = is_forgetful(facts);
+        let forgetful = is_forgetful(facts, &self.name);
         if got.row == Row::All && !forgetful {
             let offset = got.number.wrapping_sub(place);
             let same = *offsets.entry((life, self.topic)).or_insert(offset);
@@ -287,7 +287,7 @@ impl Reader {
         self.ahead.0 += count;
         self.ahead.1 += count;
         self.reported_at = at.now;
-        if is_forgetful(at.facts) {
+        if is_forgetful(at.facts, &self.name) {
             return;
         }
         let could = self.could_miss(at.facts, at.now, None);
@@ -354,7 +354,7 @@ impl Reader {
     /// How many messages of sources that live it should have got by now and has not: what lies behind
     /// the last one that came, and all since a source knows of it that it never heard of.
     fn lacks(&self, facts: &Facts, node: NodeId) -> u64 {
-        if is_forgetful(facts) {
+        if is_forgetful(facts, &self.name) {
             return 0;
         }
         let of_stream = |(life, stream): (Life, &Stream)| {
@@ -410,10 +410,12 @@ fn known_since(facts: &Facts, source: NodeId, node: NodeId, since: Instant) -> O
     Some(linked.max(quiet).max(since) + ASKED)
 }
 
-/// Some node may remember or want fewer topics than there are, or remember fewer nodes.
-fn is_forgetful(facts: &Facts) -> bool {
+/// Some node may remember or want fewer topics than there are, or remember fewer nodes; or somebody lies
+/// about what was missed of this one.
+fn is_forgetful(facts: &Facts, topic: &str) -> bool {
     let topics = facts.published.topics() + TOPICS_OF_EVENTS;
-    topics > facts.cast.fewest_topics || facts.cast.forgets_nodes
+    let cast = &facts.cast;
+    topics > cast.fewest_topics || cast.forgets_nodes || cast.is_lied_about(topic)
 }
 
 /// More topics than live events and nodes themselves have in any scenario that sets tight bounds.

@@ -62,7 +62,8 @@ impl Invariant for Outcomes {
                 self.begins(at, *tag, to.clone(), timeout);
             }
             Saw::Answered { tag, outcome } => {
-                if self.ends(at, *tag).is_some() {
+                let pending = self.ends(at, *tag);
+                if pending.is_some() {
                     is_its_own(at, *tag, *outcome);
                 }
             }
