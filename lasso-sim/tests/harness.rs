@@ -206,6 +206,23 @@ fn each_start_of_a_node_begins_the_application_anew_with_other_numbers() {
 }
 
 #[test]
+fn an_application_may_fail_once_its_node_was_told_to_stop() {
+    let steps = "[[step]]\nat = \"10s\"\nstop = \"b\"\n[[step]]\nat = \"20s\"\n\
+                 expect = { on = [\"a\", \"c\"], connected = 2 }\n";
+    let application = |cluster: Cluster, _: Node| async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            if let Err(error) = cluster.publish("numbers", &1) {
+                return Err::<(), _>(error);
+            }
+        }
+    };
+    let test = quiet(steps).application(application).seeds(1..=1);
+    test.check_end(|world| assert!(!world.node("b").is_running()))
+        .check();
+}
+
+#[test]
 fn a_frozen_node_freezes_its_application() {
     let steps = "[[step]]\nat = \"10s\"\npause = \"b\"\n[[step]]\nat = \"30s\"\nresume = \"b\"\n\
                  [[step]]\nat = \"45s\"\nexpect = { on = \"all\", connected = 3 }\n";

@@ -52,7 +52,7 @@ impl<S: Send + Sync + 'static> Setup<S> {
     ///
     /// It is dropped where it stands when the process ends, whether by `stop`, `crash`, `vanish` or `restart`, and it stands
     /// still while the process is frozen. When it returns, the node goes on without it. An error that it returns fails the
-    /// run, and so does a panic in any of its tasks and handlers.
+    /// run, unless its node was told to stop before. A panic in any of its tasks and handlers fails the run.
     #[track_caller]
     pub fn application<F, W>(self, application: F) -> Harness<S>
     where

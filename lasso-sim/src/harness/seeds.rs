@@ -63,7 +63,8 @@ pub(super) fn run<S: Send + Sync + 'static>(
         runs.append(&mut test.all(first + 1..=*seeds.end()));
     }
     if let Some(path) = &environment.trace {
-        write_traces(path, &runs)?;
+        let traces = runs.values().filter_map(|ran| ran.outcome.trace.as_deref());
+        write_trace(path, &traces.collect::<String>())?;
     }
     let failed = runs
         .values()
@@ -93,9 +94,7 @@ fn mistakes<S>(harness: &Harness<S>, scenario: &Scenario) -> Result<(), Failed> 
     }
 }
 
-fn write_traces(path: &Path, runs: &BTreeMap<u64, Ran>) -> Result<(), Failed> {
-    let traces = runs.values().filter_map(|ran| ran.outcome.trace.as_deref());
-    let text: String = traces.collect();
+fn write_trace(path: &Path, text: &str) -> Result<(), Failed> {
     let written = std::fs::write(path, text);
     written.map_err(|error| Failed::plain(format!("cannot write {}: {error}", path.display())))
 }
@@ -114,6 +113,12 @@ impl<S: Send + Sync + 'static> Test<'_, S> {
         let (one, other) = (trace(&first), trace(&second));
         if one == other {
             return Ok(first);
+        }
+        if let Some(path) = &self.environment.trace {
+            write_trace(path, &one)?;
+            let mut second = path.as_os_str().to_owned();
+            second.push(".second");
+            write_trace(Path::new(&second), &other)?;
         }
         let file = self.harness.source.name().display();
         let mut text =

@@ -5,6 +5,7 @@
 //! expectations and rules are looked at. Expectations with a window are looked at whenever something
 //! may have changed, and at the window's end.
 
+mod drawn;
 mod expect;
 mod guest;
 mod looks;
@@ -18,6 +19,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use lasso_core::time::Instant;
 
+pub(crate) use self::drawn::draw_and_run;
+pub use self::drawn::run_file;
 use self::expect::{Miss, Moment};
 pub(crate) use self::guest::{Guest, Scene};
 use self::looks::Looks;
@@ -25,7 +28,7 @@ pub use self::outcome::{Failure, Goal, Look, Orders, Outcome, Verdict};
 use crate::checks::Mismatch;
 use crate::coverage::Reached;
 use crate::direct::Options;
-use crate::scenario::{self, BadFile, Loc, NodeId, RuleKind, Scenario, Template};
+use crate::scenario::{self, NodeId, RuleKind, Scenario};
 use crate::stage::{Stage, stage};
 use crate::world::{FaultId, World, WorldKind};
 
@@ -35,48 +38,6 @@ const LINES: usize = 20;
 const MISSES: usize = 4;
 /// Digests of inputs are written into the trace this often.
 const CHECKPOINT: Duration = Duration::from_secs(600);
-
-/// Draws the scenario of a file with a seed and runs it. `keep_trace`: the outcome holds the whole trace.
-///
-/// A file that cannot be drawn with that seed has failed: a sweep goes on and names the seed.
-pub fn run_file(template: &Template, kind: WorldKind, seed: u64, keep_trace: bool) -> Outcome {
-    draw_and_run(template, kind, seed, |scenario| {
-        run(scenario, kind, seed, keep_trace)
-    })
-}
-
-/// The same, where `run` runs what was drawn.
-pub(crate) fn draw_and_run(
-    template: &Template,
-    kind: WorldKind,
-    seed: u64,
-    run: impl FnOnce(&Scenario) -> Outcome,
-) -> Outcome {
-    match template.draw(seed) {
-        Ok(scenario) => run(&scenario),
-        Err(bad) => {
-            let mut outcome = blank(template.sample(), kind, seed);
-            outcome.verdict = Verdict::Failed;
-            outcome.failures = bad
-                .places()
-                .map(|(loc, message)| undrawn(&bad, &loc, message))
-                .collect();
-            outcome
-        }
-    }
-}
-
-fn undrawn(bad: &BadFile, loc: &Loc, message: &str) -> Failure {
-    Failure {
-        place: format!("{}:{}:{}", bad.source.path.display(), loc.line, loc.column),
-        at: "0.000000".to_owned(),
-        node: None,
-        expected: "the file can be drawn with this seed".to_owned(),
-        seen: message.to_owned(),
-        more: 0,
-        trace: Vec::new(),
-    }
-}
 
 /// Runs a scenario. `keep_trace`: the outcome holds the whole trace.
 pub fn run(scenario: &Scenario, kind: WorldKind, seed: u64, keep_trace: bool) -> Outcome {

@@ -149,6 +149,9 @@ async fn software(launch: Arc<Mutex<Option<Launch>>>) -> turmoil::Result {
             // Applications go by the handle.
             Word::Command(Command::Plane(_)) => {}
             Word::Command(Command::Leave) => {
+                if let Some(tenant) = &launch.tenant {
+                    tenant.stops();
+                }
                 cluster.shutdown().await;
                 launch.state.lock().finished = true;
             }

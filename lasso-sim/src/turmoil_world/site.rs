@@ -9,7 +9,7 @@ use core::pin::Pin;
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lasso_core::time::Instant;
@@ -271,6 +271,8 @@ struct Inner {
     wall_offset_ms: Arc<AtomicI64>,
     /// How many generators were drawn.
     generators: AtomicU64,
+    /// The process was told to stop.
+    stopping: AtomicBool,
 }
 
 impl Tenant {
@@ -290,6 +292,7 @@ impl Tenant {
             gate: gate.clone(),
             wall_offset_ms: Arc::clone(wall_offset_ms),
             generators: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
         }))
     }
 
@@ -355,7 +358,7 @@ impl Tenant {
         self.run(async move {
             if let Err(seen) = work.await {
                 let place = tenant.0.site.place.clone();
-                tenant.complain(place, expected.to_owned(), seen);
+                tenant.fails(place, expected.to_owned(), seen);
             }
         });
     }
@@ -372,7 +375,7 @@ impl Tenant {
                 Ok(()) => tenant.note("the application has returned"),
                 Err(error) => {
                     let expected = "the application returns no error".to_owned();
-                    tenant.complain(site.place.clone(), expected, error);
+                    tenant.fails(site.place.clone(), expected, error);
                 }
             }
         });
@@ -387,7 +390,7 @@ impl Tenant {
             drop(act.under_way);
             match result {
                 Ok(()) => tenant.note(&format!("{} has ended", act.title)),
-                Err(seen) => tenant.complain(act.place, format!("{} succeeds", act.title), seen),
+                Err(seen) => tenant.fails(act.place, format!("{} succeeds", act.title), seen),
             }
             tenant.0.eye.stir();
         });
@@ -397,7 +400,15 @@ impl Tenant {
         tokio::task::spawn_local(self.0.gate.guard(task));
     }
 
-    fn complain(&self, place: String, expected: String, seen: String) {
+    /// The process was told to stop: what its tasks cannot do from now on is no failure.
+    pub(super) fn stops(&self) {
+        self.0.stopping.store(true, Ordering::Relaxed);
+    }
+
+    fn fails(&self, place: String, expected: String, seen: String) {
+        if self.0.stopping.load(Ordering::Relaxed) {
+            return self.note(&format!("while it stops: {seen}"));
+        }
         self.0.site.complain(Complaint {
             at: self.now(),
             node: Some(self.0.node),
