@@ -150,6 +150,6 @@ fn restarts_take_no_stock_twice() {
 }
 
 #[test]
-fn a_rough_network_takes_no_stock_twice() {
-    scenario("tests/rough.toml").check();
+fn drawn_faults_take_no_stock_twice() {
+    scenario("tests/drawn.toml").check();
 }
