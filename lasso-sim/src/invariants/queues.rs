@@ -145,7 +145,8 @@ fn subscriber(
         queue.most_bytes <= bytes,
         format_args!("a queue of {bytes} bytes has held more: {id} {queue:?}"),
     );
-    let was_full = queue.most == bound || queue.most_bytes + message > bytes;
+    // One message alone is not part of `most_bytes`: the next one may be too much beside it.
+    let was_full = queue.most == bound || queue.most_bytes.max(message) + message > bytes;
     demand(
         queue.shed == 0 || was_full,
         format_args!("messages gave way in a queue that was never full: {id} {queue:?}"),
