@@ -71,6 +71,9 @@ pub struct Lanes {
     finished: bool,
     /// How far the data lane may run ahead of the peer; once there was data.
     pace: Option<Box<Pace>>,
+    /// How full each lane was; once anything had to wait behind something. A stranger's connection,
+    /// which may hold little, has none.
+    marks: Option<Box<[Marks; LANES]>>,
     pub(super) last_sent: Instant,
     pub(super) last_received: Instant,
 }
@@ -85,7 +88,14 @@ struct Waiting {
     bound: usize,
     taken: u64,
     sent: u64,
+}
+
+/// How full one lane was.
+#[derive(Debug, Clone, Copy, Default)]
+struct Marks {
+    /// The most bytes that waited, where they were more than one frame.
     most: usize,
+    /// What would have waited with the smallest frame that was refused.
     least_refused: Option<usize>,
 }
 
@@ -136,20 +146,11 @@ impl Lanes {
             return Ok(Pushed::Queued);
         }
         let length = head.len() + body.len();
-        let has_room = self.has_room(id, length);
-        let lane = &mut self.lanes[id as usize];
-        if !has_room {
-            let refused = lane.held + length;
-            lane.least_refused = Some(
-                lane.least_refused
-                    .map_or(refused, |least| least.min(refused)),
-            );
+        if !self.mark(id, length) {
             return Err(LaneFull);
         }
+        let lane = &mut self.lanes[id as usize];
         lane.frames.push(head, body);
-        if lane.held > 0 {
-            lane.most = lane.most.max(lane.held + length);
-        }
         lane.held += length;
         lane.taken += length as u64;
         if !self.may_send(id) {
@@ -157,6 +158,23 @@ impl Lanes {
             return Ok(Pushed::Queued);
         }
         Ok(self.came())
+    }
+
+    /// Notes how full the lane becomes with a frame of so many bytes; false when it has no room.
+    fn mark(&mut self, id: LaneId, length: usize) -> bool {
+        let (held, has_room) = (self.held(id), self.has_room(id, length));
+        if held == 0 {
+            return true;
+        }
+        let mark = &mut self.marks.get_or_insert_default()[id as usize];
+        let would = held + length;
+        if has_room {
+            mark.most = mark.most.max(would);
+        } else {
+            let least = mark.least_refused.get_or_insert(would);
+            *least = would.min(*least);
+        }
+        has_room
     }
 
     /// True when the lane takes a frame of so many bytes now.
@@ -218,12 +236,14 @@ impl Lanes {
     /// What the lane took and gave.
     pub fn count(&self, id: LaneId) -> LaneCount {
         let lane = &self.lanes[id as usize];
+        let marks = self.marks.as_ref().map(|marks| marks[id as usize]);
+        let marks = marks.unwrap_or_default();
         LaneCount {
             taken: lane.taken,
             sent: lane.sent,
             held: lane.held as u64,
-            most: lane.most as u64,
-            least_refused: lane.least_refused.map(|least| least as u64),
+            most: marks.most as u64,
+            least_refused: marks.least_refused.map(|least| least as u64),
         }
     }
 
@@ -291,7 +311,8 @@ impl Lanes {
     /// Memory that the lanes hold, themselves included.
     pub(super) fn held_bytes(&self) -> usize {
         let waiting = self.lanes.iter().map(|lane| lane.frames.held_bytes());
-        size_of::<Self>() + waiting.sum::<usize>()
+        let marks = self.marks.as_deref().map_or(0, size_of_val);
+        size_of::<Self>() + waiting.sum::<usize>() + marks
     }
 }
 

@@ -394,7 +394,7 @@ fn a_silent_link_is_replaced_or_kept_whatever_becomes_of_its_test() {
             }
             model
         };
-        let states = search(start, 8);
+        let states = search(start, 9);
         assert!(states >= 900, "{states}");
     }
 }
