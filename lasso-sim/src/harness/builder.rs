@@ -37,8 +37,8 @@ impl Setup {
     /// Keeps a state for each node, which `make` makes anew for each run. The application reaches it by
     /// [`Node::state`], and checks by [`Snapshot::node`] and [`Snapshot::states`].
     ///
-    /// The state survives restarts of its node, as a disk does. What a process forgets, the application itself must reset when
-    /// it starts.
+    /// The state survives restarts of its node, as a disk does. At its start the application itself must reset the parts that
+    /// a process would forget.
     pub fn state<S>(self, make: impl Fn() -> S + Send + Sync + 'static) -> Setup<S> {
         Setup {
             source: self.source,
@@ -50,8 +50,8 @@ impl Setup {
 impl<S: Send + Sync + 'static> Setup<S> {
     /// Runs this on each node, anew at each start of its process.
     ///
-    /// It is dropped where it stands when the process ends, whether by `stop`, `crash`, `vanish` or `restart`, and it stands
-    /// still while the process is frozen. When it returns, the node goes on without it. An error that it returns fails the
+    /// When the process ends, by `stop`, `crash`, `vanish` or `restart`, the future is dropped at once. While the process is
+    /// frozen, nothing polls the future. When it returns, the node goes on without it. An error that it returns fails the
     /// run, unless its node was told to stop before. A panic in any of its tasks and handlers fails the run.
     #[track_caller]
     pub fn application<F, W>(self, application: F) -> Harness<S>
@@ -82,8 +82,8 @@ impl<S> fmt::Debug for Setup<S> {
 /// A test of an application: how often it runs, what it does and what it checks.
 ///
 /// Times are written as in scenario files: `"500ms"`, `"8s"`, `"1m30s"`, counted from the start of the scenario. At
-/// one moment the steps of the file come first, then checks and acts in the order in which they are written here,
-/// then what the file expects.
+/// one moment the steps of the file run first, then checks and acts in the order in which the test adds them,
+/// then the expectations of the file.
 #[must_use = "it runs when `check` is called"]
 pub struct Harness<S = ()> {
     pub(super) source: Source,
@@ -114,7 +114,7 @@ impl<S: Send + Sync + 'static> Harness<S> {
         self.with_check(When::At(at.to_owned()), title, check)
     }
 
-    /// The same, so long after the step that has this `label` in the file. `"0s"`: at the step.
+    /// Like [`Harness::check_at`], `delay` after the step that has this `label` in the file. `"0s"`: at the step.
     #[track_caller]
     pub fn check_after<R: Ending>(
         self,
@@ -126,8 +126,8 @@ impl<S: Send + Sync + 'static> Harness<S> {
         self.with_check(after(label, delay), title, check)
     }
 
-    /// The same at the end of the run, after all steps, acts and expectations. Where nothing hinders any node by
-    /// then, all nodes agree about who is there.
+    /// Like [`Harness::check_at`], at the end of the run, after all steps, acts and expectations. If no fault affects any
+    /// node by then, all nodes agree on the members.
     #[track_caller]
     pub fn check_end<R: Ending>(
         self,
@@ -161,7 +161,7 @@ impl<S: Send + Sync + 'static> Harness<S> {
         self.with_act(When::At(at.to_owned()), title, node, begin(act))
     }
 
-    /// The same, so long after the step that has this `label` in the file.
+    /// Like [`Harness::act_at`], `delay` after the step that has this `label` in the file.
     #[track_caller]
     pub fn act_after<F, W>(self, label: &str, delay: &str, node: &str, act: F) -> Self
     where
@@ -191,8 +191,7 @@ impl<S: Send + Sync + 'static> Harness<S> {
         }
     }
 
-    /// As [`Harness::check`], for tests that expect a failure: a check is worth something when it finds a planted
-    /// mistake.
+    /// Like [`Harness::check`], for tests that expect a failure: they show that a check finds a planted mistake.
     ///
     /// # Errors
     /// Where [`Harness::check`] panics.
@@ -259,5 +258,5 @@ where
     })
 }
 
-/// Enough to see more than one order of events, and still quick.
+/// Enough seeds for different orders of events, and few enough for a quick test.
 const SEEDS: RangeInclusive<u64> = 1..=5;

@@ -10,7 +10,7 @@ use super::report::Failed;
 /// See the module's text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Environment {
-    /// These seeds, whatever the test says.
+    /// Overrides the seeds of the test.
     pub(super) seeds: Option<RangeInclusive<u64>>,
     /// Traces are written there.
     pub(super) trace: Option<PathBuf>,

@@ -34,7 +34,7 @@ pub(super) struct Hook<S> {
 pub(super) enum When {
     /// At a time since the start.
     At(String),
-    /// So long after a labelled step.
+    /// A delay after a labelled step.
     After { label: String, delay: String },
     /// When everything has settled.
     End,
@@ -47,7 +47,7 @@ pub(super) enum Deed<S> {
 }
 
 impl<S> Hook<S> {
-    /// What is wrong with it in this scenario.
+    /// The mistakes of this hook: a bad time, or a label or node that the scenario lacks.
     pub(super) fn mistakes(&self, scenario: &Scenario) -> Vec<String> {
         let mut mistakes = Vec::new();
         let mut time = |text: &str| {

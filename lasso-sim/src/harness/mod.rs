@@ -1,7 +1,7 @@
 //! Tests of a user's own application: the public API of this crate.
 //!
-//! `builder` is what a test writes; `hooks` are its checks and acts, and `visit` does them while a scenario
-//! runs; `seeds` runs the scenario with each seed and compares two runs of the first; `report` and
+//! `builder` is the API of a test; `hooks` holds its checks and acts, and `visit` runs them during a
+//! scenario; `seeds` runs the scenario with each seed and compares two runs of the first; `report` and
 //! `leaks` say what failed.
 
 mod builder;
@@ -45,7 +45,7 @@ pub fn scenario(path: impl AsRef<Path>) -> Setup {
     Setup::new(Source::File(path.as_ref().to_owned()))
 }
 
-/// A test with a scenario that is no file. Messages call it `name`.
+/// A test with a scenario given as text. Messages call it `name`.
 ///
 /// ```
 /// let text = "lasso = 1\ntitle = \"One node\"\nnodes = { a = {} }\nends = \"5s\"";

@@ -1,4 +1,4 @@
-//! How a test went.
+//! The report of a test that held, and of one that failed.
 
 use core::fmt;
 use core::ops::RangeInclusive;

@@ -43,7 +43,7 @@ impl Rng {
         Duration::from_nanos(self.range(0..=most))
     }
 
-    /// True in so many of a hundred cases.
+    /// True with this probability, in percent.
     pub fn percent(&mut self, percent: u64) -> bool {
         self.range(0..=99) < percent
     }

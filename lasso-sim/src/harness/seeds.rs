@@ -140,7 +140,7 @@ impl<S: Send + Sync + 'static> Test<'_, S> {
         let work = || {
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
-                // No seed before the first that fails is left out, so that it is the same on any machine.
+                // Every seed below the first failing one still runs, so that all machines report the same one.
                 if seed > stop.load(Ordering::Relaxed) {
                     return;
                 }
@@ -156,7 +156,7 @@ impl<S: Send + Sync + 'static> Test<'_, S> {
         let name = self.environment.test.as_deref().unwrap_or("main");
         thread::scope(|scope| {
             for _ in 1..threads {
-                // Without another thread this one does all of it.
+                // If the system gives no more threads, this one runs all seeds.
                 let _ = thread::Builder::new()
                     .name(name.to_owned())
                     .spawn_scoped(scope, work);

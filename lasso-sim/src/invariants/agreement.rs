@@ -1,5 +1,5 @@
-//! Invariant 13: After everything has healed, all nodes agree about who is there: of any two that
-//! may link up and of which one names the other, both are linked with each other.
+//! Invariant 13: After everything has healed, all nodes agree on the members: if two nodes may link up
+//! and one of them knows the other, they are linked with each other.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ pub struct Member {
     pub node: NodeId,
     /// Its links.
     pub links: Vec<LinkInfo>,
-    /// Whom it would dial.
+    /// The nodes that it would dial.
     pub candidates: BTreeSet<NodeName>,
 }
 
@@ -86,7 +86,7 @@ fn disagreement(cast: &Cast, members: &[Member]) -> Option<(NodeId, String)> {
     alone.iter().find_map(|member| ghost(cast, member))
 }
 
-/// A link with somebody who does not run.
+/// A link with a node that does not run.
 fn ghost(cast: &Cast, member: &Member) -> Option<(NodeId, String)> {
     let ghost = member.links.iter().find(|link| {
         let whose = cast.whose_name(&link.peer.name, link.peer.incarnation.0);

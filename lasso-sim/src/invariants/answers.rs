@@ -1,5 +1,5 @@
-//! Invariant 5, for answers: everybody is counted once. Who is asked answered or failed; nobody came or
-//! left twice during a call to many; and what a metrics answer covers is no more than there is.
+//! Invariant 5, for answers: each node is counted once. Each node that was asked answered or failed; no
+//! node joined or left twice during a call to many; a metrics answer covers no more nodes than exist.
 
 use std::collections::BTreeSet;
 

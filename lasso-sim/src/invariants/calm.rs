@@ -1,9 +1,9 @@
-//! Invariant 14: while nothing hinders two nodes, nothing happens to their link. It is not tested by a
-//! dial, not replaced, nobody calls the other one disconnected, and bytes come at least as often as
-//! heartbeats are promised: every quarter of the smaller tick time.
+//! Invariant 14: while no fault affects two nodes, their link stays as it is. No dial tests it, no
+//! connection replaces it, neither node declares the other disconnected, and bytes arrive at least as
+//! often as heartbeats should: every quarter of the smaller tick time.
 //!
-//! Nothing hinders them once both have been up for a while, and as long after the last fault as
-//! silence and a new link take. Who says goodbye may go at any time.
+//! The invariant applies once both have been up for a while, and once silence and a new link had enough
+//! time since the last fault. A node may say goodbye at any time.
 
 use core::time::Duration;
 

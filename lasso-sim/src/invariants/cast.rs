@@ -1,4 +1,4 @@
-//! Who takes part, and what hinders them: what the invariants judge by.
+//! The nodes and the faults that affect them. Part of the facts.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -71,7 +71,7 @@ pub(super) struct Cast {
     pub(super) fewest_topics: usize,
     /// Some node may forget another one within a run.
     pub(super) forgets_nodes: bool,
-    /// Nodes run applications that tell nobody what they do.
+    /// Nodes run applications whose publishes and calls the invariants do not see.
     strange_applications: bool,
 }
 
@@ -109,12 +109,12 @@ impl Cast {
             || topology.disconnected_keep < KEPT_FOR_A_RUN;
     }
 
-    /// From now on nodes run applications that tell nobody what they do.
+    /// From now on nodes run applications whose publishes and calls the invariants do not see.
     pub(super) fn host_strange_applications(&mut self) {
         self.strange_applications = true;
     }
 
-    /// Whether nodes run applications that tell nobody what they do.
+    /// Whether nodes run applications whose publishes and calls the invariants do not see.
     pub(super) fn has_strange_applications(&self) -> bool {
         self.strange_applications
     }
@@ -180,7 +180,7 @@ impl Cast {
         !self.liars.is_empty() && self.liars.contains(&(name.clone(), incarnation))
     }
 
-    /// Somebody is a liar.
+    /// Whether the run has a liar.
     pub(super) fn has_liars(&self) -> bool {
         !self.liars.is_empty()
     }
@@ -197,8 +197,7 @@ impl Cast {
         }
     }
 
-    /// What an application of a node has seen is a lie, or may be one: it is not held against
-    /// anybody.
+    /// What an application of a node has seen is a lie, or may be one, so no node is blamed for it.
     pub(super) fn is_lie(&self, node: NodeId, saw: &Saw) -> bool {
         match saw {
             Saw::Got { got, .. } => self.is_liar(&got.from, got.incarnation.0),
@@ -313,7 +312,7 @@ impl Cast {
     }
 }
 
-/// A node that is remembered for so long is not forgotten within a run that messages cross.
+/// A node that is remembered for this long is not forgotten within a run with messages.
 const KEPT_FOR_A_RUN: Duration = Duration::from_secs(24 * 3600);
 
 /// One of them accepts what the other one offers.

@@ -1,5 +1,5 @@
-//! Invariant 10: deadlines travel. A handler has never more time than its caller gave the call, cut to
-//! the longest that caller and node allow, and never less.
+//! Invariant 10: deadlines travel. A handler has exactly the time that its caller gave the call, at most
+//! the longest that the settings of caller and node allow.
 
 use core::time::Duration;
 use std::collections::BTreeMap;

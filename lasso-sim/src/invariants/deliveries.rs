@@ -1,19 +1,19 @@
-//! Invariant 7: no subscriber sees a message twice, or two of one source and topic out of order; what
-//! is missing was reported as missing, at its place, and no more than that.
+//! Invariant 7: no subscriber sees a message twice, or two messages of one source and topic out of order.
+//! Each loss was reported, at its place, and nothing else was reported as lost.
 //!
-//! 1. What a subscriber gets was published by that life of its source, on that topic, for it, and each
-//!    number of a source stands for one message, whoever gets it.
-//! 2. A gap shows by the numbers when the next message of its row comes, and by then it must have been
-//!    reported. What is missing at the end of a row shows at the end of a run.
-//! 3. What was reported and is no gap so far must lie ahead: in rows whose next message has not come
-//!    yet, among messages that had been published when it was reported. So a queue that is full keeps
-//!    the newest: what is reported in front of a message lies before it.
-//! 4. What is published after its source has long known of a subscriber comes, or is reported.
+//! 1. That life of the source published each message that a subscriber gets, on that topic and for that
+//!    subscriber. A number of a source stands for the same message at all receivers.
+//! 2. The numbers show a gap when the next message of its row arrives. The node must have reported the
+//!    gap by then. Messages missing at the end of a row are found at the end of a run.
+//! 3. A reported loss that is no gap so far must lie ahead: in a row whose next message has not arrived,
+//!    among messages published before the report. So a full queue must keep the newest messages: a loss
+//!    reported in front of a message lies before that message.
+//! 4. Once a source has known of a subscriber for long, each new message arrives, or is reported.
 //!
-//! Of what came before a subscriber's first message of a row it cannot be known what it should have
-//! got, but for the fourth rule: it may have been reported or not. So what was reported and has no
-//! place yet is known as a least and a most. Where topics are forgotten, since a node may remember or
-//! want only so many, nobody knows what was missed, and nothing is said about what must be reported.
+//! Before a subscriber's first message of a row, only the fourth rule says what it should have got:
+//! earlier messages may have been reported or not. So this file keeps a least and a most of the
+//! reported losses that have no place yet. A node with a bound on topics may forget some; then nothing
+//! tells what was missed, and this file demands no reports.
 
 use core::fmt;
 use core::time::Duration;
@@ -56,10 +56,10 @@ struct Deliveries {
 struct Reader {
     topic: TopicId,
     name: Arc<str>,
-    /// It reads whatever comes at once.
+    /// It reads each message at once.
     at_once: bool,
     since: Instant,
-    /// When its node first subscribed to the topic: it may be told of all that was missed since.
+    /// When its node first subscribed to the topic: losses since then may be reported to it.
     node_since: Instant,
     sources: Vec<Source>,
     /// What was reported and has no place yet: at least, and at most.
@@ -248,7 +248,7 @@ impl Reader {
         }
     }
 
-    /// Whose message this is, and its place; or what is wrong.
+    /// The source of this message and its place, or a text about the mistake.
     fn identify<'a>(
         &self,
         facts: &'a Facts,
@@ -410,8 +410,8 @@ fn known_since(facts: &Facts, source: NodeId, node: NodeId, since: Instant) -> O
     Some(linked.max(quiet).max(since) + ASKED)
 }
 
-/// Some node may remember or want fewer topics than there are, or remember fewer nodes; or somebody lies
-/// about what was missed of this one.
+/// Some node may remember or want fewer topics than there are, or remember fewer nodes; or a liar reports
+/// losses of this topic.
 fn is_forgetful(facts: &Facts, topic: &str) -> bool {
     let topics = facts.published.topics() + TOPICS_OF_EVENTS;
     let cast = &facts.cast;

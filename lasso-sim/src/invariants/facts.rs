@@ -1,4 +1,4 @@
-//! What all invariants judge by: who takes part, who is linked with whom, what the world is like.
+//! The facts that all invariants judge by: the nodes, their links, the messages published, the network.
 //! [`Invariants`](super::Invariants) keeps it up to date; an invariant only reads it.
 
 use core::time::Duration;
@@ -22,7 +22,7 @@ pub(super) struct Facts {
     pub(super) slack: Duration,
     /// The network loses packets by chance, or has done so.
     pub(super) lossy: bool,
-    /// The network is, or was, so slow or thin that news take seconds.
+    /// The network is, or was, so slow or thin that frames take seconds.
     pub(super) slow: bool,
     /// The longest that a packet ever takes, one way.
     longest: Duration,
@@ -58,8 +58,8 @@ impl Facts {
         self.slow |= shape.bandwidth.is_some() || self.longest > SLOW;
     }
 
-    /// Since when nothing has hindered two nodes for so long that each must hear the other in time: no
-    /// fault, both up, and nobody else under their names. `None`: something does.
+    /// Since when two nodes have been undisturbed for long enough that each must hear the other in time: no
+    /// fault, both up, and no other node under their names. `None`: they are not.
     pub(super) fn calm_since(&self, a: NodeId, b: NodeId) -> Option<Instant> {
         if self.lossy || self.slow || !self.cast.compatible(a, b) {
             return None;
@@ -134,7 +134,7 @@ pub(super) struct LinkFact {
     pub(super) since: Instant,
 }
 
-/// Who is linked with whom, by what each node knows.
+/// The links, as each node knows them.
 #[derive(Debug)]
 pub(super) struct Links {
     rows: Vec<BTreeMap<Who, LinkFact>>,

@@ -1,5 +1,5 @@
 //! What an invariant is: a file with a type that implements [`Invariant`], a constant [`Entry`], and a
-//! line in [`ALL`](super::ALL). Whatever happens in a run is offered to it; it takes what it needs.
+//! line in [`ALL`](super::ALL). Every event of a run is offered to it; it implements the hooks it needs.
 
 use core::fmt;
 use core::time::Duration;
@@ -16,11 +16,10 @@ use super::{Knowledge, Member, Violation, Witness};
 use crate::app::Saw;
 use crate::scenario::{NodeId, NodeSpec};
 
-/// Watches one thing that must always hold. Every method does nothing unless it is written.
+/// Watches one thing that must always hold. The methods do nothing by default.
 ///
-/// For one input a world tells the events and closes of a node first, then calls `after`. The facts
-/// already say what the hook is about: in `paused` the node is paused, in `link` the link is what it is
-/// now.
+/// For each input a world reports the events and closes of a node first, then calls `after`. When a hook
+/// runs, the facts already include the change: in `link` they hold the new link.
 pub(super) trait Invariant: fmt::Debug + Send {
     /// A process of a node starts.
     fn started(&mut self, _: &mut Moment<'_>, _spec: &NodeSpec) {}
@@ -63,7 +62,7 @@ pub(super) trait Invariant: fmt::Debug + Send {
     /// A handler of a node is asked.
     fn asked(&mut self, _: &mut Moment<'_>, _asked: &Asked<'_>) {}
 
-    /// A node has handled an input that changed its links or its queues, or that it told of.
+    /// A node has handled an input that changed its links or its queues, or that led to an event.
     fn after(&mut self, _: &mut Moment<'_>, _known: &dyn Knowledge, _changes: &Changes<'_>) {}
 
     /// When [`Invariant::advance`] has something to do.
@@ -74,8 +73,8 @@ pub(super) trait Invariant: fmt::Debug + Send {
     /// Looks at what is due. The moment's node means nothing.
     fn advance(&mut self, _: &mut Moment<'_>, _seen: &dyn Witness) {}
 
-    /// What does not hold yet at the end of a run, where nothing hinders anybody any more: at which
-    /// node, and what. A run goes on for a while until nothing is left; then this is a violation.
+    /// What does not hold yet at the end of a run, after all faults are over: the node, and a text. The run
+    /// goes on for a bounded time until this is `None`; after that it is a violation.
     fn unsettled(
         &self,
         _now: Instant,
@@ -93,7 +92,7 @@ pub struct Entry {
     pub number: u32,
     /// What it is called in results.
     pub name: &'static str,
-    /// Makes it for a run with so many nodes.
+    /// Makes it for a run with this number of nodes.
     pub(super) make: fn(usize) -> Box<dyn Invariant>,
 }
 

@@ -1,15 +1,15 @@
-//! Invariant 12, across the borders of a node: what callers were told = what counters say = what others
-//! got, were told missing, or what is still held.
+//! Invariant 12, across nodes: the results that callers got, the counters, and what other nodes received,
+//! missed or still hold must add up.
 //!
-//! 1. Each call that began has an outcome, was cancelled, or waits; each request that came was refused,
-//!    answered, given up, or is worked on.
-//! 2. What publishers were told to have reached and lost on the way is what the node counts as sent
-//!    and shed; and callers were told no more outcomes of a kind than it counts.
-//! 3. No message is received that was not sent, over all nodes and lives, unless somebody lies.
-//! 4. Subscribers were given no more than was put into their queues.
+//! 1. Each call that began has an outcome, was cancelled, or waits. Each request that arrived was
+//!    refused, answered, given up, or is in progress.
+//! 2. The reached and shed messages in the results of publishers equal the node's counters of sent and
+//!    shed messages. Callers got no more outcomes of a kind than the node counts.
+//! 3. Over all nodes and lives, no more messages were received than sent, unless there is a liar.
+//! 4. Subscribers got no more messages than their queues took.
 //!
-//! A node counts first and tells afterwards, within the same moment. So what it has told is no more
-//! than it counts, and no less than it had counted at an earlier look.
+//! A node counts first and reports afterwards, within the same moment. So its reports are never more
+//! than it counts, and never less than it had counted at an earlier look.
 
 use std::collections::BTreeMap;
 
@@ -109,7 +109,7 @@ impl Invariant for Ledger {
         let page = &mut self.pages[at.node.index()];
         calls_add_up(at, &counts);
         if at.facts.cast.has_strange_applications() {
-            // What they were told is known to them alone.
+            // The simulator does not see the results that a user's own application gets.
             return;
         }
         page.told(at, &counts);
@@ -119,7 +119,7 @@ impl Invariant for Ledger {
         (page.received, page.looked_at) = (received, looked_at);
         page.counted = (topics.sent, topics.shed);
         let (sent, received) = (self.sent, self.received);
-        // What liars send, nobody was told.
+        // No publisher reported the messages that liars send.
         at.demand(received <= sent || at.facts.cast.has_liars(), || {
             format!("no message is received that was not sent; {sent} were, and {received} came")
         });

@@ -1,9 +1,9 @@
 //! Invariant 9: at most one refresh per key; a value from an older generation is never shown as
 //! fresh.
 //!
-//! What is fresh was gathered after the last node came or went, by the world's own account. How many
-//! refreshes of one key there were at the same time is told by each store, which counts what it has
-//! under way and keeps the most that it ever was, so that what begins and ends between two reads is found.
+//! A fresh answer was gathered after the last change of membership that the world knows of. Each store
+//! keeps the most refreshes of one key that it ever had under way, so that refreshes which begin and end
+//! between two reads are found, too.
 
 use core::time::Duration;
 

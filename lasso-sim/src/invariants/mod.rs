@@ -1,10 +1,9 @@
-//! What always holds, in every scenario and every world, without asking: `scenarios.md`, numbers
-//! 1 to 10, 12 and 13, each in a file of its own.
+//! The invariants that every run checks, in every world: numbers 1 to 10 and 12 to 16 of
+//! `docs/scenarios.md`.
 //!
-//! They look only at what an input touched. A world tells [`Invariants`] what happens, in this
-//! order: for each input what the node ordered and told its subscribers, then
-//! [`Invariants::after`]; and it calls [`Invariants::advance`] at the times that
-//! [`Invariants::poll_timeout`] names.
+//! To keep runs fast, they look only at what an input touched. For each input a world passes the
+//! node's orders and events to [`Invariants`], then calls [`Invariants::after`]. It calls
+//! [`Invariants::advance`] at the times that [`Invariants::poll_timeout`] names.
 //!
 //! To add an invariant, write a file like `epochs.rs` with a type that implements the trait of
 //! `invariant.rs` and a constant `ENTRY`, and add its line to the registry. No other file changes.
@@ -85,7 +84,7 @@ pub static ALL: &[Entry] = &[
     tables::ENTRY,
 ];
 
-/// Something that must never be so, was.
+/// An invariant did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
     /// Which invariant: its number in `scenarios.md`.
@@ -104,8 +103,8 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What a node has said since its last input was handled. By node, since a machine that stops may tell
-/// something and never settle.
+/// The events and links of a node since its last input was handled. Kept by node, since a machine that stops
+/// may report an event and never reach `after`.
 #[derive(Debug, Default)]
 struct Pending {
     /// Peers whose link may have changed.
@@ -173,8 +172,7 @@ impl Invariants {
         }
     }
 
-    /// A lying member begins: what it says of itself, and what is heard from it, is not held against
-    /// the nodes.
+    /// A lying member begins: the invariants do not blame nodes for its claims and its messages.
     pub fn lies(&mut self, lying: &Lying) {
         self.facts.cast.lies(lying);
     }
@@ -209,12 +207,12 @@ impl Invariants {
         self.tell(now, node, |invariant, at| invariant.resumed(at));
     }
 
-    /// From now on nodes run applications of a user's own, which tell nobody what they do.
+    /// From now on nodes run a user's own applications, whose publishes and calls the invariants do not see.
     pub fn host_strange_applications(&mut self) {
         self.facts.cast.host_strange_applications();
     }
 
-    /// Somebody's wall clock was moved.
+    /// The wall clock of a node was moved.
     pub fn clock_moved(&mut self) {
         self.facts.clocks_agree = false;
     }
@@ -380,13 +378,13 @@ impl Invariants {
         }
     }
 
-    /// Since when nothing hinders anybody; `None`: something does.
+    /// Since when no fault affects any node; `None`: some fault does.
     pub fn healed_since(&self) -> Option<Instant> {
         self.facts.cast.healed_since()
     }
 
-    /// What does not hold yet at the end of a run in which everything has healed: the nodes do not
-    /// agree who is there, say, or messages are neither there nor reported as missed. `None`: all does.
+    /// What does not hold yet at the end of a run in which everything has healed: for example, nodes do not
+    /// agree on the members, or messages have neither arrived nor been reported as missed. `None`: all holds.
     pub fn unsettled(&self, now: Instant, members: &[Member]) -> Option<Violation> {
         self.watchers.iter().find_map(|watcher| {
             let (node, text) = watcher.invariant.unsettled(now, &self.facts, members)?;
@@ -399,7 +397,7 @@ impl Invariants {
         })
     }
 
-    /// Notes what did not come to hold after everything had healed.
+    /// Records what still did not hold when the time after the healing was over.
     pub fn report(&mut self, violation: Violation) {
         self.violations.push(violation);
     }

@@ -1,8 +1,8 @@
 //! Invariant 1: At most one link per pair carries frames; both ends agree which.
 //!
 //! Each node has at most one link per peer by itself. Both ends agree when they name the same
-//! session. While the news is on its way they may differ: for five seconds where nothing hinders
-//! the two, else until silence would have told them.
+//! session. While frames about a change are on their way the ends may differ: for five seconds without
+//! a fault between them, else until silence would have shown it.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};

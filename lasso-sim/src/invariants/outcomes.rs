@@ -24,9 +24,9 @@ pub(super) const ENTRY: Entry = Entry {
 #[derive(Debug)]
 struct Pending {
     deadline: Instant,
-    /// Whom it asks.
+    /// The nodes that it asks.
     asked: Vec<NodeName>,
-    /// Told of already as late.
+    /// Already reported as late.
     late: bool,
 }
 

@@ -1,6 +1,6 @@
-//! Invariant 3: Nobody without the cookie changes any state but counters: whoever a node calls
-//! connected is, or was, a process of that identity, in the same cluster and with a secret in
-//! common.
+//! Invariant 3: A stranger without the cookie changes no state but counters: each peer that a node
+//! reports as connected is, or was, a process with that identity, in the same cluster and with a common
+//! secret.
 
 use lasso_core::event::{Change, TopologyEvent};
 

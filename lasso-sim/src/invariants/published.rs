@@ -42,7 +42,7 @@ pub(super) struct Stream {
     all: Tags,
     /// The tags of all others, and for whom each was.
     directed: Vec<(u64, Audience)>,
-    /// Before these moments so many messages for everybody had been published.
+    /// How many messages for all nodes had been published before these moments.
     times: Vec<(Instant, u64)>,
     /// When a message for everybody was last published.
     pub(super) last: Instant,
@@ -134,7 +134,7 @@ impl Stream {
         self.directed.len() as u64
     }
 
-    /// At most so many messages for everybody had been published by then.
+    /// An upper bound of the messages for all nodes that had been published by then.
     pub(super) fn at_most_by(&self, then: Instant) -> u64 {
         let later = self.times.partition_point(|(at, _)| *at <= then);
         self.times
@@ -142,7 +142,7 @@ impl Stream {
             .map_or(self.count(), |(_, count)| *count)
     }
 
-    /// At least so many messages for everybody had been published before then.
+    /// A lower bound of the messages for all nodes that had been published before then.
     pub(super) fn at_least_before(&self, then: Instant) -> u64 {
         let later = self.times.partition_point(|(at, _)| *at <= then);
         later.checked_sub(1).map_or(0, |at| self.times[at].1)

@@ -1,10 +1,10 @@
 //! Invariant 12: every queue is within its bound, and what was taken = handed on + shed + held; and
 //! nothing is shed or refused while there is room.
 //!
-//! What was taken is counted when it is taken, apart from the rest. For the queues of subscribers it is
-//! held against what the node counted as put into all of them, and as shed from them; for the lanes of
-//! links against what was sealed and what waits. All of these only grow, and each queue keeps the most
-//! that it ever held, so that nothing is lost between two looks.
+//! A queue counts what it takes separately from what becomes of it. For the queues of subscribers this
+//! number is compared with the node's counters of queued and shed messages; for the lanes of links, with
+//! the sealed and the waiting bytes. All of these only grow, and each queue keeps the most that it ever
+//! held, so that nothing is lost between two looks.
 
 use core::fmt;
 use std::collections::BTreeSet;
@@ -191,7 +191,7 @@ fn lane(
 struct Growth {
     taken: u64,
     shed: u64,
-    /// Whoever was there still is.
+    /// All earlier queues are still there.
     all_there: bool,
 }
 

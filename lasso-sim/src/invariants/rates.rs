@@ -1,9 +1,10 @@
-//! Invariant 8, as far as it is about how much a viewer gets: never more than its rate and its queue
-//! allow, and what it does not get it is told of.
+//! Invariant 8, for the amount that a viewer gets: no more than its rate and its queue allow, and it
+//! learns how many events it lost.
 //!
-//! 1. A viewer that looks at once gets no more events in any time than its rate lets through, a second's
-//!    worth ahead; all others no more in all than that, and no more at a time than their queue holds.
-//! 2. What was published for its scope while both ends and their link were well comes, or is told as lost.
+//! 1. A viewer that reads at once gets no more events in any time than its rate allows, plus a second's
+//!    worth. Any other viewer gets no more than that in total, and no more at once than its queue holds.
+//! 2. An event published for its scope, while both nodes and their link were well, arrives or is reported
+//!    as lost.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -165,7 +166,7 @@ impl Rates {
         let count = sight.events.len() as u64;
         (viewer.got, viewer.lost) = (viewer.got + count, viewer.lost + sight.lost);
         if sight.is_first {
-            // What a snapshot shows was not sent to this viewer.
+            // A snapshot shows older events, which no node sent to this viewer.
             viewer.in_snapshot = count;
             return;
         }
@@ -194,7 +195,7 @@ impl Rates {
 }
 
 impl Viewer {
-    /// Whether it may get so many now.
+    /// Whether it may get this many now.
     fn takes(&mut self, now: Instant, rate: u32, count: u64, slack: Duration) -> bool {
         let rate = u128::from(rate);
         if !self.at_once {

@@ -1,5 +1,4 @@
-//! Invariant 8, as far as it is about figures and states: a viewer is shown none that are made of what
-//! is not its own to see.
+//! Invariant 8, for figures and states: those that a viewer shows come only from events that it may see.
 //!
 //! 1. The calls of a row, and its errors, are never more than what was published for the viewer's scope
 //!    stands for, by chain, provider and region. A plain success stands for as many as the sampling of its

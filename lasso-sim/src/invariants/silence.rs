@@ -2,7 +2,7 @@
 //! later than 1.25 T while silent. T is the tick time of the node that judges; one that was frozen
 //! has as much time again.
 //!
-//! A node gives up no link of itself, for whatever reason, while bytes come on it: unless it stops or
+//! A node gives up no link of its own accord, for any reason, while bytes arrive on it, unless it stops or
 //! renumbers itself, another connection or another life of the peer took its place, the peer reads
 //! nothing, or the user wants overlapping partitions closed.
 

@@ -1,9 +1,9 @@
-//! Invariant 15: dials are spread. Nobody dials a peer again sooner than the shortest delay allows, nor
-//! one that has long been out of reach sooner than the longest; and those who lost the same node at once
-//! do not dial it in step.
+//! Invariant 15: dials are spread. No node redials a peer sooner than the shortest delay allows, or a
+//! peer that has long been out of reach sooner than the longest delay allows. Nodes that lost the same
+//! node at once do not redial it in step.
 //!
-//! Delays are jittered, so that of a group of nodes whose dials to one node have failed more than once,
-//! all within a few milliseconds of each other is more than chance.
+//! Delays are jittered. So if a group of nodes whose dials to one node have failed more than once all dial
+//! it again within a few milliseconds, that is no coincidence.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -28,9 +28,9 @@ pub(super) const ENTRY: Entry = Entry {
 /// See the module's text.
 #[derive(Debug, Default)]
 struct Spread {
-    /// The last dials, by who dials whom.
+    /// The last dials, by dialler and peer.
     dials: BTreeMap<(NodeId, NodeId), Dials>,
-    /// By who is dialled, the last dials of nodes that have failed more than once: one for each.
+    /// By peer, the last dial of each node whose dials have failed more than once.
     redials: BTreeMap<NodeId, BTreeMap<NodeId, Instant>>,
 }
 
@@ -170,9 +170,9 @@ impl Spread {
 
 /// A dial may wait for others to end.
 const LATE: Duration = Duration::from_secs(1);
-/// Delays are a second and longer after so many dials.
+/// After this many dials, delays are a second and longer.
 const OFTEN: u32 = 3;
-/// Delays are the longest after so many dials.
+/// After this many dials, delays are the longest.
 const LONG_SINCE: u32 = 8;
 /// Dials that are further apart are of different rounds.
 const ROUND: Duration = Duration::from_millis(1500);

@@ -79,6 +79,6 @@ impl Invariant for Tables {
     }
 }
 
-/// With more nodes than this, tables are looked at only so often: each look goes through all peers.
+/// With more nodes than this, tables are checked less often, because each check goes through all peers.
 const CROWD: usize = 64;
 const EVERY: Duration = Duration::from_millis(50);

@@ -1,8 +1,8 @@
-//! Invariant 14, for what a node does again and again: it asks DNS and checks its peers as often as its
-//! settings say, not more and not less.
+//! Invariant 14, for periodic work: a node queries DNS and checks its peers as often as its settings say,
+//! no more and no less.
 //!
-//! Rounds are counted over some minutes in which nothing happened to the node and its links, and nothing
-//! it asked failed; one round more or less may fall into the time.
+//! Rounds are counted over some minutes in which nothing happened to the node and its links, and no query
+//! or check failed. One round more or less may fall into that time.
 
 use core::time::Duration;
 

@@ -1,11 +1,11 @@
 //! Invariant 8: a viewer never sees an event id twice within the window, nor another account's event,
-//! nor one that nobody published. What figures and states it may be shown is in `shown.rs`.
+//! nor one that was not published. `shown.rs` checks figures and states.
 //!
-//! Whose an event is, is known from who published it, not from what the event says; a scenario that
-//! gives one id to two owners is found out, as nothing could be said about it. The window counts
-//! from when an event came; it is seen up to a batch and what the world is late by after that, so the
-//! window is taken for a second shorter, and of viewers that do not read at once nothing is said about
-//! ids. No more ids are held against a viewer than its node remembers.
+//! The owner of an event is the account it was published for, not the account that the event names. A
+//! scenario that gives one id to two owners fails, since no check could tell them apart. The window
+//! begins when an event arrives. The viewer shows the event up to a batch and the world's slack later,
+//! so the window counts a second shorter here, and ids of viewers that do not read at once are not
+//! checked. No viewer has to know more ids than its node remembers.
 
 use core::fmt;
 use core::time::Duration;
@@ -113,7 +113,7 @@ impl Viewers {
         demand(twice.is_none(), format_args!("sees {id} twice"));
     }
 
-    /// Notes whose an event is. Of two owners nobody could tell whose event is seen.
+    /// Notes the owner of an event. With two owners of one id, no check could tell whose event a viewer shows.
     fn emitted(&mut self, at: &mut Moment<'_>, emission: &Emission) {
         let Some(id) = emission.id.as_ref() else {
             return;

@@ -1,13 +1,12 @@
-//! A member that lies: somebody who holds the cookie, links up like any node, and then breaks the
-//! protocol on purpose.
+//! A liar holds the cookie, links up like any node, and then breaks the protocol on purpose.
 //!
-//! It is lasso-core's own [`Link`] machine, so that all of its bytes are sealed as a node seals them.
-//! On top of it stands the little that a member must say to be taken for one: its `Hello`, its part
-//! in choosing the link, what it says of itself, and answers to checks. What it does wrong is a
-//! [`Lie`], one file each in [`lies`]. It does not subscribe, publish, serve or call by itself.
+//! It drives lasso-core's own [`Link`] machine, so that it seals its bytes as a node does. It adds the
+//! least that nodes demand of a member: its `Hello`, its part in choosing the link, a description of
+//! itself, and answers to health checks. A [`Lie`] then breaks the protocol; each is a file in
+//! [`lies`]. A liar does not subscribe, publish, serve or call by itself.
 //!
-//! A world gives it bytes and time, sends what it wants to send, and connects it again while its
-//! time lasts: [`Lying`] says for whom and how long.
+//! A world gives it bytes and time, sends its bytes, and reconnects it until its time is over;
+//! [`Lying`] holds the node it lies to and that time.
 
 pub mod lies;
 mod says;
@@ -37,27 +36,27 @@ pub struct Lying {
     pub to: NodeId,
     /// Where it connects from.
     pub from: IpAddr,
-    /// Who it says it is. Its incarnation is the first one; a lie may claim another.
+    /// The identity that it claims. Its incarnation is the first one; a lie may claim another.
     pub identity: Identity,
     /// The secret of the node that it lies to.
     pub security: Arc<Security>,
     /// How it lies.
     pub lie: &'static lies::Entry,
-    /// What its lies about messages are about.
+    /// The topic or method of its lies.
     pub topic: Option<Arc<str>>,
     /// It connects again after each lost connection until this has passed; then it leaves.
     pub lasts: Duration,
 }
 
 impl Lying {
-    /// Who it says it is on its n-th connection, counted from 0.
+    /// The identity that it claims on its n-th connection, counted from 0.
     pub fn identity(&self, attempt: u32) -> Identity {
         let mut identity = self.identity.clone();
         (self.lie.make)().claim(&mut identity, attempt);
         identity
     }
 
-    /// Everybody who it may say it is.
+    /// Every identity that it may claim.
     pub fn identities(&self) -> impl Iterator<Item = Identity> {
         let attempts = self.lasts.as_secs() / AGAIN.as_secs() + 1;
         (0..=attempts as u32).map(|attempt| self.identity(attempt))
@@ -71,7 +70,7 @@ pub struct Liar {
     identity: Identity,
     lie: Box<dyn Lie>,
     topic: Arc<str>,
-    /// The node that it lies to, once that has said its name.
+    /// The node that it lies to, after that node's `Hello`.
     peer: Option<NodeName>,
     linked: bool,
     over: bool,
@@ -138,7 +137,7 @@ impl Liar {
         self.link.written(now, bytes);
     }
 
-    /// The connection is of no use any more.
+    /// The connection is closed or broken.
     pub fn is_over(&self) -> bool {
         self.over
     }

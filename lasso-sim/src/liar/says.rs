@@ -5,7 +5,7 @@ use lasso_core::frame::{Frame, PubSubFrame, StreamStart};
 use lasso_core::link::{LaneId, Link};
 use lasso_core::time::Instant;
 
-/// Sends what a lie makes up. What finds its lane full is lost, as for any node.
+/// Sends the frames of a lie. A full lane drops them, as it does for any node.
 pub struct Says<'a> {
     now: Instant,
     link: &'a mut Link,

@@ -63,7 +63,7 @@ impl Cast {
         (0..self.nodes.len()).collect()
     }
 
-    /// Everybody but one.
+    /// Every node but one.
     pub(crate) fn others(&self, of: Player) -> Vec<Player> {
         self.all().into_iter().filter(|node| *node != of).collect()
     }
@@ -95,8 +95,8 @@ impl Cast {
         all.max().unwrap_or_default()
     }
 
-    /// Times after a loss at which some machine of these nodes does something: ends a wait, tests a
-    /// link, gives it up, dials again, checks, asks.
+    /// Times after a loss at which some machine of these nodes acts: ends a wait, tests a link, gives it
+    /// up, dials again, checks health, queries DNS.
     pub(crate) fn instants(&self, nodes: &[Player]) -> Vec<Duration> {
         let mut instants = BTreeSet::new();
         for node in nodes {

@@ -28,7 +28,7 @@ impl Dice {
         self.between(0, count as u64 - 1) as usize
     }
 
-    /// True in so many cases of a hundred.
+    /// True with this probability, in percent.
     pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.between(0, 99) < percent
     }
@@ -38,7 +38,7 @@ impl Dice {
         all[self.below(all.len())].clone()
     }
 
-    /// So many of several, in a drawn order.
+    /// `count` of several items, in a drawn order.
     pub(crate) fn some_of<T: Clone>(&mut self, all: &[T], count: usize) -> Vec<T> {
         let mut left = all.to_vec();
         let count = count.min(left.len());
@@ -54,8 +54,8 @@ impl Dice {
         Duration::from_millis(self.between(low, millis(high).max(low)))
     }
 
-    /// A time from `low` to `high` of which short ones are as likely as long ones: one doubling of
-    /// `low` is drawn, then a time within it. No floating point, so that all platforms agree.
+    /// A time from `low` to `high`, evenly by magnitude: draws one doubling of `low`, then a time within
+    /// it. No floating point, so that all platforms agree.
     pub(crate) fn log_time(&mut self, low: Duration, high: Duration) -> Duration {
         let low = (low.as_millis() as u64).max(1);
         let high = (high.as_millis() as u64).max(low);

@@ -2,10 +2,10 @@
 //!
 //! A run has three phases. In the first one faults begin and end within a window, while applications
 //! publish and call; then everything heals; then the cluster must be whole within a bound, and stay
-//! so. A plan is valid by construction: it knows who runs when, so that no step makes no sense.
+//! so. A plan is valid by construction: it knows which nodes run when, and orders only what they can do.
 //!
-//! Each seed turns about half of all kinds of faults, loads and settings off, and the others on (swarm
-//! testing: Groce and others, ISSTA 2012): where everything happens a little, one thing hides another.
+//! Each seed turns off about half of all kinds of faults, loads and settings (swarm testing: Groce and
+//! others, ISSTA 2012). If every run drew a little of everything, one fault would hide another.
 //!
 //! `spec` is what the table says, `cast` the nodes, `dice` the draws, `plan` the timeline; `faults`,
 //! `load` and `settings` hold one entry per kind, and `recover` says what must hold at the end.
@@ -33,15 +33,16 @@ use crate::scenario::{self, Diagnostic, NodeSpec, Reader, Table, Value, read_nod
 
 /// The key of the table.
 pub(crate) const KEY: &str = "random";
-/// So many of a hundred kinds of each sort a seed turns off.
+/// The percentage of kinds of each sort that a seed turns off.
 const OFF_PERCENT: u64 = 50;
-/// So many of a hundred faults end when everything heals, so that there is something to recover from.
+/// The percentage of faults that last until everything heals. Without them the cluster might have
+/// recovered before, and the last phase would test nothing.
 const LAST_PERCENT: u64 = 20;
 /// How often a fault that finds no room is drawn again.
 const TRIES: u64 = 8;
 
-/// Replaces `[random]` by the steps and settings that the seed draws from it. What is wrong with the table is
-/// added to `errors`.
+/// Replaces `[random]` by the steps and settings that the seed draws from it. Adds the mistakes of the
+/// table to `errors`.
 pub(crate) fn expand(tree: &mut Table, seed: u64, errors: &mut Vec<Diagnostic>) {
     let Some((_, value)) = tree.remove(KEY) else {
         return;
@@ -67,8 +68,8 @@ pub(crate) fn expand(tree: &mut Table, seed: u64, errors: &mut Vec<Diagnostic>) 
     insert(tree, &steps, &spec.span);
 }
 
-/// Puts something that is expected, and starts of those that a plan would start, in the place of a
-/// plan that cannot be drawn, so that nobody complains of what is missing because of that.
+/// Replaces a plan that cannot be drawn by an expectation and the starts of late nodes. Otherwise later
+/// passes would report their absence as further mistakes of the file.
 fn stand_in(tree: &mut Table, specs: &[NodeSpec], span: &Range<usize>) {
     let late = specs.iter().filter(|spec| spec.starts.is_none());
     let starts = late.map(|spec| format!("start = {:?}", spec.key));
@@ -88,7 +89,7 @@ pub struct Kind {
     pub sort: &'static str,
     /// Its name there.
     pub key: &'static str,
-    /// What it does, in one line, for people.
+    /// One line for people: the effect.
     pub summary: &'static str,
 }
 
@@ -152,7 +153,7 @@ fn turned_on<T>(
     };
     let mut tossed: Vec<(&'static T, u64)> = kinds.iter().map(toss).collect();
     if spec.swarm && !kinds.is_empty() && tossed.iter().all(|(_, count)| *count == 0) {
-        // A seed with nothing at all shows nothing.
+        // A seed that draws nothing tests nothing.
         let chosen = Dice::new(seed, sort, 0).below(kinds.len());
         tossed[chosen].1 = 1;
     }
@@ -200,7 +201,7 @@ fn draw_window(plan: &Plan<'_>, spec: &Spec, dice: &mut Dice) -> Window {
         let from = until.saturating_sub(lasts).max(plan.window.from);
         return Window { from, until };
     }
-    // The last millisecond belongs to what heals everything.
+    // Everything heals at the end of the window: a fault must begin before that.
     let latest = plan.window.until - Duration::from_millis(2);
     let from = dice.time(plan.window.from, latest);
     let until = plan.end(from, lasts);

@@ -1,9 +1,9 @@
-//! A plan while it is drawn: what happens when, and who runs when, so that no step makes no sense.
+//! A plan while it is drawn: its steps, and which nodes run when, so that each step can be carried out.
 //!
 //! 1. Of each node the plan keeps spans of time that do not overlap: it is gone, it is frozen, or
 //!    some fault needs it to run. A fault that finds no room is not drawn.
-//! 2. Paths may be hindered, slowed and asked for several times at once; one is freed when the last
-//!    fault that hinders it ends.
+//! 2. Several faults may hold or slow the same path at once; the path is freed when the last of them
+//!    ends.
 //! 3. Everything that begins has an end within the window.
 
 use core::time::Duration;
@@ -33,7 +33,7 @@ enum Order {
     Start(Vec<Player>),
 }
 
-/// From a time on, a node starts otherwise than the file has it: `cookie = "…"`.
+/// From a time on, a node starts with these changes to the file: `cookie = "…"`.
 #[derive(Debug, Clone)]
 struct Variant {
     from: Duration,
@@ -87,7 +87,7 @@ pub(crate) struct Plan<'a> {
     spans: Vec<Vec<Span>>,
     cuts: Vec<Hindrance<Way>>,
     slowed: Vec<Hindrance<Way>>,
-    /// Names with those that are told something else than the truth.
+    /// DNS names, each with a node that gets false answers about it.
     told: Vec<Hindrance<(String, Player)>>,
 }
 

@@ -11,14 +11,14 @@ use lasso_core::config::Settings;
 /// The jitter of a delay before the next try, in percent.
 const JITTER_PERCENT: u32 = 20;
 
-/// How soon nodes with such settings are one cluster again, when every fault is over and the
-/// longest took so long:
+/// How soon nodes with these settings become one cluster again after every fault is over. A longer
+/// outage means longer delays between dials. The bound is the sum of:
 ///
-/// - a stream that stands still goes on, or is replaced, within half a tick time;
-/// - the next try to dial comes after the longest delay with its jitter, and behind those that are
-///   under way; it connects, shakes hands, and a standing link is asked;
-/// - DNS is asked again, where a name was not known;
-/// - a health check of a suspect, and one whole round, find that everybody responds.
+/// - half a tick time, in which a stalled stream resumes or is replaced;
+/// - the longest delay before a dial with its jitter, the dials under way before it, a connect, a
+///   handshake, and the time in which a standing link may answer;
+/// - a DNS poll, for nodes that know no address of another one;
+/// - a health check of a suspect, and one whole round of checks.
 pub(crate) fn promised(cast: &Cast, longest_outage: Duration) -> Duration {
     let longest = |setting: fn(&Settings) -> Duration| cast.longest(setting);
     let is_stale = longest_outage >= shortest_stale(cast);

@@ -13,9 +13,9 @@ use crate::scenario::{Diagnostic, Kind, Reader, Value, show_duration};
 
 /// Most faults or loads of one kind.
 const COUNT_MAX: u64 = 1_000;
-/// For how long the cluster has to stay whole where the file does not say.
+/// The default of `quiet`: how long the cluster has to stay whole.
 const QUIET: Duration = Duration::from_secs(60);
-/// So many of a hundred faults last until some machine is about to act, where the file does not say.
+/// The default of `aimed`: the percentage of faults that last until some machine is about to act.
 const AIMED_PERCENT: i64 = 25;
 
 /// A kind with the least and the most of it.
@@ -41,7 +41,7 @@ pub(crate) struct Spec {
     pub(crate) window: Window,
     /// How long a fault lasts.
     pub(crate) lasts: (Duration, Duration),
-    /// So many of a hundred faults last until some machine is about to act.
+    /// The percentage of faults that last until some machine is about to act.
     pub(crate) aimed_percent: u64,
     /// Each seed leaves about half of all kinds out.
     pub(crate) swarm: bool,
@@ -100,8 +100,9 @@ impl Spec {
 }
 
 impl Spec {
-    /// The seed of a plan with such times. Files that want the same kinds at other times draw
-    /// something else with the same seed, and more kinds in one file change nothing about the others.
+    /// The seed of a plan. It depends on the times of the table, so that files with other times draw
+    /// other plans from the same seed. It does not depend on the kinds, so that adding a kind to a
+    /// file leaves the draws of the others alone.
     pub(crate) fn mixed(&self, seed: u64) -> u64 {
         seed ^ dice::hash(&format!("{:?} {:?}", self.window, self.lasts))
     }
@@ -246,7 +247,7 @@ fn read_whole(reader: &mut Reader<'_>, value: Option<&Value>) -> Whole {
 fn refuse_short(reader: &mut Reader<'_>, value: &Value, faults: &[Count<Fault>], window: Window) {
     let (nodes, room) = (reader.nodes.len(), window.until - window.from);
     for (fault, _) in faults {
-        // Of what `all` brings along, what does not fit is left out.
+        // Kinds that only `all` includes are left out where they do not fit; no mistake of the file.
         let Some(named) = keys_of(value, fault.key) else {
             continue;
         };

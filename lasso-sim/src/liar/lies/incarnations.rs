@@ -1,4 +1,4 @@
-//! A liar whose incarnations nobody can have.
+//! A liar that claims impossible incarnations.
 
 use lasso_core::name::{Identity, Incarnation};
 
@@ -14,7 +14,7 @@ pub(super) const ENTRY: Entry = Entry {
 /// 1 January of the year 2400, in milliseconds: plausible enough to be believed.
 const YEAR_2400: u64 = 13_569_465_600_000;
 
-/// It lies so often on one connection.
+/// How often it lies on one connection.
 const TICKS: u32 = 10;
 
 #[derive(Debug, Default)]

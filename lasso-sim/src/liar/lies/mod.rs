@@ -69,7 +69,7 @@ pub trait Lie: fmt::Debug + Send {
     /// [`EVERY`](super::EVERY) has passed, and its link stands.
     fn tick(&mut self, _says: &mut Says<'_>) {}
 
-    /// True when it closes the connection, to try again as somebody else.
+    /// True when it closes the connection, to try again under another identity.
     fn hangs_up(&self) -> bool {
         false
     }

@@ -76,7 +76,7 @@ pub(crate) const ALL: &[Fault] = &[
 const SHORTEST: Duration = Duration::from_millis(1);
 /// How far an action that is aimed at an instant misses it, at most.
 const MISS: Duration = Duration::from_millis(50);
-/// A node that leaves may need so long to say goodbye to everybody.
+/// A leaving node may need this long to say goodbye to all others.
 const GOODBYE: Duration = Duration::from_secs(5);
 
 /// How a path is cut.

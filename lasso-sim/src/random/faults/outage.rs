@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::{Fault, how, sides};
 
-/// After so long without success nodes dial more rarely.
+/// After this long without success nodes dial more rarely, which an outage has to reach.
 const STALE: Duration = Duration::from_secs(600);
 /// At most so much longer.
 const LONGER: Duration = Duration::from_secs(60);

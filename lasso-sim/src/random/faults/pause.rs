@@ -15,7 +15,7 @@ pub(super) const FAULT: Fault = Fault {
     draw,
 };
 
-/// So many of a hundred end while they are frozen.
+/// The percentage of frozen processes that end while they are frozen.
 const ENDS_PERCENT: u64 = 20;
 
 fn draw(plan: &mut Plan<'_>, dice: &mut Dice, window: Window) -> bool {

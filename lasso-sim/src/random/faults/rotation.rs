@@ -18,7 +18,7 @@ pub(super) const FAULT: Fault = Fault {
 const NEW: &str = "the next secret, of 32 bytes....";
 /// More nodes than this would take longer than a plan lasts.
 const NODES: usize = 10;
-/// So often a node that is busy is left for later.
+/// How often the rotation postpones a node that is busy.
 const TRIES: u32 = 4;
 
 fn draw(plan: &mut Plan<'_>, dice: &mut Dice, window: Window) -> bool {

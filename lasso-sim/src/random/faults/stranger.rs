@@ -12,7 +12,7 @@ pub(super) const FAULT: Fault = Fault {
     nodes: 1,
     draw: |plan, dice, window| {
         let node = dice.one_of(&plan.cast.all());
-        // A replay needs somebody who has dialled that node before, which no plan can know.
+        // A replay needs a node that has dialled that node before, which no plan can know.
         let sends = dice.one_of(&[
             "nothing",
             "garbage",

@@ -12,7 +12,7 @@ pub(super) const LOAD: Load = Load {
     draw,
 };
 
-/// So many times what a lane takes.
+/// The size of a burst, as a multiple of a lane's bound.
 const TIMES: u64 = 2;
 /// Most messages of one burst.
 const COUNT: u64 = 3_000;
@@ -40,7 +40,7 @@ fn draw(plan: &mut Plan<'_>, dice: &mut Dice, index: u64) {
             ),
         );
         if dice.chance(50) {
-            // What comes right behind it tells the receivers what the burst lost.
+            // Receivers notice lost messages only when a later one arrives.
             plan.say(
                 at,
                 format!("publish = {{ on = {on}, topic = \"{topic}\" }}"),

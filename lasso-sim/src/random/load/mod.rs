@@ -43,7 +43,7 @@ pub(crate) const ALL: &[Load] = &[
     words::LOAD,
 ];
 
-/// At least one and at most so many of the nodes.
+/// At least one of the nodes, and at most `most`.
 fn some(plan: &Plan<'_>, dice: &mut Dice, most: u64) -> Vec<Player> {
     let all = plan.cast.all();
     let count = dice.between(1, most.min(all.len() as u64));
@@ -74,7 +74,7 @@ fn subscribe(plan: &mut Plan<'_>, node: Player, from: Duration, topic: &str, key
 fn sizes(cast: &Cast) -> Vec<u64> {
     /// What one record holds beside its seal.
     const RECORD: u64 = 65_519;
-    /// Larger ones would make a run dear; a file lowers the bounds to have them met.
+    /// Larger sizes would slow runs down. A file that wants to reach a bound lowers the bound.
     const MOST: u64 = 1 << 20;
     let mut bounds = vec![64, 1 << 10, 4 << 10, RECORD - 100, RECORD, 2 * RECORD];
     for node in &cast.nodes {

@@ -54,7 +54,7 @@ pub(super) fn queues(dice: &mut Dice, drafts: &mut [Draft]) {
 }
 
 pub(super) fn topics(dice: &mut Dice, drafts: &mut [Draft]) {
-    // With fewer than there are, messages are lost and nobody is told, as documented.
+    // A bound below the number of topics loses messages without a report, as documented.
     same(dice, drafts, "topics_max", &["64", "65", "128"]);
     same(dice, drafts, "interest_max", &["64", "65", "128"]);
 }

@@ -136,7 +136,7 @@ impl Draft {
         self.settings.push((key, value.into()));
     }
 
-    /// Writes what was drawn into the node's table, except where it says something itself.
+    /// Writes the draws into the node's table, except for keys that the table has already.
     pub(crate) fn write(self, table: &mut Table, span: &Range<usize>) {
         fill(table, &self.node, span);
         if self.settings.is_empty() {
