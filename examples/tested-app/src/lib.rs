@@ -19,7 +19,7 @@ pub use crate::ledger::Ledger;
 /// An order. Two orders are the same when their ids are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// Drawn by whoever places it, once, however often it asks.
+    /// The caller draws it once, and keeps it for all attempts.
     pub id: u64,
     /// How many pieces.
     pub pieces: u32,
@@ -83,7 +83,7 @@ pub async fn serve(cluster: Cluster, ledger: Arc<Ledger>, feed: Arc<Feed>) -> Re
         match received {
             Received::Message { value, .. } => feed.heard(value.id),
             Received::Missed(orders) => feed.missed(orders),
-            // A release of another kind; its orders are no concern of this one.
+            // Another release uses the topic in another form; this one ignores its orders.
             Received::Malformed { .. } => {}
         }
     }
@@ -97,7 +97,7 @@ async fn reserve(cluster: &Cluster, ledger: &Ledger, feed: &Feed, order: Order) 
         return answer;
     }
     let answer = ledger.reserve(&order);
-    // Only now: between the look and the reservation another attempt of the same order could come.
+    // Saved only now: an await between the check and the reservation would let another attempt of the same order in.
     ledger.written().await;
     if answer == Answer::Reserved && cluster.publish(ORDERS, &order).is_ok() {
         feed.published();

@@ -41,7 +41,7 @@ enum Verdict {
 }
 
 impl Node {
-    /// The other side of a connection is known, and nothing speaks against it as a peer.
+    /// The other side of a connection has sent a valid `Hello` and may be a peer.
     pub(super) fn meet(&mut self, now: Instant, id: ConnId, hello: Hello) {
         let settings = &self.config.settings.link;
         let until = now + settings.handshake_timeout + settings.ask_timeout;
@@ -77,8 +77,8 @@ impl Node {
             return Verdict::Refuse(CloseReason::Overlap);
         }
         if let Some(standing) = self.links.get(&theirs.name).copied() {
-            // A link that is not silent needs no successor, whatever the other side thinks of it:
-            // where both sides test at once, the second test would end what the first has won.
+            // Only a silent link needs a successor, even if the other side believes it is silent: when
+            // both sides test at once, the second test would replace the link that the first one made.
             let tests = hello.probe || conn.probe;
             let same = self.peer_of(standing).map(|peer| peer.incarnation);
             if tests && same == Some(theirs.incarnation) && self.is_silent(now, &theirs.name) {
@@ -268,7 +268,7 @@ impl Node {
             return self.close(now, id, reason);
         }
         let name = &theirs.name;
-        // Taken out before any of them is closed: nothing is decided about them any more.
+        // Removed before any of them is closed, since a close would decide about the rest.
         let mut rivals = self.pending.remove(name).unwrap_or_default();
         rivals.remove(&id);
         let member = self.topology.member(name);
@@ -380,7 +380,7 @@ impl Node {
         self.release(now, name);
     }
 
-    /// The connection that both sides have agreed upon and that is not known to stand at both.
+    /// The connection that both sides have agreed on, before this side knows that it is the link at both.
     fn successor(&self, theirs: &Identity) -> Option<ConnId> {
         let pending = self.pending.get(&theirs.name).into_iter().flatten();
         let agreed = |id: &ConnId| {
@@ -391,7 +391,7 @@ impl Node {
         pending.copied().find(|id| agreed(id) == Some(true))
     }
 
-    /// A connection of that name is gone: no other one need wait for it.
+    /// A connection of that name is gone: connections that waited for it go on.
     fn release(&mut self, now: Instant, name: &NodeName) {
         if !self.links.contains_key(name) {
             let asking = |id: &ConnId| match self.step_of(*id) {

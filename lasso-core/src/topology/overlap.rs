@@ -174,7 +174,7 @@ mod tests {
         format!("a@10.0.0.{host}").parse().unwrap()
     }
 
-    /// Whom of `own` node `me` excludes, each with whom it keeps instead.
+    /// The peers in `own` that node `me` excludes, each with the peers that it keeps instead.
     fn hosts(me: u8, own: &[u8], pairs: &[(u8, u8)]) -> Vec<(u8, Vec<u8>)> {
         let own_names: BTreeSet<NodeName> = own.iter().copied().map(name).collect();
         let pairs: Vec<(NodeName, NodeName)> =

@@ -1,7 +1,7 @@
 //! Every counter of a process, by name.
 //!
-//! Each struct of counters is taken apart field by field, so that a counter that is added to lasso does
-//! not compile here until it has a name, or stands among those that are not counted.
+//! Each struct of counters is destructured field by field. So if a counter is new in lasso, this file
+//! does not compile until it has a name here or is listed as not counted.
 
 use lasso_core::discovery::DiscoveryCounters;
 use lasso_core::events::dedup::DedupCounters;

@@ -1,8 +1,8 @@
-//! What no run has to reach, each with the reason.
+//! The items that no run has to reach, each with the reason.
 
 use super::{Item, Kind};
 
-/// What may stay unreached: its kind, its name, and why. A run that reaches it nevertheless is welcome.
+/// The items that may stay unreached: kind, name and reason. Runs may still reach them.
 pub const EXCUSED: &[(Kind, &str, &str)] = &[
     (Kind::CloseReason, "unknown", LATER),
     (

@@ -1,10 +1,10 @@
-//! What a run has reached of lasso's machines: close reasons, transitions of states, reasons of
+//! The coverage of lasso's machines in a run: close reasons, transitions of states, reasons of
 //! disconnection, notices, counters. A sweep adds this up, and shows what no run has reached.
 //!
-//! 1. What there is to reach follows from lasso-core's types: the names of its enums, the successors
-//!    of its states, the fields of its counters. Whatever is added there is here at once.
-//! 2. A run tells what it reached once per life of a process, at its end, and at the end of the run.
-//! 3. What no run has to reach stands in [`EXCUSED`], each with a reason.
+//! 1. The list of items comes from lasso-core's types: the names of its enums, the successors of its
+//!    states, the fields of its counters. So a new item cannot be forgotten here.
+//! 2. Counters are collected at the end of each life of a process, and at the end of the run.
+//! 3. [`EXCUSED`] lists the items that no run has to reach, each with a reason.
 
 mod counters;
 mod excused;

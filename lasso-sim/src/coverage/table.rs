@@ -1,4 +1,4 @@
-//! What the runs of a sweep have reached, in sum.
+//! Adds up what the runs of a sweep have reached.
 
 use core::fmt;
 use std::collections::BTreeMap;

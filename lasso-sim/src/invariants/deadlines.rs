@@ -47,7 +47,7 @@ impl Invariant for Deadlines {
         let (Some((caller, actor)), None) = (running.next(), running.next()) else {
             return;
         };
-        // What another life of the caller asked may still be under way.
+        // Calls of an earlier life may still arrive, and may have the tag of a new call.
         if actor.started != lasso_core::time::Instant::ZERO && actor.started + STRAY > at.now {
             return;
         }
@@ -70,5 +70,5 @@ impl Invariant for Deadlines {
 
 /// Deadlines travel as milliseconds.
 const ROUNDED: Duration = Duration::from_millis(1);
-/// Questions of a life that has ended come no later than this.
+/// Calls of a life that has ended arrive no later than this.
 const STRAY: Duration = Duration::from_secs(30);

@@ -16,7 +16,7 @@ pub(super) const ENTRY: Entry = Entry {
     },
 };
 
-/// The last epoch that each process has told.
+/// The last epoch that each process has reported.
 #[derive(Debug)]
 struct Epochs {
     last: Vec<u64>,

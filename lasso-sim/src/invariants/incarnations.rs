@@ -20,7 +20,7 @@ pub(super) const ENTRY: Entry = Entry {
     },
 };
 
-/// The highest incarnation that each node has known of each name.
+/// The highest incarnation that each node has known, by name.
 #[derive(Debug)]
 struct Incarnations {
     highest: Vec<BTreeMap<Who, u64>>,

@@ -33,13 +33,13 @@ pub trait Knowledge {
     fn members(&self) -> Vec<(NodeName, bool)>;
     /// A number that differs when its queues may have taken anything.
     fn queues_version(&self) -> u64;
-    /// Where everything went that its queues took.
+    /// What became of everything that its queues took.
     fn audits(&self) -> Audits;
     /// What its data plane counts.
     fn plane_counts(&self) -> PlaneCounts;
     /// How much its tables hold.
     fn sizes(&self) -> Sizes;
-    /// How often it has done what it does again and again.
+    /// How often it has done its periodic work.
     fn rounds(&self) -> Rounds;
 }
 

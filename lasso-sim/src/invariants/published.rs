@@ -1,7 +1,7 @@
-//! What was published: by topic, and by each life of each node that published on it. Part of the facts.
+//! The published messages, by topic and by life of the publishing node. Part of the facts.
 //!
-//! Messages for everybody have numbers without a gap, so their tags are kept in their order, as ranges;
-//! of the others it is kept for whom they were.
+//! Messages for all nodes have numbers without a gap, so their tags are kept in order, as ranges. Other
+//! messages are kept with their audience.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -31,20 +31,20 @@ pub(super) struct Published {
 #[derive(Debug, Default)]
 pub(super) struct Topic {
     streams: BTreeMap<Life, Stream>,
-    /// When anybody last published.
+    /// When any node last published.
     pub(super) last: Instant,
 }
 
 /// What one life of a node has published on one topic.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
-    /// The tags of messages for everybody.
+    /// The tags of messages for all nodes.
     all: Tags,
-    /// The tags of all others, and for whom each was.
+    /// The tags of all other messages, each with its audience.
     directed: Vec<(u64, Audience)>,
     /// How many messages for all nodes had been published before these moments.
     times: Vec<(Instant, u64)>,
-    /// When a message for everybody was last published.
+    /// When a message for all nodes was last published.
     pub(super) last: Instant,
 }
 

@@ -29,7 +29,7 @@ pub(super) const LANES: [LaneId; 3] = [LaneId::Control, LaneId::Calls, LaneId::D
 /// What stands before a message in its frame, and the last frame of a link, are shorter.
 const HEAD_MAX: u64 = 64 << 10;
 
-/// Where everything went that the queues of one node took.
+/// What became of everything that the queues of one node took.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Audits {
     /// Of each subscription that stands, with its number, in their order. No map: with thousands of
@@ -145,7 +145,7 @@ fn subscriber(
         queue.most_bytes <= bytes,
         format_args!("a queue of {bytes} bytes has held more: {id} {queue:?}"),
     );
-    // One message alone is not part of `most_bytes`: the next one may be too much beside it.
+    // `most_bytes` leaves out a message that is alone in the queue: the next one may not fit beside it.
     let was_full = queue.most == bound || queue.most_bytes.max(message) + message > bytes;
     demand(
         queue.shed == 0 || was_full,

@@ -29,7 +29,7 @@ pub(super) const ENTRY: Entry = Entry {
 /// See the module's text.
 #[derive(Debug, Default)]
 struct Silence {
-    /// Sessions that one end has closed: what the other end says then is what it was told.
+    /// Sessions that one end has closed: the other end then closes for a reason that it received.
     closed: BTreeSet<u64>,
     due: BinaryHeap<Reverse<(Instant, NodeId, Who, ConnId)>>,
 }
@@ -145,7 +145,7 @@ impl Invariant for Silence {
     }
 }
 
-/// Reasons for which a link may go that is not silent.
+/// Reasons for which a node may close a link that is not silent.
 fn may_close(reason: &CloseReason) -> bool {
     match reason {
         CloseReason::Left

@@ -25,7 +25,7 @@ pub(super) const ENTRY: Entry = Entry {
     },
 };
 
-/// How often a node has done what it does again and again, since it started.
+/// How often a node has done its periodic work since it started.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rounds {
     /// Questions to DNS, one for each query and family.
@@ -107,7 +107,7 @@ impl Invariant for Timers {
     }
 }
 
-/// Within this an answer comes that does come, on a network that is not slow.
+/// On a network that is not slow, an answer that is not lost arrives within this time.
 const ANSWERED: Duration = Duration::from_secs(1);
 
 /// Whether nothing hindered any link of a node since then.

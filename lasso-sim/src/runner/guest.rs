@@ -1,4 +1,4 @@
-//! Somebody who looks on while a scenario runs: the test of a user's own application.
+//! A guest inspects a scenario while it runs: the test of a user's own application.
 
 use core::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) struct Scene<'a> {
 
 /// See the module's text.
 pub(crate) trait Guest {
-    /// The next moment at which it wants to look, whatever changes before.
+    /// The next moment at which it wants to look, even if nothing happens then.
     fn is_due(&self, scene: &Scene<'_>) -> Option<Instant>;
     /// Looks: after the steps of this moment, before what must hold is looked at.
     fn looks(&mut self, scene: &Scene<'_>, stage: &mut dyn Stage) -> Vec<Complaint>;

@@ -1,4 +1,4 @@
-//! How often each check of a file was looked at in a run: one that is never looked at proves nothing.
+//! How often each check of a file was evaluated in a run: a check that is never evaluated proves nothing.
 
 use std::collections::BTreeMap;
 
@@ -106,7 +106,7 @@ impl Run<'_> {
         }
     }
 
-    /// Rules that were never looked at, as none of their nodes ran: they cannot have failed.
+    /// Rules that were never evaluated, because none of their nodes ran: they cannot have failed.
     pub(super) fn idle_rules(&self) -> Vec<Failure> {
         let rules = self.scenario.rules.iter().zip(&self.looks.rules);
         let idle = rules.filter(|(_, looks)| looks.iter().all(|times| *times == 0));

@@ -1,4 +1,4 @@
-//! How a run went, for people and for programs.
+//! The outcome of a run, for people and for programs.
 
 use core::fmt::{self, Write};
 use std::borrow::Cow;
@@ -105,8 +105,8 @@ pub struct Outcome {
     pub simulated_ms: u64,
     /// Inputs that the nodes have handled.
     pub inputs: u64,
-    /// SHA-256 of what each node told its subscribers about members, in order, without times: the same for two runs
-    /// that differ only in when things happened.
+    /// SHA-256 of each node's topology events, in order, without times: the same for two runs that differ only in
+    /// times.
     pub membership_hash: String,
     /// How often each check was looked at.
     pub looks: Vec<Look>,

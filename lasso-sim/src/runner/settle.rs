@@ -1,5 +1,5 @@
-//! The end of a run: who was to be disturbed was, and where nothing hinders anybody any more, all
-//! agree about who is there, and every message has come or was reported as missed.
+//! The end of a run: each ordered fault touched something. If no fault affects any node any more, all
+//! nodes agree on the members, and each message has arrived or was reported as missed.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,7 @@ use super::{Failure, Goal, Orders, Outcome, Run, fault, panic_of};
 use crate::invariants::Member;
 use crate::scenario::Sometimes;
 
-/// After everything has healed, and silence would have told everybody, nodes agree within this.
+/// After everything has healed and each node had time to notice silent links, nodes agree within this.
 const SETTLE: Duration = Duration::from_secs(10);
 
 impl Run<'_> {
@@ -69,7 +69,7 @@ impl Run<'_> {
         sometimes.map(goal).collect()
     }
 
-    /// Where nothing hinders anybody, all nodes must come to agree about who is there.
+    /// If no fault affects any node, all nodes must come to agree on the members.
     pub(super) fn settle(&mut self) -> Vec<Failure> {
         let Some(healed) = self.stage.invariants().healed_since() else {
             return Vec::new();

@@ -1,7 +1,7 @@
 //! Puts a value in the place of each range that the file leaves to the seed.
 //!
-//! Each place has a generator of its own, known by its path in the file and the repetition of its step: a file that
-//! gains a range draws all others as before.
+//! Each place has its own generator, derived from its path in the file and the repetition of its step. So adding a
+//! range to a file does not change the other draws.
 
 use super::errors::Diagnostic;
 use super::range::{Pick, Range};
@@ -10,7 +10,7 @@ use super::{each, timeline};
 use crate::random;
 use crate::seed::{self, Purpose};
 
-/// Sections that hold no ranges to be drawn: words, groups, what is expected, and what has a pass of its own.
+/// Sections without ranges to draw: texts, groups, expectations, and sections that another pass draws.
 const UNTOUCHED: &[&str] = &[
     "lasso",
     "title",
@@ -25,7 +25,7 @@ const UNTOUCHED: &[&str] = &[
     "never",
     "sometimes",
 ];
-/// Of the network these ranges are drawn for each packet.
+/// Ranges of the network that are drawn for each packet, not once for the file.
 const OF_PACKETS: &[&str] = &["latency"];
 
 /// What drawing has found.

@@ -1,5 +1,5 @@
-//! Draws what `[all]` and `[nodes]` leave to the seed, for each node anew: a range in `[all]`, or beside a `count`,
-//! is a range of every node it is about.
+//! Draws the ranges of `[all]` and `[nodes]` separately for each node: each node that a range in `[all]`, or beside a
+//! `count`, applies to draws its own value.
 
 use core::time::Duration;
 
@@ -10,10 +10,10 @@ use super::units::{self, show};
 use super::value::{Key, Kind, Table, Value};
 use crate::seed::{self, Purpose, up_to};
 
-/// Nodes that do not say when they start do so within this, so that nothing of theirs is in phase.
+/// Nodes without `starts` start within this time, so that their timers are not in phase.
 const SPREAD: Duration = Duration::from_secs(1);
 
-/// When a node starts that does not say it.
+/// The start of a node without `starts`.
 pub(super) fn spread(pick: Pick, node: &str) -> Duration {
     let seed = match pick {
         Pick::Low => return Duration::ZERO,

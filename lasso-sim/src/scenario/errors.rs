@@ -1,4 +1,4 @@
-//! What is wrong with a file: where, what, and what would be right.
+//! The mistakes of a file: the place, the mistake, and what would be right.
 
 use core::fmt;
 use core::ops::Range;

@@ -2,7 +2,7 @@
 //!
 //! `value` is the file as a tree with positions; `reader` turns values into durations, amounts and
 //! nodes and remembers every mistake; `nodes` (with `draft` and `place`), `network` and `steps` each
-//! read their section, and `parse` all of them. What comes out is in `model`.
+//! read their section, and `parse` all of them. `model` holds the result.
 //!
 //! A file is read as a `template`. `draws` fills in what the file leaves to a seed: each `range`, of nodes in `each`, of
 //! steps in `timeline`. `write` writes a drawn tree as a file.

@@ -1,4 +1,4 @@
-//! A scenario as it was read: who is there, what the network is like, what happens, what must hold.
+//! A scenario as it was read: the nodes, the network, the steps and the checks.
 //!
 //! Every step, action and check keeps where it stands in the file, so that a failure at run time
 //! can point there. Names are resolved: a node is a [`NodeId`], the index of its [`NodeSpec`].
@@ -234,7 +234,7 @@ impl Network {
 pub enum Moment {
     /// At this time since the start.
     At(Duration),
-    /// So long after an earlier step, which waits for a condition, has happened.
+    /// A delay after an earlier step that waits for a condition.
     After {
         /// The index of that step.
         step: usize,

@@ -1,4 +1,4 @@
-//! Whom a text in a file means: a node, a group, a region, a role, all.
+//! The nodes that a text in a file stands for: a node, a group, a region, a role, all.
 
 use core::ops::Range;
 use std::collections::{BTreeMap, BTreeSet};

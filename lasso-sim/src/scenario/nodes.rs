@@ -1,4 +1,4 @@
-//! Reads who is there: `[all]`, `[nodes]`, `[groups]`.
+//! Reads the nodes: `[all]`, `[nodes]`, `[groups]`.
 
 use super::draft::{Draft, address, read_common, read_label};
 use super::errors::Diagnostic;
@@ -45,7 +45,7 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) {
     }
 }
 
-/// Reads who is there from a whole file, of which nothing else is looked at.
+/// Reads only the nodes of a whole file.
 pub(crate) fn read_all(reader: &mut Reader<'_>, file: &Table) {
     read(reader, &mut Fields::new(file));
 }

@@ -19,7 +19,7 @@ pub(super) enum Pick {
     Low,
     /// Every range at its upper end.
     High,
-    /// Wherever this seed says.
+    /// Where this seed draws it.
     Seed(u64),
 }
 

@@ -9,7 +9,7 @@ use super::reader::{Fields, Reader};
 use super::steps::{read_expect, read_span};
 use super::value::{Kind, Value};
 
-/// Something that must be so at some moment of some run of a sweep: the opposite of a `[[never]]`.
+/// Some run of a sweep must reach this at some moment: the opposite of a `[[never]]`.
 #[derive(Debug)]
 pub struct Sometimes {
     /// Where it stands.

@@ -1,8 +1,8 @@
-//! A file before a seed has filled in what the file leaves to the seed.
+//! A parsed file before a seed has drawn its ranges, repetitions and `[random]`.
 //!
-//! A template keeps the parsed tree with the place of everything in it. Drawing works on a copy of the tree, before
-//! any section is read: what remains is a plain scenario, whose mistakes and failures still point into
-//! the user's file.
+//! A template keeps the parsed tree with the place of each value. Drawing changes a copy of the tree, before any
+//! section is read. The result is a plain scenario whose mistakes and failures still point into the user's
+//! file.
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub struct Template {
 
 impl Template {
     /// Reads the text of a file; `path` is what messages call it. The file is drawn with every range at its lower
-    /// end, with every range at its upper end, and with a few seeds, so that most mistakes are found here which only some
+    /// end, with every range at its upper end, and with a few seeds, so that this finds most mistakes that only some
     /// seeds show.
     ///
     /// ```
@@ -75,8 +75,8 @@ impl Template {
         })
     }
 
-    /// The same for a file that a test in Rust runs: it may have labels that only the test uses, and expect nothing
-    /// by itself.
+    /// The same for a file that a test in Rust runs: it may have labels that only the test uses, and needs no
+    /// expectations.
     ///
     /// # Errors
     /// [`BadFile`] with every mistake that was found.
@@ -120,7 +120,7 @@ impl Template {
     /// The scenario of one seed.
     ///
     /// # Errors
-    /// [`BadFile`] when this seed draws something that cannot be: the file's fault.
+    /// [`BadFile`] when this seed draws an invalid scenario: the file's fault.
     pub fn draw(&self, seed: u64) -> Result<Scenario, BadFile> {
         draw(&self.source, &self.tree, seed)
     }

@@ -1,8 +1,8 @@
-//! Draws what `[[step]]` leaves to the seed, writes repeated steps out, and puts all of them in the order of time.
+//! Draws the ranges of `[[step]]`, writes repeated steps out, and sorts all steps by time.
 //!
-//! Steps are put in order only in a file that draws a time, repeats a step, or has `[random]`; in any other file steps
-//! stand in the order of time already. A step that waits for a condition (`when`), and one that comes so long `after`
-//! it, has no time that is known beforehand. It stays where it is, and all steps above it happen before it.
+//! Steps are sorted only in a file that draws a time, repeats a step, or has `[random]`; any other file must have its
+//! steps in the order of time. The time of a step that waits for a condition (`when`), or comes `after` such a step, is
+//! not known before the run. Such a step keeps its place, and all steps above it happen before it.
 
 use core::ops::Range as Span;
 use core::time::Duration;
@@ -22,7 +22,7 @@ pub const STEPS_MAX: usize = 10_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum When {
     At(Duration),
-    /// Once a condition holds, or so long after a step that waits for one.
+    /// Once a condition holds, or some time after a step that waits for one.
     Waits,
     /// The step is wrong; reading it will say how.
     Unknown,
@@ -310,7 +310,7 @@ impl Layout {
         }
         let (every, mut times) = match read_repeat(draws, &repeat, index) {
             Some((every, times)) => (every, times),
-            // It is wrong; what else is wrong with the step is said as well.
+            // A mistake; later passes still report the other mistakes of the step.
             None => (repeat, 1),
         };
         if self.steps + times > STEPS_MAX {
@@ -352,7 +352,7 @@ fn gap(draws: &mut Draws, every: &Value, path: &str, repetition: usize) -> Durat
 
 /// `repeat = { every = "30s", times = 120 }`.
 fn read_repeat(draws: &mut Draws, repeat: &Value, index: usize) -> Option<(Value, usize)> {
-    // A reader without a file: it only collects what is wrong.
+    // A reader without a file: it only collects mistakes.
     let mut reader = Reader::new("", draws.pick);
     let read = reader
         .fields(repeat, "a table such as `{ every = \"30s\", times = 120 }`")
@@ -367,7 +367,7 @@ fn read_repeat(draws: &mut Draws, repeat: &Value, index: usize) -> Option<(Value
     let read = read.filter(|(every, _)| {
         let mut first = every.clone();
         draws.walk(&mut first, &format!("step.{index}.repeat.every"), 1, &[]);
-        // A range that is none has been told already.
+        // An earlier pass has reported a bad range already.
         let is_range = matches!(&first.kind, Kind::Text(text) if Range::is(text));
         !is_range && reader.duration(&first).is_some()
     });

@@ -1,13 +1,13 @@
 //! How many different hashes there were, without keeping them all.
 //!
-//! The smallest hashes are kept. As long as all of them fit, their number is exact; after that it follows from how
-//! far the largest of those that are kept is from zero, since hashes are spread evenly.
+//! It keeps the smallest hashes. While all of them fit, the count is exact. After that the count is estimated from
+//! the largest hash that is kept, since hashes are spread evenly.
 
 use std::collections::BTreeSet;
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-/// Up to so many different hashes their number is exact.
+/// Up to this many different hashes the count is exact.
 pub const EXACT: usize = 1 << 16;
 
 /// See the module's text.

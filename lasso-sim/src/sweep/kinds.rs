@@ -1,7 +1,7 @@
 //! Failed runs, by what failed.
 //!
-//! Two runs failed in the same way when the same place of the file, or the same invariant, was the first that did not
-//! hold, and the words differ in numbers at most.
+//! Two failed runs are of one kind if the same place of the file, or the same invariant, failed first, with a text
+//! that differs only in numbers.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 
 use crate::runner::{Failure, Outcome};
 
-/// Different kinds of failures that are kept apart; what comes after them is only counted.
+/// The most kinds of failures that are kept apart; runs of further kinds are only counted.
 pub const KINDS_MAX: usize = 100;
 /// Seeds of one kind that are named.
 pub const SEEDS_SHOWN: usize = 8;
@@ -79,8 +79,8 @@ impl Serialize for Kinds {
     }
 }
 
-/// What tells kinds of failures apart. A place of the file says what was demanded there. What always holds is demanded
-/// by no place, so that what was seen belongs to it.
+/// The text that tells kinds of failures apart. For a check of the file, its place and expectation are enough. An
+/// invariant has no place in the file, so the text includes what was seen.
 fn key(failure: Option<&Failure>) -> String {
     let Some(failure) = failure else {
         return "nothing was said".to_owned();

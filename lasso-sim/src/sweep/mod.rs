@@ -1,5 +1,5 @@
-//! Many runs of one file in one world, in sum: how many held, what failed how often, how many of them
-//! differed, what took effect, what was looked at and what was reached.
+//! Adds up many runs of one file in one world: how many held and differed, the kinds of failures, which
+//! verbs took effect, which checks were evaluated and which goals were reached.
 //!
 //! 1. A summary takes no more memory for more runs: it keeps numbers, the first failure of each kind,
 //!    and a bounded number of hashes.
@@ -57,15 +57,15 @@ pub struct Summary {
     pub held: u64,
     /// Runs in which something did not.
     pub failed: u64,
-    /// Runs that were not tried.
+    /// Runs that the world refused.
     pub refused: u64,
-    /// Why they were not.
+    /// Why it refused them.
     pub reason: Option<String>,
     /// Simulated time, in milliseconds.
     pub simulated_ms: u64,
     /// Different runs, by their traces.
     pub traces: Distinct,
-    /// Different runs, by what nodes told about members, whenever they did.
+    /// Different runs, by the nodes' topology events without their times.
     pub memberships: Distinct,
     /// What failed.
     pub failures: Kinds,
@@ -191,7 +191,7 @@ impl Summary {
         self.held + self.failed
     }
 
-    /// What none of the runs has reached, though there were enough of them.
+    /// The goals that no run has reached although there were enough runs.
     pub fn unreached(&self) -> Vec<&GoalSum> {
         let unreached = |goal: &&GoalSum| goal.runs == 0 && self.runs() >= goal.seeds;
         self.goals.iter().filter(unreached).collect()

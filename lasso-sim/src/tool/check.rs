@@ -1,4 +1,4 @@
-//! `check FILE…`: reads files and says everything that is wrong with them.
+//! `check FILE…`: reads files and reports all their mistakes.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ pub(super) struct Arguments {
     paths: Vec<PathBuf>,
 }
 
-/// Checks every file, whatever is wrong with those before it.
+/// Checks every file, even if earlier ones have mistakes.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verdict> {
     let (mut good, mut bad) = (0, 0);
     for path in &arguments.paths {

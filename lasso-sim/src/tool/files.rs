@@ -35,7 +35,7 @@ pub(crate) fn beneath(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Reads one file. What is wrong is written out, and `None` returned.
+/// Reads one file. If it has mistakes, writes these out and returns `None`.
 ///
 /// # Errors
 /// When `out` cannot be written to.

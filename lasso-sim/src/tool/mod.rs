@@ -28,15 +28,15 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Reads files and says everything that is wrong with them
+    /// Reads files and reports all their mistakes
     Check(check::Arguments),
-    /// Runs scenarios in simulated worlds, and says of each whether it held
+    /// Runs scenarios in simulated worlds, and reports whether each one held
     Run(run::Arguments),
-    /// Runs scenarios with many seeds, and tells in sum what failed, what was reached and what was not
+    /// Runs scenarios with many seeds, and reports totals: failures, and what no run has reached
     Sweep(sweep::Arguments),
-    /// Lists scenarios, by theme, with where they run and how many nodes they have
+    /// Lists scenarios by theme, with their worlds and numbers of nodes
     List(list::Arguments),
-    /// Writes what a seed draws as a plain file, which has the same trace with that seed
+    /// Writes what a seed draws as a plain file, which gives the same trace with that seed
     Plan(plan::Arguments),
 }
 
@@ -60,7 +60,7 @@ impl Verdict {
             Verdict::Held => 0,
             Verdict::Failed => 1,
             Verdict::Bad => 2,
-            // As a shell tells of a program that SIGINT ended.
+            // The code that shells use for a program ended by SIGINT.
             Verdict::Interrupted => 130,
         }
     }
@@ -72,8 +72,8 @@ impl From<Verdict> for ExitCode {
     }
 }
 
-/// An output whose reader may leave, as `head` does once it has seen enough. What comes after is
-/// dropped, and the work goes on: the exit code is the verdict, whoever reads the words.
+/// An output whose reader may leave early, as `head` does. Later output is dropped and the work goes
+/// on, because the exit code must give the verdict even if no one reads the text.
 struct Patient<W> {
     out: W,
     read: bool,

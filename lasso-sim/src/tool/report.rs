@@ -1,4 +1,4 @@
-//! What a sweep tells people.
+//! The report of a sweep, for people.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};

@@ -77,7 +77,7 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    /// Reads the files. What is wrong with them is written out, and `None` returned.
+    /// Reads the files. If they have mistakes, writes these out and returns `None`.
     pub(super) fn read(
         paths: &[PathBuf],
         world: &str,
@@ -193,7 +193,7 @@ impl Total {
 
     pub(super) fn verdict(&self) -> Verdict {
         match (self.held, self.failed) {
-            // A run that no world could give was the wrong thing to ask for.
+            // No world could run it: wrong usage rather than a failure.
             (0, 0) => Verdict::Bad,
             (_, 0) => Verdict::Held,
             (_, _) => Verdict::Failed,

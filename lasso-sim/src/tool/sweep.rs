@@ -1,4 +1,4 @@
-//! `sweep FILE…`: runs scenarios with many seeds, and tells in sum what failed, what was reached and what was not.
+//! `sweep FILE…`: runs scenarios with many seeds, and reports totals: failures, and what no run has reached.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -102,7 +102,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verd
         fs::write(path, serde_json::to_vec_pretty(&sweep.coverage)?)?;
     }
     sweep.end(human, interrupted, out)?;
-    // On the side of what is measured and differs from time to time: the report itself never does.
+    // Speed differs between runs of the tool, so it goes to standard error: the report must not differ.
     let seconds = began.elapsed().as_secs_f64();
     let ran = sweep.total.held + sweep.total.failed;
     eprintln!(

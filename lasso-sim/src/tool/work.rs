@@ -1,4 +1,4 @@
-//! Does many jobs on several threads, and takes what they bring in the order of the jobs.
+//! Does many jobs on several threads, and takes their results in the order of the jobs.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -28,7 +28,7 @@ struct Shared<'a> {
 }
 
 impl Shared<'_> {
-    /// The next job; `None`: there is none, or nobody wants more.
+    /// The next job; `None`: there is none, or the work was stopped.
     fn next(&self) -> Option<usize> {
         let mut desk = self.desk.lock();
         while !desk.closed && desk.next >= desk.taken + self.ahead && desk.next < self.count {
@@ -52,7 +52,7 @@ impl Shared<'_> {
     }
 }
 
-/// Nobody waits for a thread that panicked.
+/// Closes the desk when a thread panics: the others would wait for its result for ever.
 struct CloseOnPanic<'a>(&'a Shared<'a>);
 
 impl Drop for CloseOnPanic<'_> {
@@ -63,7 +63,7 @@ impl Drop for CloseOnPanic<'_> {
     }
 }
 
-/// Does the jobs `0..count` on `threads` threads, and takes what they bring in the order of the jobs, on this thread.
+/// Does the jobs `0..count` on `threads` threads, and takes their results in the order of the jobs, on this thread.
 /// Once `stop` is set no further job is begun; those that are under way are finished and taken.
 ///
 /// # Errors
