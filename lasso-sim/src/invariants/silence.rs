@@ -89,7 +89,7 @@ impl Invariant for Silence {
         if by_peer || may_close(reason) {
             return;
         }
-        // Nobody knows what somebody says that is none of the nodes.
+        // The peer is a liar: its messages may justify any reason.
         if facts.cast.whose(peer, link.incarnation).is_none() {
             return;
         }
