@@ -96,6 +96,25 @@ fn an_application_runs_on_every_node_and_checks_see_its_state() {
 }
 
 #[test]
+fn a_test_may_use_a_label_that_the_file_uses_too_whatever_it_draws() {
+    let drawn = CUT
+        .replace("at = \"20s\"", "at = \"15s..20s\"")
+        .replace("at = \"110s\"", "after = \"cut + 90s\"");
+    let report = lasso_sim::scenario_text("drawn.toml", &drawn)
+        .state(AtomicU64::default)
+        .application(count)
+        .seeds(1..=2)
+        .check_after("cut", "80s", |world| {
+            let coverage = world.node("c").coverage().ok_or("c does not run")?;
+            (coverage.connected == 1)
+                .then_some(())
+                .ok_or(format!("connected: {}", coverage.connected))
+        })
+        .try_check();
+    report.unwrap_or_else(|failed| panic!("{failed}"));
+}
+
+#[test]
 fn a_failed_check_says_what_when_where_and_how_to_repeat_it() {
     let failed = failure(counted().check_at("30s", |world| match world.seed() {
         2 => Err("seed 2 displeases"),

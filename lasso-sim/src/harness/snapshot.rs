@@ -65,8 +65,11 @@ impl<S> Snapshot<S> {
     /// When there is none, which fails the run.
     #[track_caller]
     pub fn node(&self, key: &str) -> &NodeSnapshot<S> {
-        let node = self.nodes.iter().find(|node| node.key == key);
-        node.unwrap_or_else(|| panic!("the scenario has no node `{key}`"))
+        // No closure: the panic names the line of the caller.
+        match self.nodes.iter().find(|node| node.key == key) {
+            Some(node) => node,
+            None => panic!("the scenario has no node `{key}`"),
+        }
     }
 
     /// The state of each node, with what the file calls the node.

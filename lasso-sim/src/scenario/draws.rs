@@ -35,14 +35,17 @@ pub(super) struct Draws {
     pub(super) errors: Vec<Diagnostic>,
     /// Something was left to the seed.
     pub(super) any: bool,
+    /// A test may refer to labels that no step needs once times are drawn.
+    pub(super) keeps_labels: bool,
 }
 
 /// Draws a whole tree: what remains is a plain scenario.
-pub(super) fn draw(tree: &mut Table, pick: Pick) -> Draws {
+pub(super) fn draw(tree: &mut Table, pick: Pick, keeps_labels: bool) -> Draws {
     let mut draws = Draws {
         pick,
         errors: Vec::new(),
         any: false,
+        keeps_labels,
     };
     let is_random = tree.get(random::KEY).is_some();
     draws.any |= is_random;

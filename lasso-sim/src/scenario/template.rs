@@ -94,7 +94,7 @@ impl Template {
         let mut errors: Vec<Diagnostic> = Vec::new();
         let mut any = false;
         for pick in TRIED {
-            let (drawn, draws) = drawn(&tree, pick);
+            let (drawn, draws) = drawn(&tree, pick, source.tested);
             any |= draws.any;
             add(&mut errors, draws.errors);
             add(
@@ -131,7 +131,7 @@ impl Template {
     /// As [`Template::draw`].
     pub fn plan(&self, seed: u64) -> Result<String, BadFile> {
         self.draw(seed)?;
-        let (tree, _) = drawn(&self.tree, Pick::Seed(seed));
+        let (tree, _) = drawn(&self.tree, Pick::Seed(seed), false);
         let path = self.source.path.display();
         let comment = format!(
             "Drawn from {path} with seed {seed}.\nRun with the same seed it gives the same trace: --seed {seed}"
@@ -150,15 +150,15 @@ impl Template {
     }
 }
 
-fn drawn(tree: &Table, pick: Pick) -> (Table, Draws) {
+fn drawn(tree: &Table, pick: Pick, keeps_labels: bool) -> (Table, Draws) {
     let mut tree = tree.clone();
-    let draws = draws::draw(&mut tree, pick);
+    let draws = draws::draw(&mut tree, pick, keeps_labels);
     (tree, draws)
 }
 
 fn draw(source: &Arc<Source>, tree: &Table, seed: u64) -> Result<Scenario, BadFile> {
     let pick = Pick::Seed(seed);
-    let (tree, draws) = drawn(tree, pick);
+    let (tree, draws) = drawn(tree, pick, source.tested);
     let mut errors = draws.errors;
     match read_tree(source, &tree, pick) {
         Ok(scenario) if errors.is_empty() => return Ok(scenario),

@@ -70,6 +70,9 @@ pub(super) fn draw_steps(draws: &mut Draws, tree: &mut Table, is_random: bool) {
     let waited: Vec<String> = waited_for(&layout);
     let steps = layout.parts.into_iter().flatten().map(|(_, step)| step);
     *items = steps.collect();
+    if draws.keeps_labels {
+        return;
+    }
     for step in items {
         if let Kind::Table(keys) = &mut step.kind
             && let Some(Kind::Text(label)) = keys.get("label").map(|value| &value.kind)
