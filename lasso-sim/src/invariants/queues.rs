@@ -48,8 +48,9 @@ struct Row {
     last: Audits,
     /// The lengths of queues that were asked for.
     asked: BTreeSet<u64>,
-    /// Some subscription has ended since the last look.
-    ended: bool,
+    /// Some subscription has begun or ended since the last look. It may be gone already, with messages
+    /// that no queue shows.
+    changed: bool,
 }
 
 /// See the module's text.
@@ -64,12 +65,11 @@ impl Invariant for Queues {
     fn saw(&mut self, at: &mut Moment<'_>, saw: &Saw) {
         let row = &mut self.0[at.node.index()];
         match saw {
-            Saw::Subscribed {
-                queue: Some(queue), ..
-            } => {
-                row.asked.insert((*queue).max(1) as u64);
+            Saw::Subscribed { queue, .. } => {
+                row.asked.extend(queue.map(|queue| queue.max(1) as u64));
+                row.changed = true;
             }
-            Saw::Unsubscribed { .. } => row.ended = true,
+            Saw::Unsubscribed { .. } => row.changed = true,
             _ => {}
         }
     }
@@ -96,7 +96,7 @@ impl Queues {
             subscriber(*id, queue, &row.asked, &actor.settings, &mut demand);
         }
         let growth = Growth::between(&row.last.subscribers, &audits.subscribers);
-        let all_there = !row.ended && growth.all_there && !unseen;
+        let all_there = !row.changed && growth.all_there && !unseen;
         let put = audits.delivered - row.last.delivered;
         let gave_way = audits.overflowed - row.last.overflowed;
         for (what, put, grown) in [
@@ -111,7 +111,7 @@ impl Queues {
         for (peer, lane, count) in &audits.lanes {
             self::lane(peer, *lane, count, &actor.settings, &mut demand);
         }
-        row.ended = false;
+        row.changed = false;
         row.last = audits;
     }
 }
