@@ -8,7 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::client::Client;
 use crate::proxy::report::Report;
@@ -67,9 +67,10 @@ async fn a_request_reaches_a_provider_with_its_words_and_comes_back_with_the_ans
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_way_to_fail_leads_to_the_next_provider_and_is_told_by_its_name() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let closed = listener.local_addr().unwrap();
-    drop(listener);
+    // Bound and not listening: connects are refused, and nobody else gets the port.
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed = deaf.local_addr().unwrap();
     let good = provider(|_| result(&json!("good"))).await;
     let limited = || {
         (
