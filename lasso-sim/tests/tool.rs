@@ -254,3 +254,13 @@ fn an_interrupted_sweep_tells_of_the_runs_so_far() {
         "{text}"
     );
 }
+
+/// A liar claims losses without bound, so that a node counts as many as a number can hold.
+#[test]
+fn a_sweep_adds_up_counters_that_are_as_large_as_they_get() {
+    let top = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    let file = top.join("scenarios/strangers/lying-false-losses.toml");
+    let (code, text) = sweep(&[&file], &["--seeds", "1..3", "--world", "direct"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("3 runs: 3 held"), "{text}");
+}

@@ -159,7 +159,8 @@ impl Reached {
 
     fn add(&mut self, item: Item, times: u64) {
         if times > 0 {
-            *self.0.entry(item).or_default() += times;
+            let all = self.0.entry(item).or_default();
+            *all = all.saturating_add(times);
         }
     }
 }
