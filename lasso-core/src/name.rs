@@ -232,8 +232,8 @@ impl fmt::Display for Label {
 /// A number that grows each time a node of one name starts: the wall clock's milliseconds at the
 /// start, or one more than what a peer already knows of that name.
 ///
-/// Reading one from a peer fails above [`Incarnation::MAX`]: whoever claims more lies, and nobody
-/// could ever come after it.
+/// Reading one from a peer fails above [`Incarnation::MAX`]: a node that claims more lies, and no later life
+/// of its name could ever follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
 #[serde(transparent)]
 pub struct Incarnation(pub u64);

@@ -245,7 +245,7 @@ impl Kernels {
         match due {
             Due::Accept(conn) => self.accepted(conn),
             Due::Data(conn, end, length) => {
-                // What comes after a reset is for nobody.
+                // Nobody reads bytes that arrive after a reset.
                 if let Some(socket) = self.sockets.get_mut(&(conn, end))
                     && socket.error.is_none()
                 {
