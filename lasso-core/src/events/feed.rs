@@ -17,6 +17,7 @@ use super::dedup::{Dedup, DedupCounters};
 use super::figures::{Board, Figures, Row};
 use super::recent::Recent;
 use super::settings::EventSettings;
+use super::sizes::LiveSizes;
 use super::states::States;
 use super::viewer::{Scope, Viewer, ViewerId};
 use super::windows::{WindowCounters, Windows};
@@ -327,6 +328,16 @@ impl<E: StreamEvent> Feed<E> {
         self.counters.delivered += delivery.events.len() as u64;
         self.counters.lost += lost;
         Some(delivery)
+    }
+
+    pub(super) fn sizes(&self) -> LiveSizes {
+        let waiting = self.viewers.values().map(Viewer::waiting);
+        LiveSizes {
+            ids: self.dedup.len(),
+            series: self.windows.len(),
+            waiting: waiting.max().unwrap_or(0),
+            ..LiveSizes::default()
+        }
     }
 
     pub(super) fn counters(&self) -> FeedCounters {

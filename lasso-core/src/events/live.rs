@@ -52,6 +52,7 @@ use super::feed::{Delivery, FeedCounters};
 use super::orders::{LiveOrder, Orders};
 use super::running::{Running, schedule};
 use super::settings::EventSettings;
+use super::sizes::LiveSizes;
 use super::stream::{EventStream, Seat, Stirred, StreamCounters};
 use super::topics::Segment;
 use super::viewer::{Pass, Scope, ScopeError, ViewerId};
@@ -379,6 +380,16 @@ impl<E: WireEvent> Live<E> {
             has_deadline: self.deadline().is_some(),
             ..self.counters
         }
+    }
+
+    /// How much its tables hold. Takes as long as [`Live::counters`].
+    pub fn sizes(&self) -> LiveSizes {
+        let own = LiveSizes {
+            profiles: self.streams.len(),
+            ..LiveSizes::default()
+        };
+        let streams = self.streams.values();
+        streams.fold(own, |all, running| all.max(running.stream.sizes()))
     }
 
     /// How much there is to add up for [`Live::counters`].

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::feed::{Delivery, Feed, FeedCounters};
 use super::settings::EventSettings;
+use super::sizes::LiveSizes;
 use super::topics::Segment;
 use super::viewer::{Pass, Scope, ScopeError, ViewerId};
 use super::{Kind, StreamEvent};
@@ -349,6 +350,18 @@ impl<E: StreamEvent> EventStream<E> {
             sum.add(&feed.counters());
         }
         sum
+    }
+
+    /// How much its tables hold.
+    pub fn sizes(&self) -> LiveSizes {
+        let own = LiveSizes {
+            scopes: self.feeds.len(),
+            viewers: self.viewers.len(),
+            ..LiveSizes::default()
+        };
+        self.feeds
+            .values()
+            .fold(own, |all, feed| all.max(feed.sizes()))
     }
 
     /// Ends a feed; what it did stays counted.

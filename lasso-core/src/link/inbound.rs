@@ -71,6 +71,11 @@ impl Inbound {
         Ok(())
     }
 
+    /// See [`Link::mute_data`](super::Link::mute_data).
+    pub(super) fn mute_data(&mut self) {
+        self.tally.mute();
+    }
+
     /// Consumes one record from the front, or keeps its start; returns what follows.
     fn take_record<'a>(
         &mut self,

@@ -109,6 +109,8 @@ pub struct Link {
     judge_from: Instant,
     tick_time: Duration,
     heartbeat_every: Duration,
+    /// Heartbeats that were sent.
+    heartbeats: u64,
     /// The start of a message of the handshake whose rest has not come.
     partial: Vec<u8>,
     /// The clear part of the handshake that waits to be sent.
@@ -170,6 +172,7 @@ impl Link {
             judge_from: now,
             tick_time: settings.tick_time,
             heartbeat_every: settings.tick_time / 4,
+            heartbeats: 0,
             partial: Vec::new(),
             clear,
             lanes: Arc::new(Mutex::new(Lanes::new(now, settings))),
@@ -283,6 +286,19 @@ impl Link {
     /// The lanes, for whoever sends calls and messages.
     pub fn lanes(&self) -> &SharedLanes {
         &self.lanes
+    }
+
+    /// Heartbeats that were sent so far.
+    pub fn heartbeats(&self) -> u64 {
+        self.heartbeats
+    }
+
+    /// Tells the peer no longer how much data came, so that the peer's data lane stalls at its window. No
+    /// node does that: it is for simulated peers that break the protocol.
+    pub fn mute_data(&mut self) {
+        if let Stage::Sealed(halves) = &mut self.stage {
+            halves.inbound.mute_data();
+        }
     }
 
     /// Ends the link: the last bytes to send before the connection is closed, if there is a way to

@@ -66,17 +66,23 @@ impl Pace {
 pub(super) struct Tally {
     taken: u64,
     told: u64,
+    is_mute: bool,
 }
 
 impl Tally {
     /// A text of data came; how much has come in all, if that is to be told.
     pub(super) fn take(&mut self, bytes: usize) -> Option<u64> {
         self.taken += bytes as u64;
-        if self.taken - self.told < TELL_EVERY {
+        if self.is_mute || self.taken - self.told < TELL_EVERY {
             return None;
         }
         self.told = self.taken;
         Some(self.taken)
+    }
+
+    /// Tells nothing from now on.
+    pub(super) fn mute(&mut self) {
+        self.is_mute = true;
     }
 }
 

@@ -42,6 +42,7 @@ impl Link {
             lanes.relax();
             drop(lanes);
             if idle {
+                self.heartbeats += 1;
                 self.queue(&Frame::Heartbeat)?;
             }
         }

@@ -78,6 +78,11 @@ impl Ledger {
         })
     }
 
+    /// Notices that are remembered.
+    pub(super) fn remembered(&self) -> usize {
+        self.given.len()
+    }
+
     /// True once per address, kind and minute, for as many as are remembered; else it is counted.
     pub(super) fn may_tell(&mut self, now: Instant, address: IpAddr, kind: &'static str) -> bool {
         let may = self.is_news(now, address, kind);
@@ -102,7 +107,19 @@ impl Ledger {
     }
 }
 
+impl super::Node {
+    /// How many heartbeats the connections that stand have sent.
+    pub fn heartbeats(&self) -> u64 {
+        self.conns.values().map(|conn| conn.link.heartbeats()).sum()
+    }
+
+    /// How many notices it remembers, so as not to repeat them.
+    pub fn notices(&self) -> usize {
+        self.ledger.remembered()
+    }
+}
+
 /// One line per peer, reason and minute.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(60);
 /// Most notices remembered: strangers from many addresses must not fill memory or the log.
-const NOTICES_MAX: usize = 4096;
+pub const NOTICES_MAX: usize = 4096;

@@ -35,7 +35,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
 pub use io::{Command, ConnId, DnsAnswer, Input, NetError, Output};
-pub use ledger::Counters;
+pub use ledger::{Counters, NOTICES_MAX};
 
 use crate::config::{NodeConfig, SettingsError};
 use crate::discovery::Discovery;
