@@ -129,6 +129,9 @@ const COUNTS: &[(&str, Count)] = &[
     ("lookups_truncated", |node| {
         node.discovery().counters().truncated
     }),
+    ("learned_shed", |node| {
+        node.discovery().counters().learned_shed
+    }),
     ("candidates_forgotten", |node| {
         node.discovery().counters().forgotten
     }),

@@ -265,6 +265,9 @@ pub trait World {
     /// allowed, passing by a change is not.
     fn advance(&mut self, until: Instant) -> Instant;
 
+    /// A liar has claimed this name, and no node of the file has it.
+    fn is_liar(&self, name: &NodeName) -> bool;
+
     /// The orders that follow belong to this fault.
     fn attribute(&mut self, fault: FaultId);
     /// How often what was ordered under this fault has touched something: a byte held back, a

@@ -22,6 +22,7 @@ pub(super) const ISLANDS: Entry = Entry {
         }
         Some(Box::new(Split {
             key: "islands",
+            least: (2, 1),
             groups,
             of: |view| view.islands.clone(),
         }))
@@ -45,6 +46,7 @@ pub(super) const PAIRS: Entry = Entry {
         };
         Some(Box::new(Split {
             key: "pairs",
+            least: (1, 2),
             groups,
             of,
         }))
@@ -54,6 +56,8 @@ pub(super) const PAIRS: Entry = Entry {
 #[derive(Debug)]
 struct Split {
     key: &'static str,
+    /// Fewer groups, or groups of fewer nodes, are none.
+    least: (usize, usize),
     groups: BTreeSet<BTreeSet<NodeId>>,
     of: fn(&PartitionView) -> Vec<Vec<NodeName>>,
 }
@@ -67,6 +71,27 @@ fn read_groups(value: &Value, reader: &mut Reader<'_>) -> Option<BTreeSet<BTreeS
         .into_iter()
         .map(|group| group.map(|nodes| nodes.into_iter().collect()))
         .collect()
+}
+
+impl Split {
+    /// The groups without liars, for whom a file has no names.
+    fn honest(
+        &self,
+        groups: Vec<Vec<NodeName>>,
+        observed: &Observed<'_>,
+    ) -> BTreeSet<BTreeSet<NodeName>> {
+        let (groups_min, nodes_min) = self.least;
+        let is_honest = |name: &NodeName| !observed.world.is_liar(name);
+        let groups = groups.into_iter();
+        let groups = groups.map(|group| group.into_iter().filter(is_honest).collect());
+        let groups: BTreeSet<BTreeSet<NodeName>> = groups
+            .filter(|group: &BTreeSet<NodeName>| group.len() >= nodes_min)
+            .collect();
+        if groups.len() < groups_min {
+            return BTreeSet::new();
+        }
+        groups
+    }
 }
 
 impl Check for Split {
@@ -86,11 +111,7 @@ impl Check for Split {
             )
         };
         let view = observed.view(|| show(&wanted))?;
-        let found = (self.of)(&view.partitions);
-        let found = found
-            .into_iter()
-            .map(|group| group.into_iter().collect())
-            .collect();
+        let found = self.honest((self.of)(&view.partitions), observed);
         if wanted == found {
             return Ok(());
         }

@@ -13,6 +13,7 @@ use super::wire::Arrival;
 use super::{DirectWorld, EPOCH_MS, Event, Host, Process};
 use crate::coverage::Life;
 use crate::fabric;
+use crate::invariants::{TableSizes, Tables};
 use crate::scenario::{NodeId, NodeSpec};
 use crate::seed::{self, Purpose};
 use crate::world::{FaultId, Refusal};
@@ -43,6 +44,17 @@ impl Host {
     pub(super) fn unix_ms(&self, now: Instant) -> u64 {
         let clock = EPOCH_MS + now.as_nanos() / 1_000_000;
         clock.saturating_add_signed(self.clock_offset_ms)
+    }
+}
+
+impl Tables for Process {
+    fn sizes(&self) -> TableSizes {
+        let (keys, series) = self.desk.metrics.sizes();
+        TableSizes {
+            live: self.desk.live.sizes(),
+            keys,
+            series,
+        }
     }
 }
 

@@ -106,7 +106,6 @@ impl DirectWorld {
         let visit = &mut self.liars[number as usize];
         let attempt = visit.attempts;
         visit.attempts += 1;
-        *self.effects.entry(visit.fault).or_insert(0) += 1;
         let keys = seed::derived(self.seed, Purpose::Liar, number.into(), attempt.into());
         let liar = Liar::new(self.now, &self.liars[number as usize].lying, attempt, keys);
         if let Some(Socket {
@@ -138,6 +137,13 @@ impl DirectWorld {
     /// Sends what a liar wants to send, as far as its kernel has room.
     pub(super) fn liar_speaks(&mut self, conn: Conn) {
         let now = self.now;
+        let told = self.liar(conn).map_or(0, Liar::take_told);
+        if told > 0
+            && let Some(number) = self.visit_of(conn)
+        {
+            let fault = self.liars[number as usize].fault;
+            *self.effects.entry(fault).or_insert(0) += told;
+        }
         loop {
             self.send_on(conn, End::Dialler);
             let Some(socket) = self.wire.socket(conn, End::Dialler) else {

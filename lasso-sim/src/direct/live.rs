@@ -6,7 +6,9 @@ use lasso_core::config::Settings;
 use lasso_core::event::TopologyEvent;
 use lasso_core::events::routing::RoutingEvent;
 use lasso_core::events::sampler::Sampler;
-use lasso_core::events::{Delivery, Live, LiveOrder, ViewerId, event_keys, publications};
+use lasso_core::events::{
+    Delivery, Live, LiveOrder, LiveSizes, ViewerId, event_keys, publications,
+};
 use lasso_core::plane::{
     Audience, PlaneCommand, PlaneOutput, PublishError, Reach, SubscribeError, SubscriberId,
 };
@@ -73,6 +75,10 @@ impl LiveDesk {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.live.deadline()
+    }
+
+    pub(super) fn sizes(&self) -> LiveSizes {
+        self.live.sizes()
     }
 
     pub(super) fn counters(&self) -> EventCounters {

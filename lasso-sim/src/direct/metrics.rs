@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use lasso_core::event::TopologyEvent;
 use lasso_core::metrics::SharedRecorder;
-use lasso_core::metrics::queries::Leaderboard;
+use lasso_core::metrics::queries::{Leaderboard, Records};
 use lasso_core::metrics::recorder::RecorderCounters;
 use lasso_core::metrics::service::{
     Errand, METHOD, Membership, MetricsSettings, Registry, Responders, Service, Subject, Value,
@@ -49,6 +49,12 @@ impl MetricsDesk {
     /// What its machines have counted.
     pub(super) fn counters(&self) -> (StoreCounters, RecorderCounters) {
         (*self.service.counters(), self.recorder.counters())
+    }
+
+    /// Keys with an answer, and series with calls.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        let series = self.recorder.with_recorder(|own| own.series().count());
+        (self.service.keys(), series)
     }
 
     pub(super) fn new(settings: &MetricsSettings) -> Self {

@@ -392,6 +392,7 @@ impl DirectWorld {
             let living = Living {
                 node: &process.node,
                 boot: process.boot,
+                tables: Some(&**process),
             };
             self.invariants.after(self.now, node, &living);
         }

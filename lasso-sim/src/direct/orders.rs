@@ -1,7 +1,7 @@
 //! The direct world as a [`World`]: it can do everything.
 
 use lasso_core::event::{Notice, TopologyEvent};
-use lasso_core::name::Description;
+use lasso_core::name::{Description, NodeName};
 use lasso_core::node::Command;
 use lasso_core::time::Instant;
 
@@ -43,6 +43,10 @@ impl World for DirectWorld {
             self.step();
         }
         self.now
+    }
+
+    fn is_liar(&self, name: &NodeName) -> bool {
+        self.invariants.is_liar(name)
     }
 
     fn attribute(&mut self, fault: FaultId) {
@@ -135,10 +139,11 @@ impl World for DirectWorld {
     }
 
     fn shape(&mut self, paths: &[Path], shape: &Shape) -> Result<(), Refusal> {
-        for (from, to) in pairs(paths) {
+        let paths = pairs(paths);
+        for &(from, to) in &paths {
             self.fabric.shape(from, to, shape, Some(self.fault));
         }
-        self.invariants.shaped(shape);
+        self.invariants.shaped(self.now, &paths, shape);
         Ok(())
     }
 

@@ -180,6 +180,14 @@ impl Cast {
         !self.liars.is_empty() && self.liars.contains(&(name.clone(), incarnation))
     }
 
+    /// Some lying member may have this name, and no node has it.
+    pub(super) fn is_liars_name(&self, name: &NodeName) -> bool {
+        let lowest = (name.clone(), 0);
+        let mut claimed = self.liars.range(lowest..);
+        claimed.next().is_some_and(|(liar, _)| liar == name)
+            && self.actors.iter().all(|actor| actor.name != *name)
+    }
+
     /// Whether the run has a liar.
     pub(super) fn has_liars(&self) -> bool {
         !self.liars.is_empty()

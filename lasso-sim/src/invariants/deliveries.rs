@@ -399,15 +399,17 @@ fn before_the_first(
 
 /// Since when a source has known what a node wants; `None`: it may not know.
 fn known_since(facts: &Facts, source: NodeId, node: NodeId, since: Instant) -> Option<Instant> {
-    if facts.lossy || facts.slow {
-        return None;
-    }
     if source == node {
         return Some(since + ASKED);
     }
     let linked = facts.linked_since(source, node)?;
     let quiet = facts.cast.undisturbed_since(source, node)?;
-    Some(linked.max(quiet).max(since) + ASKED)
+    let fair = match facts.weather.fair_since(source.0, node.0)? {
+        Instant::ZERO => Instant::ZERO,
+        // What a lost packet has stalled arrives within the link's silence.
+        eased => eased + facts.silence(source, node),
+    };
+    Some(linked.max(quiet).max(fair).max(since) + ASKED)
 }
 
 /// Some node may remember or want fewer topics than there are, or remember fewer nodes; or a liar reports

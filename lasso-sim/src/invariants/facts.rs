@@ -9,8 +9,9 @@ use lasso_core::time::Instant;
 
 use super::cast::{Actor, Cast, Who};
 use super::published::Published;
+use super::weather::Weather;
 use crate::app::Saw;
-use crate::scenario::{Latency, NodeId, NodeSpec, Shape};
+use crate::scenario::{Network, NodeId, NodeSpec};
 
 /// See the module's text.
 #[derive(Debug)]
@@ -20,12 +21,8 @@ pub(super) struct Facts {
     pub(super) published: Published,
     /// How late the world may be.
     pub(super) slack: Duration,
-    /// The network loses packets by chance, or has done so.
-    pub(super) lossy: bool,
-    /// The network is, or was, so slow or thin that frames take seconds.
-    pub(super) slow: bool,
-    /// The longest that a packet ever takes, one way.
-    longest: Duration,
+    /// Which paths lose or delay packets.
+    pub(super) weather: Weather,
     /// How long an answer of DNS takes.
     pub(super) dns_latency: Duration,
     /// All wall clocks are right, and always were.
@@ -33,48 +30,41 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) fn new(nodes: &[NodeSpec], null_cipher: bool, slack: Duration) -> Self {
+    pub(super) fn new(
+        nodes: &[NodeSpec],
+        network: &Network,
+        null_cipher: bool,
+        slack: Duration,
+    ) -> Self {
         Facts {
             cast: Cast::new(nodes, null_cipher),
             links: Links::new(nodes.len()),
             published: Published::default(),
             slack,
-            lossy: false,
-            slow: false,
-            longest: Duration::ZERO,
-            dns_latency: Duration::ZERO,
+            weather: Weather::new(network),
+            dns_latency: network.dns_latency,
             clocks_agree: nodes.iter().all(|node| node.clock_offset_ms == 0),
         }
-    }
-
-    /// Some path is like this from now on.
-    pub(super) fn shaped(&mut self, shape: &Shape) {
-        let longest = match shape.latency {
-            Latency::Range(_, longest) => longest,
-            Latency::Quantiles { p99, .. } => p99 * 2,
-        };
-        self.longest = self.longest.max(longest + shape.jitter);
-        self.lossy |= shape.loss_ppm > 0;
-        self.slow |= shape.bandwidth.is_some() || self.longest > SLOW;
     }
 
     /// Since when two nodes have been undisturbed for long enough that each must hear the other in time: no
     /// fault, both up, and no other node under their names. `None`: they are not.
     pub(super) fn calm_since(&self, a: NodeId, b: NodeId) -> Option<Instant> {
-        if self.lossy || self.slow || !self.cast.compatible(a, b) {
+        let fair = self.weather.fair_since(a.0, b.0)?;
+        if !self.cast.compatible(a, b) {
             return None;
         }
         let (one, other) = (self.cast.actor(a), self.cast.actor(b));
         // A heartbeat that takes half of its interval may look like silence.
-        if self.longest * 8 > one.tick_time.min(other.tick_time) {
+        if self.weather.longest(a.0, b.0) * 8 > one.tick_time.min(other.tick_time) {
             return None;
         }
         let overlap = |actor: &Actor| actor.settings.topology.prevent_overlapping_partitions;
         if overlap(one) || overlap(other) || !self.cast.is_alone(a) || !self.cast.is_alone(b) {
             return None;
         }
-        let quiet = self.cast.undisturbed_since(a, b)?;
-        let silence = one.tick_time.max(other.tick_time) * 5 / 4;
+        let quiet = self.cast.undisturbed_since(a, b)?.max(fair);
+        let silence = self.silence(a, b);
         let up = one.started.max(other.started) + SETTLED;
         let undisturbed = quiet == Instant::ZERO;
         let healed = if undisturbed {
@@ -83,6 +73,12 @@ impl Facts {
             quiet + silence + SETTLED
         };
         Some(up.max(healed))
+    }
+
+    /// By when a link of two nodes that is stalled delivers again, or is given up.
+    pub(super) fn silence(&self, a: NodeId, b: NodeId) -> Duration {
+        let (one, other) = (self.cast.actor(a), self.cast.actor(b));
+        one.tick_time.max(other.tick_time) * 5 / 4
     }
 
     /// The application of a node has seen something.
@@ -202,7 +198,5 @@ impl Links {
     }
 }
 
-/// With packets that take longer, news are late that are not lost.
-const SLOW: Duration = Duration::from_millis(500);
 /// After a start or the end of a fault, and after silence would have told, two nodes have one link.
 const SETTLED: Duration = Duration::from_secs(30);

@@ -1,12 +1,14 @@
 //! What the invariants may ask of a node and of the network.
 
+use core::fmt;
+
 use lasso_core::name::NodeName;
 use lasso_core::node::{ConnId, LinkInfo, Node};
 use lasso_core::time::Instant;
 use lasso_core::topology::Coverage;
 
 use super::queues::LANES;
-use super::{Audits, PlaneCounts, Rounds, Sizes};
+use super::{Audits, PlaneCounts, Rounds, Sizes, TableSizes};
 use crate::scenario::NodeId;
 
 /// When the last byte came on a connection of a node, as the network knows it.
@@ -39,6 +41,10 @@ pub trait Knowledge {
     fn plane_counts(&self) -> PlaneCounts;
     /// How much its tables hold.
     fn sizes(&self) -> Sizes;
+    /// How much its tables of events and metrics hold, where the world can look at them.
+    fn table_sizes(&self) -> Option<TableSizes> {
+        None
+    }
     /// How often it has done its periodic work.
     fn rounds(&self) -> Rounds;
 }
@@ -50,6 +56,14 @@ pub struct Living<'a> {
     pub node: &'a Node,
     /// Its start.
     pub boot: Instant,
+    /// Its tables of events and metrics, where the world can look at them.
+    pub tables: Option<&'a dyn Tables>,
+}
+
+/// What knows how much the tables of events and metrics of a process hold.
+pub trait Tables: fmt::Debug {
+    /// How much.
+    fn sizes(&self) -> TableSizes;
 }
 
 impl Knowledge for Living<'_> {
@@ -142,7 +156,12 @@ impl Knowledge for Living<'_> {
             handshakes: self.node.handshakes(),
             dials: self.node.dials(),
             disconnected: self.node.topology().disconnected(),
+            notices: self.node.notices(),
         }
+    }
+
+    fn table_sizes(&self) -> Option<TableSizes> {
+        self.tables.map(Tables::sizes)
     }
 
     fn rounds(&self) -> Rounds {
@@ -152,6 +171,7 @@ impl Knowledge for Living<'_> {
             lookups_failed: discovery.counters().failures,
             checks_sent: topology.counters().checks_sent,
             checks_failed: topology.counters().checks_failed,
+            heartbeats: self.node.heartbeats(),
         }
     }
 }

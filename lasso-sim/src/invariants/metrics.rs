@@ -115,7 +115,7 @@ mod tests {
         let text = "lasso = 1\ntitle = \"t\"\nstory = \"s\"\n[nodes]\na = {}\n[[step]]\nat = \"1s\"\n\
                     expect = { on = \"a\", connected = 1 }\n";
         let scenario = Scenario::parse(std::path::Path::new("t.toml"), text).expect("a good file");
-        let facts = Facts::new(&scenario.nodes, true, Duration::ZERO);
+        let facts = Facts::new(&scenario.nodes, &scenario.network, true, Duration::ZERO);
         let mut watcher = Watcher::new(&ENTRY, 1);
         let mut violations = Vec::new();
         let (at, node) = (

@@ -22,6 +22,7 @@ mod invariant;
 mod knowledge;
 mod ledger;
 mod metrics;
+mod newest;
 mod one_link;
 mod outcomes;
 mod outsiders;
@@ -36,11 +37,13 @@ mod tables;
 mod tests;
 mod timers;
 mod viewers;
+mod weather;
 
 use core::fmt;
 use core::time::Duration;
 
 use lasso_core::event::{Change, TopologyEvent};
+use lasso_core::name::NodeName;
 use lasso_core::node::{LinkInfo, Output};
 use lasso_core::time::Instant;
 use lasso_core::topology::Coverage;
@@ -50,10 +53,10 @@ use self::cast::{Cast, Who};
 use self::facts::Facts;
 pub use self::invariant::{Asked, Entry};
 use self::invariant::{Changes, Dial, Invariant, Moment, Watcher};
-pub use self::knowledge::{Knowledge, Living, Witness};
+pub use self::knowledge::{Knowledge, Living, Tables, Witness};
 pub use self::ledger::PlaneCounts;
 pub use self::queues::Audits;
-pub use self::tables::Sizes;
+pub use self::tables::{Sizes, TableSizes};
 pub use self::timers::Rounds;
 use crate::app::Saw;
 use crate::liar::Lying;
@@ -72,6 +75,7 @@ pub static ALL: &[Entry] = &[
     viewers::ENTRY,
     shown::ENTRY,
     rates::ENTRY,
+    newest::ENTRY,
     metrics::ENTRY,
     outcomes::ENTRY,
     deadlines::ENTRY,
@@ -138,14 +142,8 @@ impl Invariants {
     /// Watches these nodes on this network. `slack` is how late the world may be: zero for an event
     /// loop, the length of two ticks where there are ticks.
     pub fn new(nodes: &[NodeSpec], network: &Network, null_cipher: bool, slack: Duration) -> Self {
-        let mut facts = Facts::new(nodes, null_cipher, slack);
-        facts.dns_latency = network.dns_latency;
-        facts.shaped(&network.default);
-        for (_, shape) in &network.rules {
-            facts.shaped(shape);
-        }
         Invariants {
-            facts,
+            facts: Facts::new(nodes, network, null_cipher, slack),
             watchers: ALL
                 .iter()
                 .map(|entry| Watcher::new(entry, nodes.len()))
@@ -175,6 +173,11 @@ impl Invariants {
     /// A lying member begins: the invariants do not blame nodes for its claims and its messages.
     pub fn lies(&mut self, lying: &Lying) {
         self.facts.cast.lies(lying);
+    }
+
+    /// A lying member has claimed this name, and no node has it.
+    pub fn is_liar(&self, name: &NodeName) -> bool {
+        self.facts.cast.is_liars_name(name)
     }
 
     /// A process of a node starts.
@@ -222,9 +225,9 @@ impl Invariants {
         self.facts.cast.paths(now, paths, hindered);
     }
 
-    /// Some path is like this from now on.
-    pub fn shaped(&mut self, shape: &Shape) {
-        self.facts.shaped(shape);
+    /// These paths are like this from now on.
+    pub fn shaped(&mut self, now: Instant, paths: &[(u32, u32)], shape: &Shape) {
+        self.facts.weather.shaped(now, paths, shape);
     }
 
     /// A handler of a node is asked: by whom, under which tag, and for how long it may work.

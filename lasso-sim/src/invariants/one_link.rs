@@ -81,12 +81,12 @@ impl Invariant for OneLink {
             let until = cast.undisturbed_since(a, b).map(|quiet| {
                 let undisturbed = quiet == Instant::ZERO;
                 let after = if undisturbed { quiet } else { quiet + long };
-                after.max(since + grace(facts))
+                after.max(since + grace(facts, since, pair))
             });
             let over = until.is_some_and(|until| until <= now);
             at.demand_at(a, !over, || text(facts, a, b, now - since));
             if !over {
-                self.look_at(pair, since, until.unwrap_or(now + grace(facts)));
+                self.look_at(pair, since, until.unwrap_or(now + grace(facts, now, pair)));
             }
         }
     }
@@ -106,7 +106,7 @@ impl OneLink {
                 self.due.remove(&(look, pair));
             }
         } else if !self.differ.contains_key(&pair) {
-            self.look_at(pair, now, now + grace(facts));
+            self.look_at(pair, now, now + grace(facts, now, pair));
         }
     }
 
@@ -116,8 +116,10 @@ impl OneLink {
     }
 }
 
-fn grace(facts: &Facts) -> Duration {
-    if facts.lossy { GRACE_LOSSY } else { GRACE }
+/// How long the two ends of a pair may differ that differ since then.
+fn grace(facts: &Facts, since: Instant, (a, b): Pair) -> Duration {
+    let lossy = facts.weather.is_lossy_since(since, a.0, b.0);
+    if lossy { GRACE_LOSSY } else { GRACE }
 }
 
 fn text(facts: &Facts, a: NodeId, b: NodeId, lasts: Duration) -> String {

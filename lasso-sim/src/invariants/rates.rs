@@ -14,9 +14,9 @@ use lasso_core::events::topics::Segment;
 use lasso_core::name::Label;
 use lasso_core::time::Instant;
 
-use super::Member;
 use super::facts::Facts;
 use super::invariant::{Entry, Invariant, Moment};
+use super::{Member, Witness};
 use crate::app::Saw;
 use crate::app::events::{Emission, EventSaw, Looked, Sight};
 use crate::scenario::{NodeId, NodeSpec};
@@ -36,6 +36,17 @@ struct Rates {
     viewers: BTreeMap<(NodeId, u32), Viewer>,
     /// The ids that were published for each scope: an id is seen once.
     ids: BTreeMap<Place, BTreeSet<Label>>,
+    /// Events that should come to a viewer, in the order of their publishing.
+    under_way: VecDeque<Sent>,
+}
+
+/// An event for a viewer.
+#[derive(Debug)]
+struct Sent {
+    at: Instant,
+    by: NodeId,
+    incarnation: u64,
+    to: (NodeId, u32),
 }
 
 #[derive(Debug)]
@@ -51,9 +62,7 @@ struct Viewer {
     got: u64,
     lost: u64,
     in_snapshot: u64,
-    /// Events that should come to it: when they were published, by which life.
-    under_way: VecDeque<(Instant, NodeId, u64)>,
-    /// How many of them should have come.
+    /// How many events should have come to it.
     due: u64,
 }
 
@@ -88,7 +97,6 @@ impl Invariant for Rates {
                     got: 0,
                     lost: 0,
                     in_snapshot: 0,
-                    under_way: VecDeque::new(),
                     due: 0,
                 };
                 self.viewers.insert((at.node, *viewer), viewer_of);
@@ -105,14 +113,34 @@ impl Invariant for Rates {
         }
     }
 
+    fn poll_timeout(&self) -> Option<Instant> {
+        self.under_way.front().map(|sent| sent.at + UNDER_WAY)
+    }
+
+    /// Judges each event when it must have come: what hinders its way later is no excuse.
+    fn advance(&mut self, at: &mut Moment<'_>, _: &dyn Witness) {
+        while let Some(sent) = self.under_way.front()
+            && sent.at + UNDER_WAY <= at.now
+        {
+            let has_come = has_come(at.facts, at.now, sent);
+            if let Some(viewer) = self.viewers.get_mut(&sent.to)
+                && viewer.since <= sent.at
+            {
+                viewer.due += u64::from(has_come);
+            }
+            self.under_way.pop_front();
+        }
+    }
+
     fn unsettled(&self, now: Instant, facts: &Facts, _: &[Member]) -> Option<(NodeId, String)> {
-        self.viewers.iter().find_map(|((node, _), viewer)| {
+        self.viewers.iter().find_map(|((node, number), viewer)| {
             let actor = facts.cast.actor(*node);
             if !viewer.at_once || !actor.running || actor.paused {
                 return None;
             }
-            let still = viewer.under_way.iter();
-            let due = still.filter(|sent| has_come(facts, now, *node, sent)).count() as u64;
+            let own = |sent: &&Sent| sent.to == (*node, *number) && viewer.since <= sent.at;
+            let still = self.under_way.iter().filter(own);
+            let due = still.filter(|sent| has_come(facts, now, sent)).count() as u64;
             let (due, had) = (viewer.due + due, viewer.got + viewer.lost);
             (had < due).then(|| {
                 let text = format!(
@@ -146,13 +174,16 @@ impl Rates {
                 .entry(place.clone())
                 .or_default()
                 .insert(id.clone());
-            let viewers = self.viewers.iter_mut();
-            for ((node, _), viewer) in viewers.filter(|(_, viewer)| viewer.place == place) {
-                if is_new && viewer.at_once && knows(at.facts, at.now, at.node, *node, viewer.since)
+            let viewers = self.viewers.iter();
+            for (to, viewer) in viewers.filter(|(_, viewer)| viewer.place == place) {
+                if is_new && viewer.at_once && knows(at.facts, at.now, at.node, to.0, viewer.since)
                 {
-                    viewer.pass(at.facts, at.now, *node);
-                    let life = at.facts.cast.actor(at.node).incarnation;
-                    viewer.under_way.push_back((at.now, at.node, life));
+                    self.under_way.push_back(Sent {
+                        at: at.now,
+                        by: at.node,
+                        incarnation: at.facts.cast.actor(at.node).incarnation,
+                        to: *to,
+                    });
                 }
             }
         }
@@ -211,32 +242,17 @@ impl Viewer {
         self.level = self.level.saturating_sub(wanted);
         may
     }
-
-    /// Counts what must have come by now.
-    fn pass(&mut self, facts: &Facts, now: Instant, node: NodeId) {
-        while let Some(sent) = self.under_way.front()
-            && sent.0 + UNDER_WAY <= now
-        {
-            self.due += u64::from(has_come(facts, now, node, sent));
-            self.under_way.pop_front();
-        }
-    }
 }
 
-/// Whether an event that was published then must have come to this node, or be told as lost: it is long
-/// ago, its source lives, and nothing has hindered the two since.
-fn has_come(facts: &Facts, now: Instant, node: NodeId, sent: &(Instant, NodeId, u64)) -> bool {
-    let (then, source, incarnation) = *sent;
-    let lives = facts.cast.actor(source).incarnation == incarnation;
-    let calm = source == node
-        || facts
-            .calm_since(source, node)
-            .is_some_and(|calm| calm <= then);
-    let well = facts
-        .cast
-        .undisturbed_since(node, node)
-        .is_some_and(|since| since <= then);
-    lives && calm && well && then + UNDER_WAY <= now
+/// Whether an event must have come by now, or be told as lost: it was published long ago, its source
+/// lives, and nothing has hindered its way since.
+fn has_come(facts: &Facts, now: Instant, sent: &Sent) -> bool {
+    let (source, node) = (sent.by, sent.to.0);
+    let lives = facts.cast.actor(source).incarnation == sent.incarnation;
+    let since = |since: Option<Instant>| since.is_some_and(|since| since <= sent.at);
+    let calm = source == node || since(facts.calm_since(source, node));
+    let well = since(facts.cast.undisturbed_since(node, node));
+    lives && calm && well && sent.at + UNDER_WAY <= now
 }
 
 /// Whether the publisher knows that a node wants what a viewer looks at.

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use lasso_core::events::LiveSizes;
+use lasso_core::node::NOTICES_MAX;
 use lasso_core::plane::pubsub::HubSizes;
 use lasso_core::time::Instant;
 
@@ -14,6 +16,7 @@ pub(super) const ENTRY: Entry = Entry {
     make: |nodes| {
         Box::new(Tables {
             looked_at: vec![None; nodes],
+            tables_at: vec![Instant::ZERO; nodes],
         })
     },
 };
@@ -33,6 +36,19 @@ pub struct Sizes {
     pub dials: usize,
     /// Nodes that are remembered without a link.
     pub disconnected: usize,
+    /// Notices that are not repeated for a while.
+    pub notices: usize,
+}
+
+/// How much the tables of a node's live events and metrics hold.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TableSizes {
+    /// Those of live events.
+    pub live: LiveSizes,
+    /// Keys of metrics that have an answer or wait for one.
+    pub keys: usize,
+    /// Series of recorded calls.
+    pub series: usize,
 }
 
 /// See the module's text.
@@ -40,6 +56,8 @@ pub struct Sizes {
 struct Tables {
     /// By node, where there are many.
     looked_at: Vec<Option<Instant>>,
+    /// By node, for events and metrics.
+    tables_at: Vec<Instant>,
 }
 
 impl Invariant for Tables {
@@ -70,15 +88,47 @@ impl Invariant for Tables {
                 sizes.disconnected,
                 settings.topology.disconnected_max,
             ),
+            ("notices", sizes.notices, NOTICES_MAX),
         ] {
             at.demand(holds <= bound, || {
                 let name = &actor.name;
                 format!("every table is within its bound; {name} holds {holds} {what}, of {bound}")
             });
         }
+        let tables_at = &mut self.tables_at[at.node.index()];
+        if *tables_at <= at.now
+            && let Some(sizes) = known.table_sizes()
+        {
+            *tables_at = at.now + TABLES_EVERY;
+            tables(at, &sizes);
+        }
+    }
+}
+
+/// Those of live events and metrics.
+fn tables(at: &mut Moment<'_>, sizes: &TableSizes) {
+    let actor = at.facts.cast.actor(at.node);
+    let (events, metrics) = (&actor.settings.events, &actor.settings.metrics);
+    let live = &sizes.live;
+    for (what, holds, bound) in [
+        ("profiles", live.profiles, events.profiles_max),
+        ("scopes of a profile", live.scopes, events.scopes_max),
+        ("viewers of a profile", live.viewers, events.viewers_max),
+        ("ids of events", live.ids, events.dedup_max),
+        ("windows of series", live.series, events.series_max),
+        ("events for a viewer", live.waiting, events.viewer_queue),
+        ("keys of metrics", sizes.keys, metrics.store.keys_max),
+        ("series of calls", sizes.series, metrics.recorder.series_max),
+    ] {
+        at.demand(holds <= bound, || {
+            let name = &actor.name;
+            format!("every table is within its bound; {name} holds {holds} {what}, of {bound}")
+        });
     }
 }
 
 /// With more nodes than this, tables are checked less often, because each check goes through all peers.
 const CROWD: usize = 64;
 const EVERY: Duration = Duration::from_millis(50);
+/// Tables of events and metrics are checked this often, because each check goes through all feeds.
+const TABLES_EVERY: Duration = Duration::from_millis(500);

@@ -571,3 +571,191 @@ fn an_event_that_is_neither_seen_nor_told_as_lost_is_caught_at_the_end() {
         assert_eq!(end, (!settled).then_some((A, 8)), "{lost}");
     }
 }
+
+impl Stand {
+    /// The paths between two nodes lose packets from now on, or no longer.
+    fn loses(&mut self, now: Instant, (a, b): (NodeId, NodeId), loses: bool) {
+        let shape = Shape {
+            loss_ppm: if loses { 10_000 } else { 0 },
+            ..Shape::default()
+        };
+        let paths = [(a.0, b.0), (b.0, a.0)];
+        self.invariants.shaped(now, &paths, &shape);
+    }
+
+    /// `A` dials `B`, with which it is linked.
+    fn dials_its_peer(&mut self, now: Instant) -> Vec<u32> {
+        let to = self.scenario.node(B).address;
+        let conn = ConnId::Out(9);
+        self.does(now, A, &Output::Dial { conn, to }, now);
+        self.found()
+    }
+}
+
+#[test]
+fn a_lossy_path_excuses_its_own_pair_and_its_own_time_only() {
+    let mut stand = Stand::calm();
+    stand.loses(at(50), (A, C), true);
+    assert_eq!(stand.dials_its_peer(at(100)), [14], "another pair");
+    // The pair itself: while it loses packets, shortly after, and once that is long ago.
+    let lossy = || {
+        let mut stand = Stand::calm();
+        stand.loses(at(50), (A, B), true);
+        stand
+    };
+    assert!(lossy().dials_its_peer(at(100)).is_empty());
+    let healed = || {
+        let mut stand = lossy();
+        stand.loses(at(60), (A, B), false);
+        stand
+    };
+    assert!(healed().dials_its_peer(at(164)).is_empty());
+    assert_eq!(healed().dials_its_peer(at(166)), [14], "long after");
+}
+
+#[test]
+fn messages_are_missed_unseen_only_where_the_path_was_lossy() {
+    for (path, expected) in [((A, C), vec![7]), ((A, B), vec![])] {
+        let mut stand = Stand::calm();
+        stand.loses(at(1), path, true);
+        stand.subscribes(at(2), B, 0);
+        (1..=10).for_each(|tag| stand.publishes(at(9), tag, Audience::All));
+        stand.gets_message(B, 0, 3, 3);
+        assert_eq!(stand.found(), expected, "{path:?}");
+    }
+    // What was published long after the path was well again is missing.
+    for (healed, expected) in [(10, vec![7]), (120, vec![])] {
+        let mut stand = Stand::calm();
+        stand.loses(at(1), (A, B), true);
+        stand.loses(at(healed), (A, B), false);
+        stand.subscribes(at(2), B, 0);
+        (1..=10).for_each(|tag| stand.publishes(at(150), tag, Audience::All));
+        stand.gets_message(B, 0, 3, 3);
+        assert_eq!(stand.found(), expected, "well since {healed} s");
+    }
+}
+
+#[test]
+fn an_event_is_excused_only_by_what_hindered_its_own_way_while_it_was_under_way() {
+    for (path, begins, is_missed) in [
+        ((A, C), 50, true),
+        ((A, B), 50, false),
+        ((A, B), 65, false),
+        ((A, B), 75, true),
+    ] {
+        let mut stand = super::of_viewers::desk();
+        stand.connects(at(2), A, B, 7);
+        stand.connects(at(2), B, A, 7);
+        for second in 50..90 {
+            if second == begins {
+                stand.loses(at(second), path, true);
+            }
+            if second == 60 {
+                stand.publishes_event(at(60), "a");
+            }
+            stand.invariants.advance(at(second), &Last(at(second)));
+        }
+        let end = stand.unsettled(at(90), &[]);
+        assert_eq!(end, is_missed.then_some((A, 8)), "{path:?} from {begins} s");
+    }
+}
+
+#[test]
+fn tables_of_events_metrics_and_notices_beyond_their_bounds_are_caught() {
+    let full = TableSizes {
+        live: lasso_core::events::LiveSizes {
+            ids: 50_000,
+            waiting: 1_000,
+            ..Default::default()
+        },
+        keys: 1_024,
+        series: 1_024,
+    };
+    let mut cases = vec![(full, 4_096, vec![]), (full, 4_097, vec![16])];
+    let more: [fn(&mut TableSizes); 4] = [
+        |sizes| sizes.live.ids += 1,
+        |sizes| sizes.live.waiting += 1,
+        |sizes| sizes.keys += 1,
+        |sizes| sizes.series += 1,
+    ];
+    for add in more {
+        let mut sizes = full;
+        add(&mut sizes);
+        cases.push((sizes, 0, vec![16]));
+    }
+    for (tables, notices, expected) in cases {
+        let mut stand = Stand::new();
+        let told = Told {
+            version: 1,
+            tables: Some(tables),
+            sizes: Sizes {
+                notices,
+                ..Sizes::default()
+            },
+            ..Told::default()
+        };
+        stand.knows(at(1), A, told);
+        assert_eq!(stand.found(), expected, "{tables:?}, {notices} notices");
+    }
+}
+
+#[test]
+fn heartbeats_that_are_sent_twice_as_often_as_promised_are_caught() {
+    // Every 15 s on one link.
+    for (a_minute, expected) in [(0, vec![]), (4, vec![]), (8, vec![14])] {
+        let mut stand = Stand::calm();
+        for minute in [2, 4, 6, 8] {
+            let told = Told {
+                version: 7,
+                links: vec![stand.link(B, 7)],
+                rounds: Rounds {
+                    checks_sent: minute * 4,
+                    lookups: minute * 24,
+                    heartbeats: minute * a_minute,
+                    ..Rounds::default()
+                },
+                ..Told::default()
+            };
+            stand.knows(at(1 + 60 * minute), A, told);
+        }
+        assert_eq!(stand.found(), expected, "{a_minute} a minute");
+    }
+}
+
+#[test]
+fn a_deadline_is_not_judged_only_where_a_question_of_an_earlier_life_may_come_late() {
+    // The earlier life has called under these tags; the first of the two reached its handler.
+    for (tag, left, expected) in [
+        (1, 9, vec![10]),
+        (2, 9, vec![]),
+        (3, 9, vec![10]),
+        (3, 3, vec![]),
+    ] {
+        let mut stand = Stand::calm();
+        let call = |stand: &mut Stand, now, tag| {
+            let called = Saw::Called {
+                tag,
+                to: stand.name(B),
+                method: "sum".into(),
+                timeout: Some(Duration::from_secs(3)),
+            };
+            stand.tells(now, A, called);
+        };
+        let ask = |stand: &mut Stand, now, tag, left| {
+            let asked = Asked {
+                from: &stand.name(A),
+                tag: Some(tag),
+                left: Duration::from_secs(left),
+            };
+            stand.invariants.asked(now, B, &asked);
+        };
+        (1..=2).for_each(|tag| call(&mut stand, at(40), tag));
+        ask(&mut stand, at(40), 1, 3);
+        let spec = stand.scenario.node(A).clone();
+        stand.invariants.ended(at(41), A, false);
+        stand.invariants.started(at(42), A, &spec, BORN + 1);
+        (1..=3).for_each(|tag| call(&mut stand, at(43), tag));
+        ask(&mut stand, at(43), tag, left);
+        assert_eq!(stand.found(), expected, "tag {tag}, {left} s");
+    }
+}

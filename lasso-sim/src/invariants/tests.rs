@@ -55,6 +55,7 @@ struct Told {
     audits: Audits,
     counts: PlaneCounts,
     sizes: Sizes,
+    tables: Option<TableSizes>,
     rounds: Rounds,
 }
 
@@ -104,6 +105,10 @@ impl Knowledge for Told {
 
     fn sizes(&self) -> Sizes {
         self.sizes
+    }
+
+    fn table_sizes(&self) -> Option<TableSizes> {
+        self.tables
     }
 
     fn rounds(&self) -> Rounds {

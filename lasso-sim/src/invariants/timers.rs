@@ -1,6 +1,9 @@
 //! Invariant 14, for periodic work: a node queries DNS and checks its peers as often as its settings say,
 //! no more and no less.
 //!
+//! It sends heartbeats no more often than a quarter of the smaller tick time; `calm.rs` checks that bytes come
+//! as often.
+//!
 //! Rounds are counted over some minutes in which nothing happened to the node and its links, and no query
 //! or check failed. One round more or less may fall into that time.
 
@@ -9,8 +12,8 @@ use core::time::Duration;
 use lasso_core::time::Instant;
 
 use super::Knowledge;
-use super::cast::Actor;
-use super::facts::Facts;
+use super::cast::{Actor, Who};
+use super::facts::{Facts, LinkFact};
 use super::invariant::{Changes, Entry, Invariant, Moment};
 use crate::scenario::{NodeId, NodeSpec};
 
@@ -36,6 +39,8 @@ pub struct Rounds {
     pub checks_sent: u64,
     /// Those that failed.
     pub checks_failed: u64,
+    /// Heartbeats that were sent on the links that stand.
+    pub heartbeats: u64,
 }
 
 /// See the module's text.
@@ -103,10 +108,33 @@ impl Invariant for Timers {
                 lasted,
                 (interval, longest),
             );
+            let heartbeats = rounds.heartbeats.saturating_sub(before.heartbeats);
+            let most = heartbeats_max(facts, node, lasted);
+            at.demand(heartbeats <= most, || {
+                format!(
+                    "a heartbeat is due a quarter of the tick time after anything else was sent; {} sent \
+                     {heartbeats} in {lasted:?}, of {most} at most",
+                    actor.name
+                )
+            });
         }
     }
 }
 
+/// The most heartbeats that a node sends on its links in this time.
+fn heartbeats_max(facts: &Facts, node: NodeId, lasted: Duration) -> u64 {
+    let own = facts.cast.actor(node).tick_time;
+    let of_link = |(peer, link): (Who, LinkFact)| {
+        let peer = facts.cast.whose(peer, link.incarnation)?;
+        let theirs = facts.cast.actor(peer).tick_time.max(TICK_TIME_MIN);
+        let every = own.min(theirs) / 4;
+        Some((lasted.as_nanos() / every.as_nanos().max(1)) as u64 + 1)
+    };
+    facts.links.of(node).filter_map(of_link).sum()
+}
+
+/// The shortest tick time for which a peer is sent heartbeats.
+const TICK_TIME_MIN: Duration = Duration::from_secs(1);
 /// On a network that is not slow, an answer that is not lost arrives within this time.
 const ANSWERED: Duration = Duration::from_secs(1);
 

@@ -388,3 +388,46 @@ fn refused(viewer: u32) -> EventSaw {
     let error = "too many chains".to_owned();
     EventSaw::Refused { viewer, error }
 }
+
+/// A viewer at `A` with room for 1,000 reads at last: it is shown these of the 1,200 events that `B` has
+/// published, ten a second.
+fn reads_late(shown: core::ops::Range<u64>) -> Vec<u32> {
+    let mut stand = Stand::new();
+    stand.connects(at(1), A, B, 7);
+    stand.connects(at(1), B, A, 7);
+    let profile = segment("premium");
+    let what = Looked {
+        pass: Pass::operator(profile.clone()),
+        profile,
+        scope: Scope::Profile,
+        chains: Vec::new(),
+    };
+    let viewing = EventSaw::Viewing {
+        viewer: 0,
+        name: "desk".to_owned(),
+        what,
+        at_once: false,
+    };
+    stand.sees_events(at(1), A, viewing);
+    for number in 0..1_200_u64 {
+        let emission = stand.emission(&format!("event-{number}"), None);
+        let now = at(60) + Duration::from_millis(100) * number as u32;
+        let result = Ok(Some(Reach::default()));
+        stand.sees_events(now, B, EventSaw::Emitted { emission, result });
+    }
+    let event = |number: u64| (Some(label(&format!("event-{number}"))), None, 0);
+    let sight = Sight {
+        lost: 200,
+        events: shown.map(event).collect(),
+        ..nothing()
+    };
+    stand.sees_events(at(190), A, EventSaw::Seen { viewer: 0, sight });
+    stand.found()
+}
+
+#[test]
+fn a_full_queue_of_a_viewer_that_does_not_keep_the_newest_is_caught() {
+    assert!(reads_late(200..1_200).is_empty());
+    assert_eq!(reads_late(0..1_000), [8]);
+    assert_eq!(reads_late(150..1_150), [8]);
+}

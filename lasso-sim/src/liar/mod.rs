@@ -74,6 +74,8 @@ pub struct Liar {
     peer: Option<NodeName>,
     linked: bool,
     over: bool,
+    /// Lies that were told and that nobody has asked about.
+    told: u64,
 }
 
 impl Liar {
@@ -89,6 +91,7 @@ impl Liar {
             peer: None,
             linked: false,
             over: false,
+            told: 0,
         };
         let hello = Hello {
             identity: liar.identity.clone(),
@@ -121,7 +124,7 @@ impl Liar {
         let mut events = Vec::new();
         self.over |= self.link.tick(now, &mut events).is_err();
         if self.linked && !self.over {
-            let mut says = Says::new(now, &mut self.link, &self.topic);
+            let mut says = Says::new(now, &mut self.link, &self.topic, &mut self.told);
             self.lie.tick(&mut says);
             self.over = self.lie.hangs_up();
         }
@@ -135,6 +138,11 @@ impl Liar {
     /// Its kernel took this many bytes.
     pub fn written(&mut self, now: Instant, bytes: usize) {
         self.link.written(now, bytes);
+    }
+
+    /// How often it has lied since the last call: over a link, or with its `Hello` where that was heard.
+    pub fn take_told(&mut self) -> u64 {
+        core::mem::take(&mut self.told)
     }
 
     /// The connection is closed or broken.
@@ -155,6 +163,7 @@ impl Liar {
                     self.say(now, &Frame::Offer);
                 }
                 self.peer = Some(theirs);
+                self.told += u64::from(self.lie.is_told_in_hello());
             }
             Frame::Offer if self.peer.as_ref().is_some_and(|p| self.identity.name < *p) => {
                 self.say(now, &Frame::Adopt);
@@ -162,7 +171,8 @@ impl Liar {
             }
             Frame::Adopt => self.on_linked(now),
             Frame::Close(_) => self.over = true,
-            Frame::Topology(frame) if !self.lie.ignores(frame) => self.on_topology(now, frame),
+            Frame::Topology(frame) if self.lie.ignores(frame) => self.told += 1,
+            Frame::Topology(frame) => self.on_topology(now, frame),
             _ => {}
         }
     }
@@ -170,7 +180,10 @@ impl Liar {
     fn on_linked(&mut self, now: Instant) {
         self.link.established(now);
         self.linked = true;
-        let mut says = Says::new(now, &mut self.link, &self.topic);
+        if self.lie.mutes_data() {
+            self.link.mute_data();
+        }
+        let mut says = Says::new(now, &mut self.link, &self.topic, &mut self.told);
         self.lie.linked(&mut says);
     }
 
@@ -179,11 +192,11 @@ impl Liar {
             TopologyFrame::Describe { id } => TopologyFrame::Description {
                 id: *id,
                 description: Description::of(&self.identity.name),
-                ready: true,
+                ready: self.lie.is_ready(),
             },
             TopologyFrame::Check { id, .. } => TopologyFrame::Health {
                 id: *id,
-                ready: true,
+                ready: self.lie.is_ready(),
                 view_hash: 0,
                 view: None,
             },
@@ -196,7 +209,10 @@ impl Liar {
         let mut rest = text;
         while let Ok((raw, after)) = codec::split(rest) {
             rest = after;
-            let mut says = Says::new(now, &mut self.link, &self.topic);
+            let mut says = Says::new(now, &mut self.link, &self.topic, &mut self.told);
+            if raw.kind == kind::MESSAGE && self.lie.mutes_data() {
+                says.nothing();
+            }
             match (raw.kind, codec::decode(raw)) {
                 (kind::INTEREST, Ok(Some(Frame::PubSub(frame)))) => {
                     self.lie.interest(&frame, &mut says);

@@ -10,11 +10,18 @@ pub struct Says<'a> {
     now: Instant,
     link: &'a mut Link,
     topic: &'a str,
+    /// How often the liar has lied.
+    told: &'a mut u64,
 }
 
 impl<'a> Says<'a> {
-    pub(super) fn new(now: Instant, link: &'a mut Link, topic: &'a str) -> Self {
-        Says { now, link, topic }
+    pub(super) fn new(now: Instant, link: &'a mut Link, topic: &'a str, told: &'a mut u64) -> Self {
+        Says {
+            now,
+            link,
+            topic,
+            told,
+        }
     }
 
     /// What lies about messages are about.
@@ -25,11 +32,33 @@ impl<'a> Says<'a> {
     /// Says a control frame.
     pub fn frame(&mut self, frame: &Frame) {
         // A frame that the link refuses is a lie that cannot be told.
-        let _ = self.link.send(self.now, frame);
+        let sent = self.link.send(self.now, frame).is_ok();
+        *self.told += u64::from(sent);
+    }
+
+    /// Lies by saying nothing where a member would answer.
+    pub fn nothing(&mut self) {
+        *self.told += 1;
+    }
+
+    /// Wants the topic, as any member may.
+    pub fn want(&mut self) {
+        let interest = PubSubFrame::Interest {
+            add: vec![self.topic.to_owned()],
+            remove: Vec::new(),
+        };
+        // Without it no message comes, and there is nothing to lie about.
+        let _ = self.link.send(self.now, &Frame::PubSub(interest));
     }
 
     /// Says a frame of any kind with any body.
     pub fn raw(&mut self, lane: LaneId, kind: u8, body: &[u8]) {
+        let sent = self.push(lane, kind, body);
+        *self.told += u64::from(sent);
+    }
+
+    /// False: the lane is full.
+    fn push(&mut self, lane: LaneId, kind: u8, body: &[u8]) -> bool {
         let mut frame = vec![kind];
         put_varint(body.len() as u64, &mut frame);
         frame.extend_from_slice(body);
@@ -38,9 +67,7 @@ impl<'a> Says<'a> {
             .lanes()
             .lock()
             .push(lane, &frame, &Default::default());
-        if let Ok(pushed) = pushed {
-            pushed.wake();
-        }
+        pushed.map(|pushed| pushed.wake()).is_ok()
     }
 
     /// Begins the topic's stream after these many messages.
@@ -55,11 +82,16 @@ impl<'a> Says<'a> {
 
     /// Sends a message under this number; the number is also what it says.
     pub fn message(&mut self, number: u64) {
+        self.payload(number, &number.to_be_bytes());
+    }
+
+    /// Sends a message under this number that says this.
+    pub fn payload(&mut self, number: u64, payload: &[u8]) {
         let mut body = vec![0];
         put_varint(STREAM.into(), &mut body);
         put_varint(number, &mut body);
         body.extend_from_slice(&[0; CLOCK_BYTES]);
-        body.extend_from_slice(&number.to_be_bytes());
+        body.extend_from_slice(payload);
         self.raw(LaneId::Data, kind::MESSAGE, &body);
     }
 
@@ -72,12 +104,14 @@ impl<'a> Says<'a> {
         self.raw(LaneId::Calls, kind::ANSWER, &body);
     }
 
-    /// Says that a call was not taken.
+    /// Says that a call was not taken, which is a lie where the call is another one's.
     pub fn refuse(&mut self, call: u64) {
-        let mut body = Vec::new();
-        put_varint(call, &mut body);
-        body.push(NO_SUCH_METHOD);
-        self.raw(LaneId::Control, kind::REFUSED, &body);
+        self.raw(LaneId::Control, kind::REFUSED, &refusal(call));
+    }
+
+    /// Refuses a call as a member that does not serve the method.
+    pub fn decline(&mut self, call: u64) {
+        self.push(LaneId::Control, kind::REFUSED, &refusal(call));
     }
 
     /// Calls a method and does not care for the answer.
@@ -90,6 +124,13 @@ impl<'a> Says<'a> {
         body.extend_from_slice(payload);
         self.raw(LaneId::Calls, kind::CALL, &body);
     }
+}
+
+fn refusal(call: u64) -> Vec<u8> {
+    let mut body = Vec::new();
+    put_varint(call, &mut body);
+    body.push(NO_SUCH_METHOD);
+    body
 }
 
 fn put_varint(mut number: u64, out: &mut Vec<u8>) {

@@ -70,7 +70,11 @@ const COUNTS: &[(&str, Place<usize>)] = &[
     ("events_batch_max", |s| &mut s.events.batch_max),
     ("events_viewer_queue", |s| &mut s.events.viewer_queue),
     ("events_viewers_max", |s| &mut s.events.viewers_max),
+    ("events_scopes_max", |s| &mut s.events.scopes_max),
+    ("events_series_max", |s| &mut s.events.series_max),
+    ("events_states_max", |s| &mut s.events.states_max),
     ("metrics_keys_max", |s| &mut s.metrics.store.keys_max),
+    ("metrics_series_max", |s| &mut s.metrics.recorder.series_max),
 ];
 
 /// Settings that are sizes.

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use lasso_core::event::{Notice, TopologyEvent};
-use lasso_core::name::Description;
+use lasso_core::name::{Description, NodeName};
 use lasso_core::node::Command;
 use lasso_core::time::Instant;
 
@@ -49,6 +49,10 @@ impl World for TurmoilWorld {
             }
         }
         self.now
+    }
+
+    fn is_liar(&self, name: &NodeName) -> bool {
+        self.books.invariants.is_liar(name)
     }
 
     fn attribute(&mut self, fault: FaultId) {
@@ -139,14 +143,13 @@ impl World for TurmoilWorld {
     }
 
     fn shape(&mut self, paths: &[Path], shape: &Shape) -> Result<(), Refusal> {
+        let paths = pairs(paths);
         let mut kernels = self.kernels();
-        for path in paths {
-            kernels
-                .fabric
-                .shape(path.from.0, path.to.0, shape, Some(self.fault));
+        for &(from, to) in &paths {
+            kernels.fabric.shape(from, to, shape, Some(self.fault));
         }
         drop(kernels);
-        self.books.invariants.shaped(shape);
+        self.books.invariants.shaped(self.now, &paths, shape);
         Ok(())
     }
 
@@ -162,7 +165,7 @@ impl World for TurmoilWorld {
         let opening = match &stranger.opening {
             Opening::Bytes(bytes) => bytes.clone(),
             Opening::Replay => kernels.opening(stranger.to.0).ok_or_else(|| {
-                Refusal::Senseless("nobody has dialled that node yet: nothing to replay".into())
+                Refusal::Senseless("no node has dialled another yet: nothing to replay".into())
             })?,
         };
         for _ in 0..stranger.connections {
@@ -221,7 +224,7 @@ impl TurmoilWorld {
         hindered: bool,
         order: impl FnOnce(&mut super::net::Kernels, Instant, &[(u32, u32)], FaultId),
     ) {
-        let paths: Vec<(u32, u32)> = paths.iter().map(|path| (path.from.0, path.to.0)).collect();
+        let paths = pairs(paths);
         let (now, fault) = (self.now, self.fault);
         let mut kernels = self.kernels();
         order(&mut kernels, now, &paths, fault);
@@ -264,4 +267,8 @@ impl Stage for TurmoilWorld {
     fn inputs_handled(&self) -> u64 {
         self.watch.lock().inputs_handled
     }
+}
+
+fn pairs(paths: &[Path]) -> Vec<(u32, u32)> {
+    paths.iter().map(|path| (path.from.0, path.to.0)).collect()
 }

@@ -193,6 +193,8 @@ impl Observer for Eye {
             let living = Living {
                 node,
                 boot: self.boot,
+                // Other tasks hold those of events and metrics.
+                tables: None,
             };
             books.invariants.after(now, self.node, &living);
         });

@@ -53,10 +53,11 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
     let named = keys.take("as");
     let claims = named.and_then(|value| reader.node(value));
     if let Some(lie) = lie
-        && (lie.name == CLAIMS) != named.is_some()
+        && (lie.name == lies::ANOTHER_NAME) != named.is_some()
     {
         let span = named.map_or_else(|| keys.span(), |value| value.span.clone());
-        let message = format!("`as` names the node that `{CLAIMS}` claims to be, and goes with it");
+        let lie = lies::ANOTHER_NAME;
+        let message = format!("`as` names the node that `{lie}` claims to be, and goes with it");
         reader.error(Diagnostic::new(span, message).label("here"));
     }
     let from = keys
@@ -125,6 +126,3 @@ impl Verb for Joins {
         format!("liar {} lies to {targets}: {}", self.from, self.lie.name)
     }
 }
-
-/// The lie that needs another node's name.
-const CLAIMS: &str = "another_name";

@@ -40,6 +40,8 @@ enum Sends {
     FirstOnly,
     /// A good first message, then a record longer than is allowed.
     TooLong,
+    /// A good first message, then a record that no key opens.
+    BadRecord,
     /// The first message of an honest node, once more.
     Replay,
 }
@@ -67,6 +69,7 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
         ("wrong_cookie", Sends::WrongCookie),
         ("first_only", Sends::FirstOnly),
         ("too_long", Sends::TooLong),
+        ("bad_record", Sends::BadRecord),
         ("replay", Sends::Replay),
     ];
     let sends = keys
@@ -115,11 +118,19 @@ impl Visit {
                 first.extend([0xff; 64]);
                 first
             }
+            Sends::BadRecord => {
+                let mut first = good();
+                first.extend([0, RECORD_BYTES]);
+                first.extend([0x5a; RECORD_BYTES as usize]);
+                first
+            }
         };
         Opening::Bytes(Bytes::from(bytes))
     }
 }
 
+/// How long a record is that does not open.
+const RECORD_BYTES: u8 = 64;
 /// Where the preamble holds the major version.
 const MAJOR_AT: usize = 5;
 

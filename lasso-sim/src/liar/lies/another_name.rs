@@ -5,8 +5,9 @@ use lasso_core::name::{Identity, Incarnation};
 use super::{Entry, Lie};
 
 pub(super) const ENTRY: Entry = Entry {
-    name: "another_name",
+    name: super::ANOTHER_NAME,
     summary: "says that it is the node under `as`, in a later life",
+    weight: 2,
     make: || Box::new(AnotherName),
 };
 
@@ -14,6 +15,10 @@ pub(super) const ENTRY: Entry = Entry {
 struct AnotherName;
 
 impl Lie for AnotherName {
+    fn is_told_in_hello(&self) -> bool {
+        true
+    }
+
     fn claim(&self, identity: &mut Identity, attempt: u32) {
         identity.incarnation = Incarnation(identity.incarnation.0 + u64::from(attempt));
     }

@@ -6,6 +6,7 @@ use crate::liar::Says;
 pub(super) const ENTRY: Entry = Entry {
     name: "answers_of_others",
     summary: "answers and refuses calls that the node has made to others",
+    weight: 3,
     make: || Box::new(AnswersOfOthers),
 };
 

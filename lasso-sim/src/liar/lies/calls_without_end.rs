@@ -6,6 +6,7 @@ use crate::liar::Says;
 pub(super) const ENTRY: Entry = Entry {
     name: "calls_without_end",
     summary: "calls the method under `topic` far more often than any node could answer",
+    weight: 1,
     make: || Box::<CallsWithoutEnd>::default(),
 };
 

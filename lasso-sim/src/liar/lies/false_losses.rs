@@ -10,6 +10,7 @@ use crate::liar::says::STREAM;
 pub(super) const ENTRY: Entry = Entry {
     name: "false_losses",
     summary: "reports losses without end, the wrong way round, and of streams that are none",
+    weight: 3,
     make: || Box::<FalseLosses>::default(),
 };
 

@@ -8,23 +8,29 @@ use crate::liar::Says;
 
 pub(super) const ENTRY: Entry = Entry {
     name: "huge_description",
-    summary: "describes itself with an id of 60 KB, again and again",
-    make: || Box::new(HugeDescription),
+    summary: "describes itself with ids of 300 bytes and 60 KB, again and again",
+    weight: 2,
+    make: || Box::<HugeDescription>::default(),
 };
 
-const ID_BYTES: u16 = 60_000;
+/// The first is small enough for a frame, and too long for an id.
+const ID_BYTES: [u16; 2] = [300, 60_000];
 
-#[derive(Debug)]
-struct HugeDescription;
+#[derive(Debug, Default)]
+struct HugeDescription {
+    ticks: usize,
+}
 
 impl Lie for HugeDescription {
     fn tick(&mut self, says: &mut Says<'_>) {
-        says.raw(LaneId::Control, kind::DESCRIPTION, &description());
+        let bytes = ID_BYTES[self.ticks % ID_BYTES.len()];
+        self.ticks += 1;
+        says.raw(LaneId::Control, kind::DESCRIPTION, &description(bytes));
     }
 }
 
 /// News of itself in MessagePack, in the fields of a description.
-fn description() -> Vec<u8> {
+fn description(id_bytes: u16) -> Vec<u8> {
     let mut body = vec![MAP | 3];
     word("id", &mut body);
     body.push(0);
@@ -32,8 +38,8 @@ fn description() -> Vec<u8> {
     body.push(MAP | 4);
     word("id", &mut body);
     body.push(STR_16);
-    body.extend_from_slice(&ID_BYTES.to_be_bytes());
-    body.resize(body.len() + usize::from(ID_BYTES), b'x');
+    body.extend_from_slice(&id_bytes.to_be_bytes());
+    body.resize(body.len() + usize::from(id_bytes), b'x');
     word("region", &mut body);
     word("nowhere", &mut body);
     word("roles", &mut body);

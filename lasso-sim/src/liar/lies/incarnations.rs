@@ -8,6 +8,7 @@ use crate::liar::Says;
 pub(super) const ENTRY: Entry = Entry {
     name: "incarnations",
     summary: "claims incarnations far in the future, then ones long past",
+    weight: 3,
     make: || Box::<Incarnations>::default(),
 };
 
@@ -23,6 +24,10 @@ struct Incarnations {
 }
 
 impl Lie for Incarnations {
+    fn is_told_in_hello(&self) -> bool {
+        true
+    }
+
     fn claim(&self, identity: &mut Identity, attempt: u32) {
         identity.incarnation = Incarnation(match attempt % 4 {
             0 => u64::MAX,

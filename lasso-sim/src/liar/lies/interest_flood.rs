@@ -8,6 +8,7 @@ use crate::liar::Says;
 pub(super) const ENTRY: Entry = Entry {
     name: "interest_flood",
     summary: "wants 2,000 more topics each second, of 250 bytes each",
+    weight: 1,
     make: || Box::<InterestFlood>::default(),
 };
 

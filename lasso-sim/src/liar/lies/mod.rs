@@ -3,14 +3,20 @@
 mod another_name;
 mod answers_of_others;
 mod calls_without_end;
+mod false_events;
 mod false_losses;
 mod huge_description;
 mod incarnations;
 mod interest_flood;
+mod late_description;
+mod many_names;
+mod moods;
 mod numbers_backwards;
 mod numbers_twice;
+mod questions_without_end;
 mod silent_calls;
 mod silent_control;
+mod silent_data;
 
 use core::fmt;
 
@@ -24,15 +30,24 @@ pub const ALL: &[Entry] = &[
     another_name::ENTRY,
     answers_of_others::ENTRY,
     calls_without_end::ENTRY,
+    false_events::ENTRY,
     false_losses::ENTRY,
     huge_description::ENTRY,
     incarnations::ENTRY,
     interest_flood::ENTRY,
+    late_description::ENTRY,
+    many_names::ENTRY,
+    moods::ENTRY,
     numbers_backwards::ENTRY,
     numbers_twice::ENTRY,
+    questions_without_end::ENTRY,
     silent_calls::ENTRY,
     silent_control::ENTRY,
+    silent_data::ENTRY,
 ];
+
+/// The lie that needs the name of another node.
+pub const ANOTHER_NAME: &str = "another_name";
 
 /// One line of the table.
 #[derive(Debug)]
@@ -41,6 +56,8 @@ pub struct Entry {
     pub name: &'static str,
     /// What the liar does wrong, in one line.
     pub summary: &'static str,
+    /// How likely a plan draws it, compared with the others.
+    pub weight: u32,
     /// Makes it, for one connection.
     pub make: fn() -> Box<dyn Lie>,
 }
@@ -49,6 +66,21 @@ pub struct Entry {
 pub trait Lie: fmt::Debug + Send {
     /// Changes who it says it is, on its n-th connection, counted from 0.
     fn claim(&self, _identity: &mut Identity, _attempt: u32) {}
+
+    /// True when the claim is the lie, so that a node that hears it is lied to.
+    fn is_told_in_hello(&self) -> bool {
+        false
+    }
+
+    /// True when it never says how much data it has taken.
+    fn mutes_data(&self) -> bool {
+        false
+    }
+
+    /// Whether it says that its application is ready.
+    fn is_ready(&self) -> bool {
+        true
+    }
 
     /// True for a frame about the topology that it does not answer.
     fn ignores(&self, _frame: &TopologyFrame) -> bool {
@@ -63,7 +95,7 @@ pub trait Lie: fmt::Debug + Send {
 
     /// The node calls. A member that serves nothing says so.
     fn called(&mut self, call: u64, says: &mut Says<'_>) {
-        says.refuse(call);
+        says.decline(call);
     }
 
     /// [`EVERY`](super::EVERY) has passed, and its link stands.

@@ -8,6 +8,7 @@ use crate::liar::Says;
 pub(super) const ENTRY: Entry = Entry {
     name: "numbers_twice",
     summary: "sends each of 100 messages twice, under the same number",
+    weight: 3,
     make: || Box::<NumbersTwice>::default(),
 };
 

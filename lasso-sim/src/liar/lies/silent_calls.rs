@@ -6,6 +6,7 @@ use crate::liar::Says;
 pub(super) const ENTRY: Entry = Entry {
     name: "silent_calls",
     summary: "takes calls and never answers them",
+    weight: 3,
     make: || Box::new(SilentCalls),
 };
 
@@ -13,5 +14,7 @@ pub(super) const ENTRY: Entry = Entry {
 struct SilentCalls;
 
 impl Lie for SilentCalls {
-    fn called(&mut self, _call: u64, _says: &mut Says<'_>) {}
+    fn called(&mut self, _call: u64, says: &mut Says<'_>) {
+        says.nothing();
+    }
 }

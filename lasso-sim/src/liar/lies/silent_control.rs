@@ -7,6 +7,7 @@ use super::{Entry, Lie};
 pub(super) const ENTRY: Entry = Entry {
     name: "silent_control",
     summary: "never describes itself and answers no check, but sends heartbeats",
+    weight: 3,
     make: || Box::new(SilentControl),
 };
 

@@ -10,6 +10,7 @@ mod cut;
 mod dns;
 mod flap;
 mod hold;
+mod liar;
 mod newcomer;
 mod one_way;
 mod outage;
@@ -61,6 +62,7 @@ pub(crate) const ALL: &[Fault] = &[
     dns::FAULT,
     clock::FAULT,
     stranger::FAULT,
+    liar::FAULT,
     flap::FAULT,
     peel::FAULT,
     rolling::FAULT,

@@ -12,7 +12,6 @@ pub(super) const FAULT: Fault = Fault {
     nodes: 1,
     draw: |plan, dice, window| {
         let node = dice.one_of(&plan.cast.all());
-        // A replay needs a node that has dialled that node before, which no plan can know.
         let sends = dice.one_of(&[
             "nothing",
             "garbage",
@@ -21,6 +20,8 @@ pub(super) const FAULT: Fault = Fault {
             "wrong_cookie",
             "first_only",
             "too_long",
+            "bad_record",
+            "replay",
         ]);
         let connections = dice.one_of(&[1, 1, 3, 16, 64, 65, 300]);
         let from = dice.one_of(&["10.99.0.1", "10.99.0.2", "10.99.0.3"]);

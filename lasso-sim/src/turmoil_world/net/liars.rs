@@ -82,11 +82,9 @@ impl Kernels {
         visit.attempts += 1;
         let keys = seed::derived(visit.seed, Purpose::Liar, number.into(), attempt.into());
         let liar = Liar::new(now, &visit.lying, attempt, keys);
-        let fault = visit.fault;
         if let Some(lies) = self.lies(conn) {
             lies.liar = Some(Box::new(liar));
         }
-        self.touch(fault);
         self.liar_speaks(conn);
     }
 
@@ -121,6 +119,7 @@ impl Kernels {
     /// Sends what a liar wants to send, as far as its kernel has room.
     pub(super) fn liar_speaks(&mut self, conn: Conn) {
         let now = self.now;
+        self.count_lies(conn);
         while let Some(lies) = self.lies(conn) {
             let Some(liar) = &mut lies.liar else { return };
             let mut bytes = match lies.unsent.pop_front() {
@@ -146,6 +145,16 @@ impl Kernels {
         if self.lies(conn).is_some_and(over) {
             self.liar_is_gone(conn);
             self.close(conn, End::Dialler);
+        }
+    }
+
+    /// A liar takes effect when it lies, not when it connects.
+    fn count_lies(&mut self, conn: Conn) {
+        let Some(lies) = self.lies(conn) else { return };
+        let number = lies.number;
+        let told = lies.liar.as_mut().map_or(0, |liar| liar.take_told());
+        if told > 0 {
+            self.touch(self.liars[number as usize].fault);
         }
     }
 

@@ -1,0 +1,25 @@
+//! A liar that wants messages, and is silent on the data lane: it never says how much data it has taken, and sends none. It
+//! answers everything else, so its link stands.
+
+use super::{Entry, Lie};
+use crate::liar::Says;
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "silent_data",
+    summary: "wants the messages of `topic`, and never says that it has taken any",
+    weight: 3,
+    make: || Box::new(SilentData),
+};
+
+#[derive(Debug)]
+struct SilentData;
+
+impl Lie for SilentData {
+    fn mutes_data(&self) -> bool {
+        true
+    }
+
+    fn linked(&mut self, says: &mut Says<'_>) {
+        says.want();
+    }
+}
