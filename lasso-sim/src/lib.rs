@@ -83,6 +83,7 @@ pub mod trace;
 pub mod turmoil_world;
 #[doc(hidden)]
 pub mod verbs;
+mod work;
 #[doc(hidden)]
 pub mod world;
 #[doc(hidden)]

@@ -218,6 +218,56 @@ fn shards_of_a_sweep_share_its_seeds() {
     }
 }
 
+/// Each shard reaches half, and the sum of them is judged.
+#[test]
+fn shards_together_are_judged_by_merge() {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+    let never = file(
+        "shards-never.toml",
+        &format!("{HOLDS}{REACHES}{NEVER_REACHES}"),
+    );
+    let part = |number: u32| folder.join(format!("part-{number}.json"));
+    for number in 1..=2 {
+        let (shard, path) = (format!("{number}/2"), part(number));
+        let path = path.to_str().expect("a path that is text");
+        let more = ["--seeds", "1..4", "--shard", &shard, "--part", path];
+        let (code, text) = sweep(&[&never], &more);
+        assert_eq!(code, Some(0), "a shard does not judge: {text}");
+        assert!(text.contains(": a meets four: in none so far\n"), "{text}");
+        let (code, text) = sweep(
+            &[&never],
+            &["--seeds", "1..4", "--shard", &shard, "--require-coverage"],
+        );
+        assert_eq!(code, Some(2), "{text}");
+    }
+    let merge = |parts: &[PathBuf], more: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lasso-sim"));
+        let output = command.arg("merge").args(parts).args(more).output();
+        let Output { status, stdout, .. } = output.expect("the tool");
+        (status.code(), String::from_utf8(stdout).expect("text"))
+    };
+    let (code, text) = merge(&[part(2), part(1)], &[]);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains(": a meets four: NOT REACHED by any of 4 runs\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains(": all three: in 4 runs, first with seed 1\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("coverage of the machines: ") && text.contains(" in 4 runs\n"),
+        "{text}"
+    );
+    assert!(text.ends_with("\n4 runs: 4 held, 0 failed\n"), "{text}");
+    for wrong in [vec![part(1)], vec![part(1), part(1)], vec![never.clone()]] {
+        let (code, text) = merge(&wrong, &[]);
+        assert_eq!(code, Some(2), "{text}");
+        assert!(text.starts_with("error: "), "{text}");
+    }
+}
+
 /// The first file is done in no time, the second one takes long enough for somebody to lose patience.
 #[cfg(unix)]
 #[test]

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use lasso_core::event::{Change, CloseReason, DownReason, Notice};
 use lasso_core::node::Node;
 use lasso_core::topology::NodeState;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 pub use self::counters::Life;
 pub use self::excused::{EXCUSED, excuse};
@@ -25,7 +25,7 @@ pub use self::table::{Row, Table};
 use crate::record::Record;
 
 /// A kind of thing that can be reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A connection was closed for this reason, by either side.
@@ -63,7 +63,7 @@ impl Kind {
 }
 
 /// One thing that can be reached.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Item {
     /// Its kind.
     pub kind: Kind,

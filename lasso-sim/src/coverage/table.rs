@@ -1,9 +1,11 @@
 //! Adds up what the runs of a sweep have reached.
 
 use core::fmt;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Serialize, Serializer};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{Item, Kind, Reached, excuse, universe};
 
@@ -39,6 +41,16 @@ impl Table {
             // A liar can make a counter as large as a number gets.
             *all = all.saturating_add(times);
             *runs += 1;
+        }
+    }
+
+    /// Adds what other runs have reached.
+    pub fn merge(&mut self, other: &Table) {
+        self.runs += other.runs;
+        for (item, (times, runs)) in &other.reached {
+            let (all, all_runs) = self.reached.entry(item.clone()).or_default();
+            *all = all.saturating_add(*times);
+            *all_runs += runs;
         }
     }
 
@@ -123,6 +135,31 @@ impl fmt::Display for Table {
 
 impl Serialize for Table {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.rows().serialize(serializer)
+        let rows = self.reached.iter();
+        let rows: Vec<Reach<'_>> = rows
+            .map(|(item, (times, runs))| (Cow::Borrowed(item), *times, *runs))
+            .collect();
+        (self.runs, rows).serialize(serializer)
     }
 }
+
+impl<'de> Deserialize<'de> for Table {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (runs, rows) = <(u64, Vec<Reach<'static>>)>::deserialize(deserializer)?;
+        let known: BTreeSet<Item> = universe().into_iter().collect();
+        let mut reached = BTreeMap::new();
+        for (item, times, runs) in rows {
+            let item = item.into_owned();
+            if !known.contains(&item) {
+                return Err(D::Error::custom(format!(
+                    "{item} is unknown to this release"
+                )));
+            }
+            reached.insert(item, (times, runs));
+        }
+        Ok(Table { runs, reached })
+    }
+}
+
+/// An item, how often it was reached, and in how many runs.
+type Reach<'a> = (Cow<'a, Item>, u64, u64);

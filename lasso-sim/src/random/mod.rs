@@ -24,8 +24,11 @@ mod tests;
 use core::ops::Range;
 use core::time::Duration;
 
+use serde::Serialize;
+
 use self::cast::Cast;
 use self::dice::Dice;
+use self::faults::Fault;
 use self::plan::{Plan, Step, Window};
 use self::settings::Draft;
 use self::spec::{Count, Spec};
@@ -42,10 +45,10 @@ const LAST_PERCENT: u64 = 20;
 const TRIES: u64 = 8;
 
 /// Replaces `[random]` by the steps and settings that the seed draws from it. Adds the mistakes of the
-/// table to `errors`.
-pub(crate) fn expand(tree: &mut Table, seed: u64, errors: &mut Vec<Diagnostic>) {
+/// table to `errors`. Returns how many faults of each kind the seed asked for.
+pub(crate) fn expand(tree: &mut Table, seed: u64, errors: &mut Vec<Diagnostic>) -> Vec<Asked> {
     let Some((_, value)) = tree.remove(KEY) else {
-        return;
+        return Vec::new();
     };
     let mut reader = Reader::blank(seed);
     read_nodes(&mut reader, tree);
@@ -54,7 +57,8 @@ pub(crate) fn expand(tree: &mut Table, seed: u64, errors: &mut Vec<Diagnostic>) 
     let (found, specs) = reader.into_found();
     let Some(spec) = spec.filter(|_| found.is_empty()) else {
         errors.extend(found);
-        return stand_in(tree, &specs, &value.span);
+        stand_in(tree, &specs, &value.span);
+        return Vec::new();
     };
     let mixed = spec.mixed(seed);
     draw_settings(tree, &spec, &specs, mixed);
@@ -64,8 +68,9 @@ pub(crate) fn expand(tree: &mut Table, seed: u64, errors: &mut Vec<Diagnostic>) 
     let (found, specs) = reader.into_found();
     errors.extend(found);
     let cast = Cast::new(&specs);
-    let steps = draw(&spec, &cast, mixed);
+    let (steps, asked) = draw(&spec, &cast, mixed);
     insert(tree, &steps, &spec.span);
+    asked
 }
 
 /// Replaces a plan that cannot be drawn by an expectation and the starts of late nodes. Otherwise later
@@ -80,6 +85,17 @@ fn stand_in(tree: &mut Table, specs: &[NodeSpec], span: &Range<usize>) {
         .map(|text| Step { at, text })
         .collect();
     insert(tree, &steps, span);
+}
+
+/// How many faults of a kind a seed asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Asked {
+    /// The kind.
+    pub kind: &'static str,
+    /// How many the seed asked for.
+    pub asked: u64,
+    /// How many of them found no room in the plan, and were left out.
+    pub no_room: u64,
 }
 
 /// A kind of what a plan may draw.
@@ -106,7 +122,7 @@ pub fn kinds() -> impl Iterator<Item = Kind> {
 }
 
 /// Everything that happens by this seed, in the order of time.
-fn draw(spec: &Spec, cast: &Cast, seed: u64) -> Vec<Step> {
+fn draw(spec: &Spec, cast: &Cast, seed: u64) -> (Vec<Step>, Vec<Asked>) {
     let mut cast = cast.clone();
     let mut late = Vec::new();
     for (index, node) in cast.nodes.iter_mut().enumerate() {
@@ -121,13 +137,13 @@ fn draw(spec: &Spec, cast: &Cast, seed: u64) -> Vec<Step> {
     for (at, node) in late {
         plan.start(at, &[node]);
     }
-    draw_faults(&mut plan, spec, seed);
+    let asked = draw_faults(&mut plan, spec, seed);
     draw_load(&mut plan, spec, seed);
     let longest = plan.longest_outage();
     let recovery = recover::steps(spec, &cast, longest);
     let mut steps = plan.finish();
     steps.extend(recovery);
-    steps
+    (steps, asked)
 }
 
 fn middle(window: &Window) -> Duration {
@@ -161,23 +177,31 @@ fn turned_on<T>(
     tossed
 }
 
-fn draw_faults(plan: &mut Plan<'_>, spec: &Spec, seed: u64) {
+fn draw_faults(plan: &mut Plan<'_>, spec: &Spec, seed: u64) -> Vec<Asked> {
+    let kinds = turned_on(spec, &spec.faults, "faults", |fault| fault.key, seed);
+    let asked = kinds.into_iter().map(|(fault, count)| {
+        let drawn = (0..count).filter(|index| draw_fault(plan, spec, (fault, *index), seed));
+        Asked {
+            kind: fault.key,
+            asked: count,
+            no_room: count - drawn.count() as u64,
+        }
+    });
+    asked.collect()
+}
+
+/// False: after several tries it found no room.
+fn draw_fault(plan: &mut Plan<'_>, spec: &Spec, (fault, index): (&Fault, u64), seed: u64) -> bool {
     let room = spec.window.until - spec.window.from;
-    for (fault, count) in turned_on(spec, &spec.faults, "faults", |fault| fault.key, seed) {
-        if fault.room > room || fault.nodes > plan.cast.nodes.len() {
-            continue;
-        }
-        for index in 0..count {
-            for again in 0..TRIES {
-                let mut dice = Dice::new(seed, fault.key, index * TRIES + again);
-                let window = draw_window(plan, spec, &mut dice);
-                let before = plan.len();
-                if (fault.draw)(plan, &mut dice, window) || plan.len() > before {
-                    break;
-                }
-            }
-        }
+    if fault.room > room || fault.nodes > plan.cast.nodes.len() {
+        return false;
     }
+    (0..TRIES).any(|again| {
+        let mut dice = Dice::new(seed, fault.key, index * TRIES + again);
+        let window = draw_window(plan, spec, &mut dice);
+        let before = plan.len();
+        (fault.draw)(plan, &mut dice, window) || plan.len() > before
+    })
 }
 
 /// When one fault begins and ends.

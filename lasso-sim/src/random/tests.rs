@@ -43,7 +43,7 @@ fn steps(random: &str, seed: u64) -> Vec<Step> {
     let read = spec::Spec::read(&mut reader, tree.get(super::KEY).expect("the table"));
     let (errors, specs) = reader.into_found();
     let read = read.unwrap_or_else(|| panic!("{errors:?}"));
-    super::draw(&read, &cast::Cast::new(&specs), seed)
+    super::draw(&read, &cast::Cast::new(&specs), seed).0
 }
 
 /// Verb and nodes of a step that is about processes.
@@ -247,4 +247,17 @@ fn a_fault_that_goes_on_keeps_what_another_one_would_free() {
         "heal = { from = \"a\", to = \"b\" }",
     ];
     assert_eq!(told, wanted);
+}
+
+#[test]
+fn faults_that_find_no_room_are_counted() {
+    // Within a second a node can be frozen for that second once.
+    let random = "[random]\nswarm = false\nfaults = { pause = 9, cut = 2 }\n\
+                  between = [\"30s\", \"31s\"]\nlasts = \"1s\"";
+    let asked = scenario(random, 1).asked;
+    let of = |kind: &str| asked.iter().find(|one| one.kind == kind).copied();
+    let (pause, cut) = (of("pause").expect("asked"), of("cut").expect("asked"));
+    assert_eq!((pause.asked, cut.asked), (9, 2));
+    assert!((1..9).contains(&pause.no_room), "{pause:?}");
+    assert_eq!(cut.no_room, 0);
 }

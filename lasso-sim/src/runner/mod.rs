@@ -103,6 +103,7 @@ fn blank(scenario: &Scenario, kind: WorldKind, seed: u64) -> Outcome {
         membership_hash: String::new(),
         looks: Vec::new(),
         orders: Vec::new(),
+        asked: scenario.asked.clone(),
         goals: Vec::new(),
         reached: Reached::default(),
         failures: Vec::new(),

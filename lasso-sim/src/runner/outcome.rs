@@ -8,6 +8,7 @@ use lasso_core::time::Instant;
 use serde::Serialize;
 
 use crate::coverage::Reached;
+use crate::random::Asked;
 use crate::world::WorldKind;
 
 /// Whether everything held.
@@ -112,6 +113,8 @@ pub struct Outcome {
     pub looks: Vec<Look>,
     /// How often what was ordered took effect.
     pub orders: Vec<Orders>,
+    /// Faults that the seed asked `[random]` for, and those that found no room.
+    pub asked: Vec<Asked>,
     /// What a sweep must reach, and whether this run did.
     pub goals: Vec<Goal>,
     /// What the machines of lasso have reached.
@@ -141,7 +144,8 @@ impl Failure {
             .unwrap_or_default();
         writeln!(out, "  {}: at {} s{on}", self.place, self.at)?;
         writeln!(out, "    expected: {}", self.expected)?;
-        writeln!(out, "    seen:     {}", self.seen)?;
+        let seen = self.seen.replace('\n', SEEN_GOES_ON);
+        writeln!(out, "    seen:     {seen}")?;
         if self.more > 0 {
             writeln!(out, "    and {} more", self.more)?;
         }
@@ -157,6 +161,9 @@ impl Failure {
             .try_for_each(|line| writeln!(out, "      {line}"))
     }
 }
+
+/// Further lines stand beneath the first one.
+const SEEN_GOES_ON: &str = "\n              ";
 
 /// A moment in seconds since the scenario began, with six decimals.
 pub(super) fn seconds(at: Instant) -> String {

@@ -37,6 +37,8 @@ pub(super) struct Draws {
     pub(super) any: bool,
     /// A test may refer to labels that no step needs once times are drawn.
     pub(super) keeps_labels: bool,
+    /// Faults that the seed asked for.
+    pub(super) asked: Vec<random::Asked>,
 }
 
 /// Draws a whole tree: what remains is a plain scenario.
@@ -46,6 +48,7 @@ pub(super) fn draw(tree: &mut Table, pick: Pick, keeps_labels: bool) -> Draws {
         errors: Vec::new(),
         any: false,
         keeps_labels,
+        asked: Vec::new(),
     };
     let is_random = tree.get(random::KEY).is_some();
     draws.any |= is_random;
@@ -55,7 +58,7 @@ pub(super) fn draw(tree: &mut Table, pick: Pick, keeps_labels: bool) -> Draws {
         Pick::Seed(seed) => seed,
     };
     each::draw_nodes(&mut draws, tree);
-    random::expand(tree, seed, &mut draws.errors);
+    draws.asked = random::expand(tree, seed, &mut draws.errors);
     timeline::draw_steps(&mut draws, tree, is_random);
     for (key, value) in &mut tree.entries {
         if !UNTOUCHED.contains(&key.text.as_str()) {

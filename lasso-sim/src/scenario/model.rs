@@ -18,6 +18,7 @@ use lasso_core::secure::{Cookie, Security};
 
 use super::sometimes::Sometimes;
 use crate::checks::Check;
+use crate::random::Asked;
 use crate::verbs::Verb;
 use crate::world::{Path, WorldKind};
 
@@ -87,6 +88,8 @@ pub struct Scenario {
     pub rules: Vec<Rule>,
     /// What at least one run of a sweep must reach.
     pub sometimes: Vec<Sometimes>,
+    /// Faults that a seed asked `[random]` for.
+    pub asked: Vec<Asked>,
     /// No run goes on for longer.
     pub end: Duration,
 }

@@ -170,6 +170,7 @@ fn read(
             .map(|(rule, _)| -> Rule { rule })
             .collect(),
         sometimes: sometimes.into_iter().map(|(one, _)| one).collect(),
+        asked: Vec::new(),
         end,
     }
 }

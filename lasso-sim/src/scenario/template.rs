@@ -161,7 +161,12 @@ fn draw(source: &Arc<Source>, tree: &Table, seed: u64) -> Result<Scenario, BadFi
     let (tree, draws) = drawn(tree, pick, source.tested);
     let mut errors = draws.errors;
     match read_tree(source, &tree, pick) {
-        Ok(scenario) if errors.is_empty() => return Ok(scenario),
+        Ok(scenario) if errors.is_empty() => {
+            return Ok(Scenario {
+                asked: draws.asked,
+                ..scenario
+            });
+        }
         Ok(_) => {}
         Err(more) => add(&mut errors, more),
     }

@@ -40,7 +40,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use self::distinct::{Distinct, EXACT};
 pub use self::kinds::{KINDS_MAX, Kind, Kinds, SEEDS_SHOWN};
@@ -73,6 +73,8 @@ pub struct Summary {
     pub looks: Listed<LookSum>,
     /// How often what was ordered took effect, in the order of the file.
     pub orders: Listed<OrderSum>,
+    /// Faults that `[random]` was asked for, by kind.
+    pub asked: BTreeMap<&'static str, AskedSum>,
     /// What at least one run has to reach, in the order of the file.
     pub goals: Listed<GoalSum>,
 }
@@ -113,8 +115,17 @@ pub struct OrderSum {
     pub runs: u64,
 }
 
+/// How many faults of a kind all seeds asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct AskedSum {
+    /// How many.
+    pub asked: u64,
+    /// Those that found no room in their plan.
+    pub no_room: u64,
+}
+
 /// What at least one run has to reach.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoalSum {
     /// `file:line:column`.
     pub place: String,
@@ -126,6 +137,28 @@ pub struct GoalSum {
     pub runs: u64,
     /// The first seed that has.
     pub first_seed: Option<u64>,
+}
+
+impl GoalSum {
+    /// None of so many runs has reached it, although there were enough.
+    pub fn is_unreached(&self, runs: u64) -> bool {
+        self.runs == 0 && runs >= self.seeds
+    }
+
+    /// Adds the runs of another shard.
+    pub fn add(&mut self, other: &GoalSum) {
+        self.runs += other.runs;
+        let seeds = self.first_seed.into_iter().chain(other.first_seed);
+        self.first_seed = seeds.min();
+    }
+}
+
+impl AskedSum {
+    /// Adds another sum.
+    pub fn add(&mut self, other: &AskedSum) {
+        self.asked += other.asked;
+        self.no_room += other.no_room;
+    }
 }
 
 impl<T> Default for Listed<T> {
@@ -184,6 +217,12 @@ impl Summary {
         self.add_looks(outcome);
         self.add_orders(outcome);
         self.add_goals(outcome);
+        for asked in &outcome.asked {
+            self.asked.entry(asked.kind).or_default().add(&AskedSum {
+                asked: asked.asked,
+                no_room: asked.no_room,
+            });
+        }
     }
 
     /// Runs that were tried.
@@ -193,7 +232,8 @@ impl Summary {
 
     /// The goals that no run has reached although there were enough runs.
     pub fn unreached(&self) -> Vec<&GoalSum> {
-        let unreached = |goal: &&GoalSum| goal.runs == 0 && self.runs() >= goal.seeds;
+        let runs = self.runs();
+        let unreached = |goal: &&GoalSum| goal.is_unreached(runs);
         self.goals.iter().filter(unreached).collect()
     }
 

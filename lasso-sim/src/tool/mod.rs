@@ -6,12 +6,13 @@
 mod check;
 mod files;
 mod list;
+mod merge;
+mod part;
 mod plan;
 mod report;
 mod run;
 mod runs;
 mod sweep;
-mod work;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ enum Command {
     Run(run::Arguments),
     /// Runs scenarios with many seeds, and reports totals: failures, and what no run has reached
     Sweep(sweep::Arguments),
+    /// Adds up the shards of a sweep, and judges what all of them together have reached
+    Merge(merge::Arguments),
     /// Lists scenarios by theme, with their worlds and numbers of nodes
     List(list::Arguments),
     /// Writes what a seed draws as a plain file, which gives the same trace with that seed
@@ -120,6 +123,7 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments, &mut out),
         Command::Run(arguments) => run::run(&arguments, &mut out),
         Command::Sweep(arguments) => sweep::run(&arguments, &mut out),
+        Command::Merge(arguments) => merge::run(&arguments, &mut out),
         Command::List(arguments) => list::run(&arguments, &mut out),
         Command::Plan(arguments) => plan::run(&arguments, &mut out),
     };

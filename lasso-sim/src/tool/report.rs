@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::sweep::{Kind, OrderSum, SEEDS_SHOWN, Summary};
+use crate::sweep::{AskedSum, GoalSum, Kind, OrderSum, SEEDS_SHOWN, Summary};
 
 /// Kinds of failures of one file in one world that are reported in full; of the others a line says what failed.
 const IN_FULL: usize = 3;
@@ -59,24 +59,29 @@ pub(super) fn group(group: &Summary, whole: bool, out: &mut dyn Write) -> io::Re
          {about}{traces} different runs, {memberships} of membership"
     )?;
     for goal in group.goals.iter() {
-        let (place, title) = (&goal.place, &goal.title);
-        match goal.first_seed {
-            Some(seed) => writeln!(
-                out,
-                "  {place}: {title}: in {} runs, first with seed {seed}",
-                goal.runs
-            )?,
-            None if goal.seeds > runs || !whole => {
-                writeln!(out, "  {place}: {title}: in none so far")?
-            }
-            None => writeln!(out, "  {place}: {title}: NOT REACHED by any of {runs} runs")?,
-        }
+        self::goal(goal, runs, whole, out)?;
     }
     for look in group.looks.iter().filter(|look| look.times == 0) {
         let (place, what, check) = (&look.place, look.what, &look.check);
         writeln!(out, "  {place}: `{check}` of {what} was never looked at")?;
     }
     failures(group, out)
+}
+
+/// What at least one of these runs has to reach. Only `whole` sweeps are judged.
+pub(super) fn goal(goal: &GoalSum, runs: u64, whole: bool, out: &mut dyn Write) -> io::Result<()> {
+    let (place, title) = (&goal.place, &goal.title);
+    match goal.first_seed {
+        Some(seed) => writeln!(
+            out,
+            "  {place}: {title}: in {} runs, first with seed {seed}",
+            goal.runs
+        ),
+        None if whole && goal.is_unreached(runs) => {
+            writeln!(out, "  {place}: {title}: NOT REACHED by any of {runs} runs")
+        }
+        None => writeln!(out, "  {place}: {title}: in none so far"),
+    }
 }
 
 fn failures(group: &Summary, out: &mut dyn Write) -> io::Result<()> {
@@ -139,4 +144,22 @@ pub(super) fn verbs(
         0 => Ok(()),
         more => writeln!(out, "  and {more} more"),
     }
+}
+
+/// How many faults `[random]` was asked for, by kind, and how many found no room.
+pub(super) fn asked(
+    kinds: &BTreeMap<&'static str, AskedSum>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    if !kinds.is_empty() {
+        writeln!(
+            out,
+            "{:<14}  {:>10}  {:>11}",
+            "drawn faults", "asked", "no room"
+        )?;
+    }
+    for (kind, sum) in kinds {
+        writeln!(out, "  {kind:<12}  {:>10}  {:>11}", sum.asked, sum.no_room)?;
+    }
+    Ok(())
 }

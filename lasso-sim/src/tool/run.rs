@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 
 use super::Verdict;
 use super::runs::{Part, Runs, Total, seeds, threads};
-use super::work::in_order;
 use crate::runner::{self, Outcome};
+use crate::work::in_order;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -58,22 +58,28 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verd
     let mut so_far = Summary::default();
     let one = |index| runs.run(index, keep_trace);
     let (threads, stop) = (threads(arguments.jobs), AtomicBool::new(false));
-    in_order(runs.count(), threads, &stop, one, |outcome| {
-        total.add(outcome.verdict);
-        if let Some(file) = &mut trace {
-            file.write_all(outcome.trace.as_deref().unwrap_or_default().as_bytes())?;
-        }
-        if !human {
-            serde_json::to_writer(&mut *out, &outcome)?;
-            return writeln!(out);
-        }
-        so_far.add(outcome, out)?;
-        if so_far.runs == runs.per_group() {
-            core::mem::take(&mut so_far).show(out)
-        } else {
-            Ok(())
-        }
-    })?;
+    in_order(
+        runs.count(),
+        threads,
+        &stop,
+        one,
+        |outcome| -> io::Result<()> {
+            total.add(outcome.verdict);
+            if let Some(file) = &mut trace {
+                file.write_all(outcome.trace.as_deref().unwrap_or_default().as_bytes())?;
+            }
+            if !human {
+                serde_json::to_writer(&mut *out, &outcome)?;
+                return writeln!(out);
+            }
+            so_far.add(outcome, out)?;
+            if so_far.runs == runs.per_group() {
+                core::mem::take(&mut so_far).show(out)
+            } else {
+                Ok(())
+            }
+        },
+    )?;
     if human {
         writeln!(out, "{total}")?;
     }

@@ -10,6 +10,7 @@ use std::thread;
 use super::{Verdict, files};
 use crate::runner::{self, Outcome};
 use crate::scenario::Template;
+use crate::work::Threads;
 use crate::world::WorldKind;
 
 /// Reads `1..100`: both ends are part of it.
@@ -26,9 +27,12 @@ pub(super) fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
 }
 
 /// As many as were asked for, or as there are processors.
-pub(super) fn threads(jobs: Option<NonZeroUsize>) -> usize {
+pub(super) fn threads(jobs: Option<NonZeroUsize>) -> Threads<'static> {
     let threads = jobs.or_else(|| thread::available_parallelism().ok());
-    threads.map_or(1, NonZeroUsize::get)
+    Threads {
+        count: threads.map_or(1, NonZeroUsize::get),
+        name: "runs",
+    }
 }
 
 /// One of several equal parts of the seeds, so that several machines can share a sweep.
@@ -43,6 +47,16 @@ pub(super) struct Part {
 impl Part {
     /// All seeds.
     pub(super) const ALL: Part = Part { number: 1, of: 1 };
+
+    /// Which one, and of how many.
+    pub(super) fn numbers(self) -> (u64, u64) {
+        (self.number, self.of)
+    }
+
+    /// Whether there are others.
+    pub(super) fn is_shard(self) -> bool {
+        self.of > 1
+    }
 
     /// Reads `2/5`.
     pub(super) fn read(text: &str) -> Result<Part, String> {
@@ -175,7 +189,7 @@ fn groups(templates: &[Template], world: &str) -> Vec<Group> {
 }
 
 /// How all runs went.
-#[derive(Debug, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Total {
     pub(super) held: u64,
     pub(super) failed: u64,
@@ -189,6 +203,13 @@ impl Total {
             runner::Verdict::Failed => self.failed += 1,
             runner::Verdict::Refused => self.refused += 1,
         }
+    }
+
+    /// Adds another sum.
+    pub(super) fn merge(&mut self, other: &Total) {
+        self.held += other.held;
+        self.failed += other.failed;
+        self.refused += other.refused;
     }
 
     pub(super) fn verdict(&self) -> Verdict {

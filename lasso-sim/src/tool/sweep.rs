@@ -14,12 +14,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::Verdict;
+use super::part::{Group, Saved};
 use super::report;
-use super::runs::{Part, Runs, Total, seeds, threads};
-use super::work::in_order;
-use crate::coverage::Table;
+use super::runs::{Part, Runs, seeds, threads};
 use crate::runner::{self, Outcome};
-use crate::sweep::{OrderSum, Summary};
+use crate::sweep::{AskedSum, OrderSum, Summary};
+use crate::work::in_order;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -35,12 +35,15 @@ pub(super) struct Arguments {
     /// Runs at a time; as many as there are processors unless it is said
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
-    /// Only one of several equal parts of the seeds: `2/5`
+    /// Only one of several equal parts of the seeds: `2/5`. What a shard has to reach is judged by `merge`
     #[arg(long, value_parser = Part::read, default_value = "1/1")]
     shard: Part,
     /// For people, or one JSON object per file and world and one for all
     #[arg(long, default_value = "human", value_parser = ["human", "json"])]
     format: String,
+    /// Writes what this shard has reached to a file for `merge`, as JSON
+    #[arg(long)]
+    part: Option<PathBuf>,
     /// Writes the table of coverage to this file, as JSON
     #[arg(long)]
     coverage: Option<PathBuf>,
@@ -50,10 +53,12 @@ pub(super) struct Arguments {
 }
 
 /// All runs of all files.
-#[derive(Default)]
 struct Sweep {
-    total: Total,
-    coverage: Table,
+    saved: Saved,
+    /// Of several shards none has to reach by itself what a file demands of a sweep.
+    is_shard: bool,
+    /// How many faults `[random]` was asked for, by kind.
+    asked: BTreeMap<&'static str, AskedSum>,
     /// What was ordered, by verb: how often, how often in effect, and at how many places never.
     orders: BTreeMap<&'static str, report::Verb>,
     /// Places at which what was ordered never took effect.
@@ -68,20 +73,30 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verd
     let Some(runs) = Runs::read(paths, &arguments.world, seeds, arguments.shard, out)? else {
         return Ok(Verdict::Bad);
     };
+    if arguments.shard.is_shard() && arguments.require_coverage {
+        let why = "error: a shard alone cannot reach everything: use `--part FILE`, then `merge \
+                   --require-coverage`";
+        writeln!(out, "{why}")?;
+        return Ok(Verdict::Bad);
+    }
     let stop = stop_at_interrupt();
     let human = arguments.format == "human";
     let (bar, began) = (progress(runs.count()), Instant::now());
-    let (mut sweep, mut group) = (Sweep::default(), Summary::default());
+    let mut sweep = Sweep::new(
+        Saved::new(&arguments.seeds, arguments.shard),
+        arguments.shard,
+    );
+    let mut group = Summary::default();
     let one = |index| runs.run(index, false);
     in_order(
         runs.count(),
         threads(arguments.jobs),
         &stop,
         one,
-        |outcome: Outcome| {
-            sweep.total.add(outcome.verdict);
+        |outcome: Outcome| -> io::Result<()> {
+            sweep.saved.total.add(outcome.verdict);
             if outcome.verdict != runner::Verdict::Refused {
-                sweep.coverage.add(&outcome.reached);
+                sweep.saved.coverage.add(&outcome.reached);
             }
             group.add(&outcome);
             bar.inc(1);
@@ -93,18 +108,25 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verd
         },
     )?;
     bar.finish_and_clear();
-    let ended = sweep.total.held + sweep.total.failed + sweep.total.refused;
+    let ended = sweep.saved.total.held + sweep.saved.total.failed + sweep.saved.total.refused;
     let interrupted = ended < runs.count() as u64;
     if group.runs() + group.refused > 0 {
         sweep.end_group(&group, human, false, out)?;
     }
     if let Some(path) = &arguments.coverage {
-        fs::write(path, serde_json::to_vec_pretty(&sweep.coverage)?)?;
+        fs::write(
+            path,
+            serde_json::to_vec_pretty(&sweep.saved.coverage.rows())?,
+        )?;
+    }
+    if let Some(path) = &arguments.part {
+        sweep.saved.interrupted = interrupted;
+        sweep.saved.write(path)?;
     }
     sweep.end(human, interrupted, out)?;
     // Speed differs between runs of the tool, so it goes to standard error: the report must not differ.
     let seconds = began.elapsed().as_secs_f64();
-    let ran = sweep.total.held + sweep.total.failed;
+    let ran = sweep.saved.total.held + sweep.saved.total.failed;
     eprintln!(
         "{ran} runs in {seconds:.1} s: {:.1} a second",
         ran as f64 / seconds.max(0.001)
@@ -113,6 +135,17 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verd
 }
 
 impl Sweep {
+    fn new(saved: Saved, part: Part) -> Self {
+        Sweep {
+            saved,
+            is_shard: part.is_shard(),
+            asked: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            idle: Vec::new(),
+            unreached: false,
+        }
+    }
+
     /// All runs of one file in one world are done, or as many as there was time for. Only a `whole` group has to reach
     /// what its file demands.
     fn end_group(
@@ -122,7 +155,12 @@ impl Sweep {
         whole: bool,
         out: &mut dyn Write,
     ) -> io::Result<()> {
+        let whole = whole && !self.is_shard;
         self.unreached |= whole && !group.unreached().is_empty();
+        self.saved.groups.push(Group::of(group));
+        for (kind, sum) in &group.asked {
+            self.asked.entry(kind).or_default().add(sum);
+        }
         for order in group.orders.iter() {
             self.orders.entry(order.verb).or_default().add(order);
             if order.took_effect == 0 {
@@ -140,24 +178,26 @@ impl Sweep {
     fn end(&self, human: bool, interrupted: bool, out: &mut dyn Write) -> io::Result<()> {
         if !human {
             let all = json!({
-                "total": self.total,
+                "total": self.saved.total,
                 "orders": self.orders,
-                "coverage": self.coverage,
+                "asked": self.asked,
+                "coverage": self.saved.coverage.rows(),
                 "interrupted": interrupted,
             });
             return writeln!(out, "{all}");
         }
         report::verbs(&self.orders, &self.idle, out)?;
-        write!(out, "{}", self.coverage)?;
+        report::asked(&self.asked, out)?;
+        write!(out, "{}", self.saved.coverage)?;
         if interrupted {
             writeln!(out, "interrupted: what follows is about the runs so far")?;
         }
-        writeln!(out, "{}", self.total)
+        writeln!(out, "{}", self.saved.total)
     }
 
     fn verdict(&self, require_coverage: bool, interrupted: bool) -> Verdict {
-        let uncovered = require_coverage && !self.coverage.missing().is_empty();
-        match self.total.verdict() {
+        let uncovered = require_coverage && !self.saved.coverage.missing().is_empty();
+        match self.saved.total.verdict() {
             Verdict::Held if self.unreached => Verdict::Failed,
             Verdict::Held | Verdict::Bad if interrupted => Verdict::Interrupted,
             Verdict::Held if uncovered => Verdict::Failed,

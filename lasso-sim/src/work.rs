@@ -63,18 +63,27 @@ impl Drop for CloseOnPanic<'_> {
     }
 }
 
-/// Does the jobs `0..count` on `threads` threads, and takes their results in the order of the jobs, on this thread.
+/// The threads that do the work.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Threads<'a> {
+    /// How many, at least one.
+    pub(crate) count: usize,
+    /// What panics call them.
+    pub(crate) name: &'a str,
+}
+
+/// Does the jobs `0..count` on several threads, and takes their results in the order of the jobs, on this thread.
 /// Once `stop` is set no further job is begun; those that are under way are finished and taken.
 ///
 /// # Errors
-/// The first error of `take`, after which nothing more is taken.
-pub(super) fn in_order<R: Send>(
+/// The first error of `take`, after which nothing more is taken. The system's, where it gives no thread.
+pub(crate) fn in_order<R: Send, E: From<io::Error>>(
     count: usize,
-    threads: usize,
+    threads: Threads<'_>,
     stop: &AtomicBool,
     work: impl Fn(usize) -> R + Sync,
-    mut take: impl FnMut(R) -> io::Result<()>,
-) -> io::Result<()> {
+    mut take: impl FnMut(R) -> Result<(), E>,
+) -> Result<(), E> {
     let shared = Shared {
         desk: Mutex::new(Desk {
             next: 0,
@@ -83,14 +92,15 @@ pub(super) fn in_order<R: Send>(
         }),
         moved: Condvar::new(),
         count,
-        ahead: threads * AHEAD,
+        ahead: threads.count * AHEAD,
         stop,
     };
     let (sender, receiver) = mpsc::channel();
     thread::scope(|scope| {
-        for _ in 0..threads.min(count) {
+        for begun in 0..threads.count.min(count) {
             let (sender, shared, work) = (sender.clone(), &shared, &work);
-            scope.spawn(move || {
+            let thread = thread::Builder::new().name(threads.name.to_owned());
+            let spawned = thread.spawn_scoped(scope, move || {
                 let _close = CloseOnPanic(shared);
                 while let Some(job) = shared.next() {
                     if sender.send((job, work(job))).is_err() {
@@ -98,6 +108,12 @@ pub(super) fn in_order<R: Send>(
                     }
                 }
             });
+            match spawned {
+                Ok(_) => {}
+                // Fewer threads do the same work.
+                Err(_) if begun > 0 => break,
+                Err(error) => return Err(error.into()),
+            }
         }
         drop(sender);
         let (mut early, mut wanted) = (BTreeMap::new(), 0);
@@ -120,6 +136,13 @@ pub(super) fn in_order<R: Send>(
 mod tests {
     use super::*;
 
+    fn named(count: usize) -> Threads<'static> {
+        Threads {
+            count,
+            name: "work",
+        }
+    }
+
     fn all(threads: usize, stop_at: Option<usize>) -> Vec<usize> {
         let (stop, mut seen) = (AtomicBool::new(false), Vec::new());
         let work = |job: usize| {
@@ -128,9 +151,9 @@ mod tests {
             }
             job * 2
         };
-        in_order(500, threads, &stop, work, |result| {
+        in_order(500, named(threads), &stop, work, |result| {
             seen.push(result);
-            Ok(())
+            io::Result::Ok(())
         })
         .unwrap();
         seen
@@ -176,9 +199,9 @@ mod tests {
             job
         };
         let mut first = None;
-        in_order(10_000, 4, &stop, work, |result| {
+        in_order(10_000, named(4), &stop, work, |result| {
             first.get_or_insert(result);
-            Ok(())
+            io::Result::Ok(())
         })
         .unwrap();
         assert_eq!(first, Some(4 * AHEAD - 1));
@@ -189,13 +212,13 @@ mod tests {
         let (stop, mut taken) = (AtomicBool::new(false), 0);
         let done = in_order(
             1_000,
-            4,
+            named(4),
             &stop,
             |job| job,
             |_| {
                 taken += 1;
                 if taken == 10 {
-                    Err(io::ErrorKind::BrokenPipe.into())
+                    Err(io::Error::from(io::ErrorKind::BrokenPipe))
                 } else {
                     Ok(())
                 }
