@@ -391,3 +391,32 @@ fn what_the_file_expects_fails_the_test_too() {
         "{text}"
     );
 }
+
+#[test]
+fn an_error_of_a_task_names_where_the_task_was_started_and_each_line_of_it_is_indented() {
+    let line = line!() + 2;
+    let application = |_: Cluster, node: Node| async move {
+        node.spawn(async { Err::<(), _>("shoes: 3 left\nhats: none left") });
+    };
+    let text = failure(quiet(STEADY).application(application)).to_string();
+    assert!(
+        text.contains(&format!("tests/harness.rs:{line}:")),
+        "{text}"
+    );
+    let seen = "    seen:     shoes: 3 left\n              hats: none left\n";
+    assert!(text.contains(seen), "{text}");
+}
+
+#[test]
+fn seeds_that_would_never_end_are_refused() {
+    let idle = |_: Cluster, _: Node| async {};
+    for seeds in [0..=u64::MAX, 1..=u64::MAX, 5..=2_000_000_000] {
+        let text = failure(quiet(STEADY).application(idle).seeds(seeds)).to_string();
+        assert!(text.contains("would never end"), "{text}");
+    }
+    let last = quiet(STEADY)
+        .application(idle)
+        .seeds(u64::MAX - 1..=u64::MAX);
+    let report = last.try_check().expect("the last two seeds there are");
+    assert_eq!(report.different(), 2);
+}

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::future::Future;
+use core::panic::Location;
 use core::time::Duration;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -9,6 +10,7 @@ use std::time::SystemTime;
 use lasso_core::name::NodeName;
 
 use super::ending::Ending;
+use super::hooks::place;
 use super::rng::Rng;
 use crate::turmoil_world::site::Tenant;
 
@@ -115,13 +117,16 @@ impl<S> Node<S> {
     ///
     /// # Panics
     /// Outside of the tasks of a simulated node, for instance in a check.
+    #[track_caller]
     pub fn spawn<F>(&self, task: F)
     where
         F: Future + 'static,
         F::Output: Ending,
     {
         let work = async move { task.await.into_result() };
-        self.tenant.spawn("a task returns no error", Box::pin(work));
+        let place = place(Location::caller());
+        self.tenant
+            .spawn(place, "a task returns no error", Box::pin(work));
     }
 }
 

@@ -1,13 +1,12 @@
 //! Runs a test with each of its seeds.
 
 use core::ops::RangeInclusive;
-use core::sync::atomic::{AtomicU64, Ordering};
-use std::collections::{BTreeMap, BTreeSet};
+use core::sync::atomic::AtomicBool;
+use std::fs::File;
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-
-use parking_lot::Mutex;
 
 use super::builder::Harness;
 use super::environment::Environment;
@@ -18,12 +17,17 @@ use super::visit::{Visit, states};
 use crate::direct::Options;
 use crate::runner::{self, Outcome, Verdict};
 use crate::scenario::{Scenario, Template};
+use crate::sweep::Distinct;
 use crate::turmoil_world::site::{Begin, Site};
 use crate::turmoil_world::{TurmoilWorld, panics};
+use crate::work::{Threads, in_order};
 use crate::world::WorldKind;
 
 /// The world that runs a user's application.
 const WORLD: WorldKind = WorldKind::Turmoil;
+
+/// Most seeds of one test: more would run for years.
+const SEEDS_MAX: u64 = 1_000_000_000;
 
 /// One run.
 struct Ran {
@@ -49,39 +53,77 @@ pub(super) fn run<S: Send + Sync + 'static>(
     if seeds.is_empty() {
         return Err(Failed::plain(format!("the seeds {seeds:?} are none")));
     }
+    if seeds.end() - seeds.start() >= SEEDS_MAX {
+        return Err(Failed::plain(format!(
+            "the seeds {seeds:?} would never end; a test has at most {SEEDS_MAX}"
+        )));
+    }
     let test = Test {
         harness,
         template: &template,
         environment,
     };
-    let mut runs = BTreeMap::new();
-    let first = *seeds.start();
-    let ran = test.twice(first)?;
-    let stop = ran.outcome.verdict != Verdict::Held;
-    runs.insert(first, ran);
-    if !stop && first < *seeds.end() {
-        runs.append(&mut test.all(first + 1..=*seeds.end()));
+    let mut tally = Tally::default();
+    let ran = match test.first(*seeds.start(), &mut tally) {
+        Ok(()) => test.others(&seeds, &mut tally),
+        stop => stop,
+    };
+    match ran {
+        Ok(()) => Ok(Report {
+            file: harness.source.name().display().to_string(),
+            different: tally.different.count() as usize,
+            simulated_ms: tally.simulated_ms,
+            seeds,
+        }),
+        Err(Stop::Fails(outcome)) => Err(test.failed(&outcome, &seeds)),
+        Err(Stop::Failed(failed)) => Err(failed),
+        Err(Stop::System(error)) => Err(Failed::plain(format!("the system refuses: {error}"))),
     }
-    if let Some(path) = &environment.trace {
-        let traces = runs.values().filter_map(|ran| ran.outcome.trace.as_deref());
-        write_trace(path, &traces.collect::<String>())?;
+}
+
+/// What is kept of the runs so far.
+#[derive(Default)]
+struct Tally {
+    traces: Option<File>,
+    different: Distinct,
+    simulated_ms: u64,
+}
+
+/// Why no further seed is run.
+enum Stop {
+    /// A run failed. Every seed below it held.
+    Fails(Box<Outcome>),
+    /// Something else did.
+    Failed(Failed),
+    /// No thread, or no file.
+    System(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Stop::System(error)
     }
-    let failed = runs
-        .values()
-        .find(|ran| ran.outcome.verdict != Verdict::Held);
-    if let Some(ran) = failed {
-        return Err(test.failed(&ran.outcome, &seeds));
+}
+
+impl From<Failed> for Stop {
+    fn from(failed: Failed) -> Self {
+        Stop::Failed(failed)
     }
-    let hashes: BTreeSet<&str> = runs
-        .values()
-        .map(|ran| ran.outcome.trace_hash.as_str())
-        .collect();
-    Ok(Report {
-        file: harness.source.name().display().to_string(),
-        different: hashes.len(),
-        simulated_ms: runs.values().map(|ran| ran.outcome.simulated_ms).sum(),
-        seeds,
-    })
+}
+
+impl Tally {
+    /// Adds a run, in the order of the seeds.
+    fn add(&mut self, outcome: Outcome) -> Result<(), Stop> {
+        if let (Some(file), Some(trace)) = (&mut self.traces, &outcome.trace) {
+            file.write_all(trace.as_bytes())?;
+        }
+        self.different.add(&outcome.trace_hash);
+        self.simulated_ms += outcome.simulated_ms;
+        match outcome.verdict {
+            Verdict::Held => Ok(()),
+            Verdict::Failed | Verdict::Refused => Err(Stop::Fails(Box::new(outcome))),
+        }
+    }
 }
 
 /// Everything that is wrong with checks and acts, at once.
@@ -131,39 +173,28 @@ impl<S: Send + Sync + 'static> Test<'_, S> {
         Err(Failed::with_seed(seed, text))
     }
 
-    /// Runs these seeds on several threads, up to the first that fails.
-    fn all(&self, seeds: RangeInclusive<u64>) -> BTreeMap<u64, Ran> {
-        let (first, last) = seeds.into_inner();
+    /// Runs the first seed twice.
+    fn first(&self, seed: u64, tally: &mut Tally) -> Result<(), Stop> {
+        let ran = self.twice(seed)?;
+        if let Some(path) = &self.environment.trace {
+            let created = File::create(path);
+            let wrong = |error| Failed::plain(format!("cannot write {}: {error}", path.display()));
+            tally.traces = Some(created.map_err(wrong)?);
+        }
+        tally.add(ran.outcome)
+    }
+
+    /// Runs the other seeds on several threads, up to the first that fails: all machines report the same one.
+    fn others(&self, seeds: &RangeInclusive<u64>, tally: &mut Tally) -> Result<(), Stop> {
+        let (second, count) = (seeds.start() + 1, seeds.end() - seeds.start());
         let keep_trace = self.environment.trace.is_some();
-        let (next, stop) = (AtomicU64::new(first), AtomicU64::new(last));
-        let runs = Mutex::new(BTreeMap::new());
-        let work = || {
-            loop {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                // Every seed below the first failing one still runs, so that all machines report the same one.
-                if seed > stop.load(Ordering::Relaxed) {
-                    return;
-                }
-                let ran = self.once(seed, keep_trace);
-                if ran.outcome.verdict != Verdict::Held {
-                    stop.fetch_min(seed, Ordering::Relaxed);
-                }
-                runs.lock().insert(seed, ran);
-            }
+        let threads = Threads {
+            count: thread::available_parallelism().map_or(1, usize::from),
+            name: self.environment.test.as_deref().unwrap_or("main"),
         };
-        let threads = thread::available_parallelism().map_or(1, usize::from);
-        let threads = threads.min(usize::try_from(last - first + 1).unwrap_or(usize::MAX));
-        let name = self.environment.test.as_deref().unwrap_or("main");
-        thread::scope(|scope| {
-            for _ in 1..threads {
-                // If the system gives no more threads, this one runs all seeds.
-                let _ = thread::Builder::new()
-                    .name(name.to_owned())
-                    .spawn_scoped(scope, work);
-            }
-            work();
-        });
-        runs.into_inner()
+        let work = |index| self.once(second + index as u64, keep_trace).outcome;
+        let (count, stop) = (count as usize, AtomicBool::new(false));
+        in_order(count, threads, &stop, work, |outcome| tally.add(outcome))
     }
 
     fn once(&self, seed: u64, keep_trace: bool) -> Ran {

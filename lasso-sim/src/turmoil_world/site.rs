@@ -349,15 +349,15 @@ impl Tenant {
         self.0.eye.note(self.process_time(), text);
     }
 
-    /// Starts a task that freezes and ends with the process. An error fails the run.
+    /// Starts a task that freezes and ends with the process. An error fails the run. `place` is where the
+    /// user's code starts it.
     ///
     /// # Panics
     /// Outside of the node's host.
-    pub(crate) fn spawn(&self, expected: &'static str, work: Work) {
+    pub(crate) fn spawn(&self, place: String, expected: &'static str, work: Work) {
         let tenant = self.clone();
         self.run(async move {
             if let Err(seen) = work.await {
-                let place = tenant.0.site.place.clone();
                 tenant.fails(place, expected.to_owned(), seen);
             }
         });
