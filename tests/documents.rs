@@ -122,6 +122,18 @@ fn the_first_test_of_the_guide_is_a_test_of_the_example() {
     assert!(guide.contains(&format!("```toml\n{scenario}```")));
 }
 
+#[test]
+fn the_client_of_the_guide_is_a_test_of_the_example() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).expect("a file");
+    let guide = read("docs/testing.md");
+    let test = read("examples/tested-app/tests/sums.rs");
+    let (_, code) = test.split_once("\n\n").expect("a line about the file");
+    assert!(guide.contains(&format!("```rust\n{code}```")));
+    let scenario = read("examples/tested-app/tests/sums.toml");
+    assert!(guide.contains(&format!("```toml\n{scenario}```")));
+}
+
 fn every_statement_names_what_shows_it(document: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join(document)).expect("the document");
