@@ -51,6 +51,11 @@ pub const EXCUSED: &[(Kind, &str, &str)] = &[
         "requests_unlinked",
         "the plane drops what comes on no link as stray, before a call is read from it",
     ),
+    (
+        Kind::Counter,
+        "refusals_lost",
+        "a control lane without room for a refusal has none for a check, and closes the link",
+    ),
     (Kind::Counter, "events_stray", ENDS),
     (Kind::Counter, "events_unwanted", ENDS),
     (
