@@ -411,7 +411,8 @@ fn an_error_of_a_task_names_where_the_task_was_started_and_each_line_of_it_is_in
 fn seeds_that_would_never_end_are_refused() {
     let idle = |_: Cluster, _: Node| async {};
     for seeds in [0..=u64::MAX, 1..=u64::MAX, 5..=2_000_000_000] {
-        let text = failure(quiet(STEADY).application(idle).seeds(seeds)).to_string();
+        let refused = quiet(STEADY).application(idle).seeds(seeds).try_check();
+        let text = refused.expect_err("it must fail").to_string();
         assert!(text.contains("would never end"), "{text}");
     }
     let last = quiet(STEADY)
