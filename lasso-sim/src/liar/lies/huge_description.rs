@@ -8,13 +8,13 @@ use crate::liar::Says;
 
 pub(super) const ENTRY: Entry = Entry {
     name: "huge_description",
-    summary: "describes itself with ids of 300 bytes and 60 KB, again and again",
+    summary: "describes itself with 33 roles and with an id of 60 KB, again and again",
     weight: 2,
     make: || Box::<HugeDescription>::default(),
 };
 
-/// The first is small enough for a frame, and too long for an id.
-const ID_BYTES: [u16; 2] = [300, 60_000];
+/// Bytes of the id and number of roles: one role too many, then an id that is far too long.
+const DESCRIPTIONS: [(u16, u8); 2] = [(4, 33), (60_000, 0)];
 
 #[derive(Debug, Default)]
 struct HugeDescription {
@@ -23,14 +23,18 @@ struct HugeDescription {
 
 impl Lie for HugeDescription {
     fn tick(&mut self, says: &mut Says<'_>) {
-        let bytes = ID_BYTES[self.ticks % ID_BYTES.len()];
+        let (id_bytes, roles) = DESCRIPTIONS[self.ticks % DESCRIPTIONS.len()];
         self.ticks += 1;
-        says.raw(LaneId::Control, kind::DESCRIPTION, &description(bytes));
+        says.raw(
+            LaneId::Control,
+            kind::DESCRIPTION,
+            &description(id_bytes, roles),
+        );
     }
 }
 
 /// News of itself in MessagePack, in the fields of a description.
-fn description(id_bytes: u16) -> Vec<u8> {
+fn description(id_bytes: u16, roles: u8) -> Vec<u8> {
     let mut body = vec![MAP | 3];
     word("id", &mut body);
     body.push(0);
@@ -43,7 +47,8 @@ fn description(id_bytes: u16) -> Vec<u8> {
     word("region", &mut body);
     word("nowhere", &mut body);
     word("roles", &mut body);
-    body.push(ARRAY);
+    body.extend_from_slice(&[ARRAY_16, 0, roles]);
+    (0..roles).for_each(|role| word(&format!("role-{role}"), &mut body));
     word("version", &mut body);
     word("1.0.0", &mut body);
     word("ready", &mut body);
@@ -58,7 +63,7 @@ fn word(text: &str, out: &mut Vec<u8>) {
 
 // MessagePack's first bytes of short maps, arrays and texts, of a long text, and of `true`.
 const MAP: u8 = 0x80;
-const ARRAY: u8 = 0x90;
+const ARRAY_16: u8 = 0xdc;
 const STR: u8 = 0xa0;
 const STR_16: u8 = 0xda;
 const TRUE: u8 = 0xc3;
