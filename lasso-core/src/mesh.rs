@@ -2,8 +2,11 @@
 //!
 //! Every candidate without a link is dialled again and again, for ever, at a bounded rate: delays
 //! double from a minimum to a maximum, with jitter, and are measured from the start of a try, so
-//! that a network that heals is whole again within one delay. Of each pair one side goes first, by
-//! a coin that both know, so that most pairs make one connection and not two.
+//! that a network that heals is whole again within one delay. A try that outlasts its delay, as one
+//! does that the network swallows, is followed by the next after a short time that is drawn:
+//! otherwise all nodes that lost the same peer would dial it at the very moment their tries run out.
+//! Of each pair one side goes first, by a coin that both know, so that most pairs make one connection
+//! and not two.
 //!
 //! 1. A peer has at most one dial under way.
 //! 2. No more dials are under way than the bound allows.
@@ -83,10 +86,20 @@ impl Mesh {
 
     /// A new candidate; one that is known already is left as it is.
     pub fn add(&mut self, now: Instant, name: &NodeName) {
+        self.add_after(now, name, Duration::ZERO);
+    }
+
+    /// A new candidate that was met on a connection. It is dialled only if that connection comes to
+    /// nothing, as two connections at once would only get in each other's way.
+    pub fn met(&mut self, now: Instant, name: &NodeName) {
+        self.add_after(now, name, self.settings.backoff_min);
+    }
+
+    fn add_after(&mut self, now: Instant, name: &NodeName, delay: Duration) {
         if self.peers.contains_key(name) {
             return;
         }
-        let next_at = now + self.courtesy(name);
+        let next_at = now + delay + self.courtesy(name);
         let peer = Peer {
             next_at,
             failures: 0,
@@ -137,7 +150,8 @@ impl Mesh {
         };
         self.trying -= 1;
         let from = if miss == Miss::Secret { now } else { began };
-        let next_at = (from + delay).max(now);
+        let due = from + delay;
+        let next_at = if due > now { due } else { now + self.spread() };
         self.schedule(name, next_at);
     }
 
@@ -299,11 +313,21 @@ impl Mesh {
         self.rng.next_u32() % (2 * self.settings.jitter_percent.min(100) + 1)
     }
 
+    /// A part of the shortest delay: what is left of a delay that a try outlasted.
+    fn spread(&mut self) -> Duration {
+        let part = 1 + self.rng.next_u32() % SPREAD_PARTS;
+        self.settings.backoff_min.saturating_mul(part) / SPREAD_PARTS
+    }
+
     fn assert_invariants(&self) {
         debug_assert!(self.trying <= self.settings.concurrent_max);
         debug_assert!(self.queue.len() + self.trying <= self.peers.len());
     }
 }
+
+/// Into how many parts the shortest delay is divided where a part of it is drawn: fine enough that
+/// dozens of nodes seldom draw the same one.
+const SPREAD_PARTS: u32 = 1 << 16;
 
 /// Percentages of durations in integers, which come out the same on every machine.
 trait Percent {

@@ -74,6 +74,42 @@ fn after_ten_minutes_without_success_delays_grow_to_thirty_seconds() {
 }
 
 #[test]
+fn nodes_whose_tries_run_out_at_the_same_moment_do_not_dial_again_in_step() {
+    let (peer, settings) = (name("lasso@10.0.0.2"), DialSettings::default());
+    let mut again = BTreeSet::new();
+    for seed in 0..50 {
+        let mut mesh = Mesh::new(settings.clone(), name("lasso@10.0.0.1"), [seed; 32]);
+        mesh.add(Instant::ZERO, &peer);
+        let (began, _) = next(&mut mesh);
+        let ran_out = began + settings.connect_timeout;
+        mesh.missed(ran_out, &peer, Miss::Failed);
+        let (at, _) = next(&mut mesh);
+        assert!(at > ran_out && at <= ran_out + settings.backoff_min);
+        again.insert(at);
+    }
+    assert!(again.len() >= 45, "{} of 50 are different", again.len());
+}
+
+#[test]
+fn a_peer_that_was_met_is_dialled_only_if_no_link_comes_of_that() {
+    let settings = DialSettings::default();
+    let peer = name("lasso@10.0.0.2");
+    for linked in [false, true] {
+        let mut mesh = mesh(settings.clone());
+        mesh.met(Instant::ZERO, &peer);
+        if linked {
+            mesh.linked(Instant::ZERO, &peer);
+            assert_eq!(mesh.deadline(), None);
+        } else {
+            let (at, _) = next(&mut mesh);
+            let wait = at - Instant::ZERO;
+            let longest = settings.backoff_min + settings.second_delay;
+            assert!(wait >= settings.backoff_min && wait <= longest, "{wait:?}");
+        }
+    }
+}
+
+#[test]
 fn a_refused_secret_is_not_tried_again_within_thirty_seconds() {
     let mut mesh = mesh(DialSettings::default());
     let peer = name("lasso@10.0.0.2");

@@ -43,7 +43,7 @@ impl Node {
             self.discovery.answers_as(candidate, &name);
         }
         if self.discovery.met(&name) {
-            self.mesh.add(now, &name);
+            self.mesh.met(now, &name);
         }
         self.topology_expects();
         if greeting {
