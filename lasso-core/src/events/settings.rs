@@ -12,7 +12,8 @@ pub struct EventSettings {
     /// copies that a stalled link delivers late are shown twice.
     pub dedup_window: Duration,
     /// Most ids remembered, 50,000; 1 to 1,000,000. Higher: 44 bytes each. Lower: the window is cut
-    /// short at a lower rate of events, which is counted.
+    /// short at a lower rate of events, which is counted. An event is shown again when so many others
+    /// have come between it and a second copy.
     pub dedup_max: usize,
     /// The longest that an event or a state waits for others of its batch, 500 ms; also the shortest
     /// time between two looks at the figures. Higher: viewers see things later. Lower: more, smaller

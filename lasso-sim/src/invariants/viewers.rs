@@ -5,7 +5,10 @@
 //! scenario that gives one id to two owners fails, since no check could tell them apart. The window
 //! begins when an event arrives. The viewer shows the event up to a batch and the world's slack later,
 //! so the window counts a second shorter here, and ids of viewers that do not read at once are not
-//! checked. No viewer has to know more ids than its node remembers.
+//! checked. A node remembers only so many ids: once as many others came after an event, it may show that
+//! event again. Which events came to a node is not known here, and a viewer does not see all of them. So
+//! the copies that the whole cluster emitted since, and those that may still have been under way, are
+//! counted: an event may be shown again only after as many as the node remembers.
 
 use core::fmt;
 use core::time::Duration;
@@ -40,12 +43,22 @@ struct Watched {
     order: VecDeque<(Instant, Label)>,
 }
 
+/// One event that was emitted.
+#[derive(Debug)]
+struct Emitted {
+    at: Instant,
+    id: Label,
+    account: Option<Segment>,
+}
+
 /// See the module's text.
 #[derive(Debug, Default)]
 struct Viewers {
     watched: BTreeMap<(NodeId, u32), Watched>,
     /// Whose each event is: profile and account.
     owners: BTreeMap<Label, (Segment, Option<Segment>)>,
+    /// By profile: the id and the account of each event that was emitted.
+    emitted: BTreeMap<Segment, VecDeque<Emitted>>,
     /// By node: for how long, and how many, ids are remembered.
     windows: BTreeMap<NodeId, (Duration, usize)>,
 }
@@ -108,8 +121,14 @@ impl Viewers {
             at.demand(holds, || format!("viewer `{name}` at {at_name} {what}"));
         };
         foreign(&watched.what, &self.owners, sight, &mut demand);
-        let twice = watched.again(now, window, sight);
-        let id = twice.as_ref().map_or("", |id| id.as_str());
+        let again = watched.again(now, window, sight);
+        let emitted = self.emitted.get(&watched.what.profile);
+        let twice = again.iter().find(|(id, then)| {
+            let scope = &watched.what.scope;
+            let others = emitted.map_or(0, |all| others(all, (*then, window.0), id, scope));
+            others < window.1
+        });
+        let id = twice.map_or("", |(id, _)| id.as_str());
         demand(twice.is_none(), format_args!("sees {id} twice"));
     }
 
@@ -119,12 +138,44 @@ impl Viewers {
             return;
         };
         let owner = (emission.emit.profile.clone(), emission.account().cloned());
+        let all = self.emitted.entry(emission.emit.profile.clone());
+        let all = all.or_default();
+        // Twice the longest window: what was emitted a window before an event that is a window old.
+        let longest = self.windows.values().map(|(window, _)| *window * 2).max();
+        let longest = longest.unwrap_or_default();
+        while all.front().is_some_and(|event| at.now - event.at > longest) {
+            all.pop_front();
+        }
+        all.push_back(Emitted {
+            at: at.now,
+            id: id.clone(),
+            account: emission.account().cloned(),
+        });
         let first = self.owners.entry(id.clone());
         let first = first.or_insert_with(|| owner.clone());
         at.demand(*first == owner, || {
             format!("{id} is published for {first:?} and for {owner:?}")
         });
     }
+}
+
+/// How many events of that scope, other than this one, were emitted since then or within a window before.
+fn others(
+    all: &VecDeque<Emitted>,
+    (then, window): (Instant, Duration),
+    id: &Label,
+    scope: &Scope,
+) -> usize {
+    let counts = |event: &&Emitted| {
+        let of_scope = match scope {
+            Scope::Profile => true,
+            Scope::Account(own) => event.account.as_ref() == Some(own),
+        };
+        of_scope && event.id != *id
+    };
+    let recent = all.iter().rev();
+    let recent = recent.take_while(|event| event.at + window >= then);
+    recent.filter(counts).count()
 }
 
 /// Events that are not the viewer's to see.
@@ -155,15 +206,16 @@ fn foreign(
 }
 
 impl Watched {
-    /// An id that was seen within the window before.
+    /// The ids that were seen within the window before, and when.
     fn again(
         &mut self,
         now: Instant,
         (window, max): (Duration, usize),
         sight: &Sight,
-    ) -> Option<Label> {
+    ) -> Vec<(Label, Instant)> {
+        let mut again = Vec::new();
         if !self.at_once {
-            return None;
+            return again;
         }
         let window = window.saturating_sub(SLACK);
         while let Some((at, id)) = self.order.front()
@@ -174,13 +226,12 @@ impl Watched {
             }
             self.order.pop_front();
         }
-        let mut twice = None;
         for id in sight.events.iter().filter_map(|(id, ..)| id.as_ref()) {
             self.order.push_back((now, id.clone()));
-            if self.seen.insert(id.clone(), now).is_some() {
-                twice = Some(id.clone());
+            if let Some(then) = self.seen.insert(id.clone(), now) {
+                again.push((id.clone(), then));
             }
         }
-        twice
+        again
     }
 }
