@@ -68,7 +68,17 @@ impl Dice {
 
 /// FNV-1a: the same everywhere and for ever.
 pub(crate) fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+    hash_bytes(text.bytes())
+}
+
+/// [`hash`] of times, by their nanoseconds: how a toolchain prints a duration may change.
+pub(crate) fn hash_times(times: &[Duration]) -> u64 {
+    let bytes = times.iter().map(|time| time.as_nanos().to_le_bytes());
+    hash_bytes(bytes.flatten())
+}
+
+fn hash_bytes(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
@@ -78,6 +88,14 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn the_hash_of_times_is_the_same_for_ever() {
+        assert_eq!(hash_times(&[]), 0xcbf2_9ce4_8422_2325);
+        let times = [SECOND, Duration::from_millis(1500)];
+        assert_eq!(hash_times(&times), 0xb0eb_a2fb_0a03_e356);
+        assert_ne!(hash_times(&times), hash_times(&[times[1], times[0]]));
+    }
 
     #[test]
     fn short_times_are_as_likely_as_long_ones() {

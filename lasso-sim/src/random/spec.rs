@@ -104,7 +104,8 @@ impl Spec {
     /// other plans from the same seed. It does not depend on the kinds, so that adding a kind to a
     /// file leaves the draws of the others alone.
     pub(crate) fn mixed(&self, seed: u64) -> u64 {
-        seed ^ dice::hash(&format!("{:?} {:?}", self.window, self.lasts))
+        let (shortest, longest) = self.lasts;
+        seed ^ dice::hash_times(&[self.window.from, self.window.until, shortest, longest])
     }
 }
 
