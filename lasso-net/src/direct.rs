@@ -54,23 +54,12 @@ pub(crate) async fn read<S>(
         }
         let now = tasks.shared.now();
         tasks.shared.received(now, conn, &buffer);
-        let mut received = inbound.receive(now, &buffer, &mut events);
-        for event in events.drain(..) {
-            match event {
-                LinkEvent::Frame(frame) => {
-                    if !tasks.tell(Input::Frame { conn, frame }).await {
-                        return None;
-                    }
-                }
-                LinkEvent::Text(text) => {
-                    if let Err(reason) = take(text, tasks).await {
-                        received = Err(reason);
-                        break;
-                    }
-                }
-                LinkEvent::Silent => {}
-            }
-        }
+        let received = inbound.receive(now, &buffer, &mut events);
+        let received = match hand_on(&mut events, tasks).await {
+            Handed::All => received,
+            Handed::Broken(reason) => Err(reason),
+            Handed::Stopped => return None,
+        };
         if let Err(reason) = received {
             if !tasks.tell(Input::Broken { conn, reason }).await {
                 return None;
@@ -89,6 +78,37 @@ pub(crate) async fn read<S>(
             at_a_time = (at_a_time / 2).max(READ_LEAST);
         }
     }
+}
+
+/// What became of the events of one read.
+enum Handed {
+    /// The node and the data plane have all of them.
+    All,
+    /// The data plane could make no sense of one.
+    Broken(CloseReason),
+    /// The node has stopped.
+    Stopped,
+}
+
+/// Gives control frames to the node's loop, and all others to the data plane.
+async fn hand_on<S>(events: &mut Vec<LinkEvent>, tasks: &Tasks<S>) -> Handed {
+    let conn = tasks.conn;
+    for event in events.drain(..) {
+        match event {
+            LinkEvent::Frame(frame) => {
+                if !tasks.tell(Input::Frame { conn, frame }).await {
+                    return Handed::Stopped;
+                }
+            }
+            LinkEvent::Text(text) => {
+                if let Err(reason) = take(text, tasks).await {
+                    return Handed::Broken(reason);
+                }
+            }
+            LinkEvent::Silent => {}
+        }
+    }
+    Handed::All
 }
 
 /// Gives the plane its frames. Between two helpings of them whoever was woken by the first goes

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use super::errors::{BadFile, Diagnostic};
-use super::model::{NodeId, Rule, Scenario, Source};
+use super::model::{NodeId, Rule, Scenario, Source, Step};
 use super::range::Pick;
 use super::reader::{Fields, Reader};
-use super::sometimes;
+use super::sometimes::{self, Sometimes};
 use super::steps::{self, Steps};
 use super::template::Template;
 use super::units::show;
@@ -102,18 +102,7 @@ fn read(
     table: &value::Table,
 ) -> Scenario {
     read_version(reader, &mut fields, table);
-    let mut text = |reader: &mut Reader<'_>, key| {
-        fields
-            .take(key)
-            .and_then(|value| reader.text(value))
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let (title, story) = (text(reader, "title"), text(reader, "story"));
-    if title.trim().is_empty() {
-        let untitled = Diagnostic::new(0..0, "a scenario needs a `title`");
-        reader.error(untitled.help("one line that says what happens: `title = \"…\"`"));
-    }
+    let (title, story) = read_words(reader, &mut fields);
     let (worlds, because) = read_worlds(reader, &mut fields);
     let cipher = fields.take("cipher");
     let cipher = cipher.and_then(|v| reader.choice(v, &[("noise", false), ("none", true)]));
@@ -123,29 +112,7 @@ fn read(
     if !source.tested {
         steps::refuse_unused_labels(reader, &steps);
     }
-    let Steps {
-        steps,
-        last,
-        deadlines,
-        ..
-    } = steps;
-    let ends = fields
-        .take("ends")
-        .and_then(|value| Some((reader.duration(value)?, value.span.clone())));
-    let until = ends.as_ref().map_or(last, |(ends, _)| *ends);
-    let rules = steps::read_rules(reader, &mut fields, until);
-    let sometimes = sometimes::read(reader, &mut fields, until);
-    let ruled = rules.iter().map(|(rule, span)| (rule.until, span.clone()));
-    let reached = sometimes.iter();
-    let reached = reached.map(|(sometimes, span)| (sometimes.until, span.clone()));
-    let deadlines: Vec<_> = deadlines.into_iter().chain(ruled).chain(reached).collect();
-    let latest = deadlines.iter().map(|(deadline, _)| *deadline).max();
-    let end = ends
-        .as_ref()
-        .map_or(latest.unwrap_or(last), |(ends, _)| *ends);
-    if let Some((ends, span)) = ends {
-        refuse_late(reader, &deadlines, ends, &span);
-    }
+    let script = read_script(reader, &mut fields, steps);
     if !source.tested {
         refuse_idle_file(reader);
     }
@@ -157,18 +124,71 @@ fn read(
     Scenario {
         source,
         title,
-        story: story.trim().to_owned(),
+        story,
         worlds,
         because,
         null_cipher: cipher.unwrap_or_default(),
         nodes: Vec::new(),
         groups: Default::default(),
         network,
+        steps: script.steps,
+        rules: script.rules,
+        sometimes: script.sometimes,
+        end: script.end,
+    }
+}
+
+/// What a file calls itself.
+fn read_words(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> (String, String) {
+    let mut text = |reader: &mut Reader<'_>, key| {
+        let text = fields.take(key).and_then(|value| reader.text(value));
+        text.unwrap_or_default().to_owned()
+    };
+    let (title, story) = (text(reader, "title"), text(reader, "story"));
+    if title.trim().is_empty() {
+        let untitled = Diagnostic::new(0..0, "a scenario needs a `title`");
+        reader.error(untitled.help("one line that says what happens: `title = \"…\"`"));
+    }
+    (title, story.trim().to_owned())
+}
+
+/// What happens in a file and what holds meanwhile, and when the run ends.
+struct Script {
+    steps: Vec<Step>,
+    rules: Vec<Rule>,
+    sometimes: Vec<Sometimes>,
+    end: Duration,
+}
+
+/// Reads the rules, which last until the end unless they say otherwise, and finds the end, which is the
+/// latest deadline unless the file says otherwise.
+fn read_script(reader: &mut Reader<'_>, fields: &mut Fields<'_>, steps: Steps) -> Script {
+    let Steps {
         steps,
-        rules: rules
-            .into_iter()
-            .map(|(rule, _)| -> Rule { rule })
-            .collect(),
+        last,
+        deadlines,
+        ..
+    } = steps;
+    let ends = fields
+        .take("ends")
+        .and_then(|value| Some((reader.duration(value)?, value.span.clone())));
+    let until = ends.as_ref().map_or(last, |(ends, _)| *ends);
+    let rules = steps::read_rules(reader, fields, until);
+    let sometimes = sometimes::read(reader, fields, until);
+    let ruled = rules.iter().map(|(rule, span)| (rule.until, span.clone()));
+    let reached = sometimes.iter();
+    let reached = reached.map(|(sometimes, span)| (sometimes.until, span.clone()));
+    let deadlines: Vec<_> = deadlines.into_iter().chain(ruled).chain(reached).collect();
+    let latest = deadlines.iter().map(|(deadline, _)| *deadline).max();
+    let end = ends
+        .as_ref()
+        .map_or(latest.unwrap_or(last), |(ends, _)| *ends);
+    if let Some((ends, span)) = ends {
+        refuse_late(reader, &deadlines, ends, &span);
+    }
+    Script {
+        steps,
+        rules: rules.into_iter().map(|(rule, _)| rule).collect(),
         sometimes: sometimes.into_iter().map(|(one, _)| one).collect(),
         asked: Vec::new(),
         end,
