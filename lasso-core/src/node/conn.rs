@@ -48,7 +48,10 @@ pub(super) enum Step {
         ping: u64,
     },
     /// The follower has received `Adopt`, and waits for the decider's first frame after it.
-    Accepted,
+    Accepted {
+        /// Grows from one `Adopt` to the next: of two adopted connections the later one counts.
+        order: u64,
+    },
     /// The link.
     Linked,
 }

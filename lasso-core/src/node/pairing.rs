@@ -16,7 +16,8 @@
 //! | `Linked` | both | a successor stands | closed: `superseded`, `replaced` |
 //!
 //! A connection that is closed in any step but `Linked` leaves the link as it was. A connection that
-//! becomes `Linked` closes the link that stood, and all others of the same peer.
+//! becomes `Linked` closes the link that stood, and all others of the same peer but those that
+//! the decider adopted later.
 //!
 //! 1. `links` holds exactly the connections that are `Linked`, one per peer.
 //! 2. `pending` holds exactly the connections that are in another step, by their peer.
@@ -24,6 +25,8 @@
 //!    the follower.
 //! 4. A connection waits for a standing link's answer only while a link stands.
 //! 5. The topology has a link to exactly the peers in `links`.
+
+use std::collections::BTreeSet;
 
 use crate::event::CloseReason;
 use crate::frame::{Frame, Hello};
@@ -43,8 +46,8 @@ enum Verdict {
 impl Node {
     /// The other side of a connection has sent a valid `Hello` and may be a peer.
     pub(super) fn meet(&mut self, now: Instant, id: ConnId, hello: Hello) {
-        let settings = &self.config.settings.link;
-        let until = now + settings.handshake_timeout + settings.ask_timeout;
+        // Until the link stands: what asks, proposes or waits has no time of its own.
+        let until = now + self.config.settings.link.handshake_timeout;
         let name = hello.identity.name.clone();
         if let Some(conn) = self.conns.get_mut(&id) {
             conn.link.agree_until(until);
@@ -191,7 +194,7 @@ impl Node {
                     offered,
                 },
             ),
-            Step::Proposed { .. } | Step::Accepted | Step::Linked => {
+            Step::Proposed { .. } | Step::Accepted { .. } | Step::Linked => {
                 self.close(now, id, CloseReason::Garbage);
             }
         }
@@ -221,10 +224,6 @@ impl Node {
             return;
         };
         let ping = self.take_ping();
-        let until = now + self.config.settings.link.handshake_timeout;
-        if let Some(conn) = self.conns.get_mut(&id) {
-            conn.link.agree_until(until);
-        }
         self.enter(id, Step::Proposed { ping });
         self.send(now, id, &Frame::Adopt);
         self.send(now, id, &Frame::Ping(ping));
@@ -241,20 +240,20 @@ impl Node {
             }
             _ => Some(CloseReason::Garbage),
         };
-        match (refused, self.conns.get_mut(&id)) {
-            (Some(reason), _) => self.close(now, id, reason),
-            (None, Some(conn)) => {
-                conn.link.established(now);
-                self.enter(id, Step::Accepted);
-            }
-            (None, None) => {}
+        if let Some(reason) = refused {
+            return self.close(now, id, reason);
         }
+        if let Some(conn) = self.conns.get_mut(&id) {
+            conn.link.established(now);
+        }
+        let order = self.take_ping();
+        self.enter(id, Step::Accepted { order });
     }
 
     /// A frame came after `Adopt`: the connection carries frames both ways, and both sides know.
     pub(super) fn on_sign(&mut self, now: Instant, id: ConnId) {
         let step = self.step_of(id);
-        if matches!(step, Some(Step::Proposed { .. } | Step::Accepted)) {
+        if matches!(step, Some(Step::Proposed { .. } | Step::Accepted { .. })) {
             self.stand(now, id);
         }
     }
@@ -268,6 +267,7 @@ impl Node {
             return self.close(now, id, reason);
         }
         let name = &theirs.name;
+        let order = self.order_of(id);
         // Removed before any of them is closed, since a close would decide about the rest.
         let mut rivals = self.pending.remove(name).unwrap_or_default();
         rivals.remove(&id);
@@ -299,7 +299,7 @@ impl Node {
         self.end_own_dials(now, id, name);
         self.plane_link_up(id);
         self.emit(Output::Linked { conn: id });
-        let later = self.close_rivals(now, rivals, &theirs);
+        let later = self.close_rivals(now, rivals, &theirs, order);
         let orders = self.topology.link_up(now, &theirs);
         self.obey(now, orders);
         for id in later {
@@ -308,26 +308,36 @@ impl Node {
     }
 
     /// Closes other connections to a peer whose link stands now. A later life of it is judged anew.
+    ///
+    /// A connection that the decider adopted later is left alone. The decider adopts another one only
+    /// when it has given up the first, or has made it its link and lost faith in it, because the answers
+    /// were slow. In the first case no frame comes on the first one; so if this side learns only now that
+    /// the first one was the link, its successor is adopted already, and is about to replace it.
     fn close_rivals(
         &mut self,
         now: Instant,
         rivals: impl IntoIterator<Item = ConnId>,
         theirs: &Identity,
+        order: Option<u64>,
     ) -> Vec<ConnId> {
         let (name, known) = (&theirs.name, theirs.incarnation);
-        let mut later = Vec::new();
+        let (mut later, mut kept) = (Vec::new(), BTreeSet::new());
         for rival in rivals {
+            let successor = order.is_some() && self.order_of(rival) > order;
             match self.peer_of(rival).map(|peer| peer.incarnation.cmp(&known)) {
-                Some(core::cmp::Ordering::Greater) => later.push(rival),
                 Some(core::cmp::Ordering::Less) => {
                     self.close(now, rival, CloseReason::StaleIncarnation { known });
                 }
+                Some(_) if successor => {
+                    kept.insert(rival);
+                }
+                Some(core::cmp::Ordering::Greater) => later.push(rival),
                 _ => self.close(now, rival, CloseReason::Duplicate),
             }
         }
-        if !later.is_empty() {
-            self.pending
-                .insert(name.clone(), later.iter().copied().collect());
+        kept.extend(later.iter().copied());
+        if !kept.is_empty() {
+            self.pending.insert(name.clone(), kept);
         }
         later
     }
@@ -383,12 +393,21 @@ impl Node {
     /// The connection that both sides have agreed on, before this side knows that it is the link at both.
     fn successor(&self, theirs: &Identity) -> Option<ConnId> {
         let pending = self.pending.get(&theirs.name).into_iter().flatten();
-        let agreed = |id: &ConnId| {
-            let conn = self.conns.get(id)?;
-            let step = matches!(conn.step()?, Step::Proposed { .. } | Step::Accepted);
-            Some(step && conn.peer() == Some(theirs))
+        let agreed = |id: &&ConnId| {
+            let step = self.step_of(**id);
+            let agreed = matches!(step, Some(Step::Proposed { .. } | Step::Accepted { .. }));
+            agreed && self.peer_of(**id) == Some(theirs)
         };
-        pending.copied().find(|id| agreed(id) == Some(true))
+        let latest = pending.filter(agreed).max_by_key(|id| self.order_of(**id));
+        latest.copied()
+    }
+
+    /// Where the connection stands among those that the decider adopted.
+    fn order_of(&self, id: ConnId) -> Option<u64> {
+        match self.step_of(id)? {
+            Step::Accepted { order } => Some(order),
+            _ => None,
+        }
     }
 
     /// A connection of that name is gone: connections that waited for it go on.
@@ -458,7 +477,7 @@ impl Node {
                 Step::Proposed { .. } => {
                     assert!(self.decides(name), "{id} was not ours to propose")
                 }
-                Step::Accepted => assert!(!self.decides(name), "{id} was ours to decide"),
+                Step::Accepted { .. } => assert!(!self.decides(name), "{id} was ours to decide"),
                 _ => {}
             }
         }

@@ -212,3 +212,47 @@ fn only_the_node_that_was_asked_can_answer_for_its_name() {
         "both links stand"
     );
 }
+
+#[test]
+fn a_node_that_answers_late_keeps_its_name_while_a_newcomer_waits() {
+    let mut world = World::of(2);
+    world.run(10);
+    // A second process of the second node's name dials the first one, which asks the second node.
+    world.nodes.push(None);
+    world.events.push(Vec::new());
+    world.notices.push(Vec::new());
+    world.restart(2, config(1), 9000);
+    // The question, and what the newcomer says after it, are slow.
+    let mut slow = Vec::new();
+    while let Some(packet) = world.packets.pop_front() {
+        let asking = |conn: &Conn| matches!(conn.step(), Some(Step::Asking { .. }));
+        let asks = world.node(0).conns.values().any(|conn| asking(conn));
+        let is_slow = match &packet {
+            Packet::Bytes { to: 1, .. } => true,
+            Packet::Bytes { to: 0, conn, .. } => {
+                let from = world.ends.get(&(0, *conn)).map(|(from, _)| *from);
+                asks && from == Some(2)
+            }
+            _ => false,
+        };
+        if is_slow {
+            slow.push(packet);
+        } else {
+            world.deliver(packet);
+        }
+    }
+    world.now += Duration::from_millis(2_500);
+    world.input(0, Input::Tick);
+    let passed = |conn: &Conn| matches!(conn.step(), Some(Step::Passed { unanswered, .. }) if unanswered.is_some());
+    assert!(world.node(0).conns.values().any(|conn| passed(conn)));
+    for packet in slow {
+        world.deliver(packet);
+        while let Some(packet) = world.packets.pop_front() {
+            world.deliver(packet);
+        }
+    }
+    assert_eq!(world.node(0).counters().closed["name_taken"], 1);
+    let down = |c: &&Change| matches!(c, Change::NodeDisconnected { .. });
+    assert_eq!(world.changes(0).into_iter().filter(down).count(), 0);
+    assert_eq!(world.connected(0), 2);
+}

@@ -2,12 +2,20 @@
 //!
 //! A state is two nodes and the connections between them, each with what is on its way in either
 //! direction. From a state the search delivers what waits on one connection in one direction, lets
-//! time pass to the next deadline, breaks a connection in one of two ways, or takes the power from
-//! a node and starts it again. Nodes cannot be copied, so a state is the list of moves that leads to
-//! it. After each new state everything is delivered and time passes: both ends must then agree on
-//! a single link, and no link may have been given up that nothing had touched.
+//! time pass until a deadline has an effect, breaks a connection in one of two ways, takes the power
+//! from a node and starts it again, or lets a node leave and starts it again at any later point. Nodes
+//! cannot be copied, so a state is the list of moves that leads to it. After each new state everything
+//! is delivered and time passes: both ends must then agree on a single link, and no link may have been
+//! given up that nothing had touched.
+//!
+//! Deadlines without an effect on the pair are no moves of their own. If they were, timers that have
+//! nothing to do with the pair would use up the depth, and how many orders are tried would depend on
+//! how those timers are spread. A search names the situations that it must have reached, since a
+//! number of states says little about what they are.
 
 use super::*;
+
+use crate::link::LaneId;
 
 /// What waits in one direction of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +45,8 @@ enum Move {
     Lose(usize),
     Reset(usize),
     Return(usize),
+    Leave(usize),
+    Start(usize),
 }
 
 struct Model {
@@ -47,6 +57,8 @@ struct Model {
     /// Faults that the search may still add.
     faults: u32,
     lost_any: bool,
+    /// Handshakes are delivered one message at a time.
+    stepwise: bool,
 }
 
 fn member(n: usize, life: u64) -> Node {
@@ -66,6 +78,7 @@ impl Model {
             lives: 0,
             faults,
             lost_any: false,
+            stepwise: false,
         }
     }
 
@@ -108,9 +121,11 @@ impl Model {
                 touched: false,
             }),
             Output::Send { conn, bytes } => self.put(n, conn, Item::Bytes(bytes)),
-            Output::Close { conn, .. } => {
+            Output::Close { conn, reason } => {
                 self.put(n, conn, Item::Fin);
                 if let Some((w, side)) = self.wire_of(n, conn) {
+                    // Slower than the time that both sides have to agree.
+                    self.wires[w].touched |= reason == CloseReason::HandshakeTimeout;
                     self.wires[w].ends[side] = None;
                 }
             }
@@ -135,12 +150,35 @@ impl Model {
         }
     }
 
-    /// Delivers all that waits in one direction.
+    /// Delivers what waits in one direction. While neither end knows who the other one is, the answers
+    /// are delivered too: handshakes are alike, and delivered one by one they would use up the depth
+    /// before two connections of a pair have anything to do with each other.
     fn deliver(&mut self, w: usize, side: usize) {
+        let mut to = side;
+        loop {
+            self.deliver_one_way(w, to);
+            to = 1 - to;
+            let wire = &self.wires[w];
+            let met = |end: &(usize, ConnId)| {
+                let conn = self.nodes[end.0].conns.get(&end.1);
+                conn.is_some_and(|conn| conn.step().is_some())
+            };
+            let strange = wire.ends.iter().flatten().all(|end| !met(end));
+            if self.stepwise || !strange || wire.queues[to].is_empty() {
+                break;
+            }
+        }
+    }
+
+    fn deliver_one_way(&mut self, w: usize, side: usize) {
         let dialler = self.wires[w].ends[0];
         while let Some(item) = self.wires[w].queues[side].pop_front() {
             if item == Item::Syn {
                 let other = 1 - dialler.map_or(0, |(n, _)| n);
+                if self.nodes[other].is_stopped() {
+                    self.wires[w].queues[0].push_back(Item::Fin);
+                    continue;
+                }
                 let conn = ConnId::In(w as u64);
                 self.wires[w].ends[1] = Some((other, conn));
                 self.wires[w].queues[0].push_back(Item::SynAck);
@@ -171,12 +209,24 @@ impl Model {
     }
 
     /// Lets time pass to the next deadline of either node.
-    fn tick(&mut self) -> Instant {
-        let due = |n: usize| (self.nodes[n].poll_timeout().unwrap_or(Instant::ZERO), n);
-        let (at, n) = due(0).min(due(1));
+    fn tick(&mut self) {
+        let due = |n: usize| Some((self.nodes[n].poll_timeout()?, n));
+        let Some((at, n)) = due(0).into_iter().chain(due(1)).min() else {
+            return;
+        };
         self.now = self.now.max(at);
         self.input(n, Input::Tick);
-        self.now
+    }
+
+    /// Lets time pass until that has an effect on the pair.
+    fn wait(&mut self) {
+        let before = self.picture();
+        for _ in 0..DEADLINES_MAX {
+            self.tick();
+            if self.picture() != before {
+                break;
+            }
+        }
     }
 
     fn lose(&mut self, w: usize) {
@@ -207,13 +257,33 @@ impl Model {
         self.input(n, Input::Tick);
     }
 
+    /// The node says goodbye and ends.
+    fn leave(&mut self, n: usize) {
+        for wire in &mut self.wires {
+            wire.touched = true;
+        }
+        self.input(n, Input::Command(Command::Leave));
+        assert!(self.nodes[n].is_stopped());
+        assert_eq!(
+            self.nodes[n].connections(),
+            0,
+            "{n} left connections behind"
+        );
+    }
+
+    /// A node that has left starts again.
+    fn start(&mut self, n: usize) {
+        self.lives += 1;
+        self.nodes[n] = member(n, self.lives);
+        self.input(n, Input::Tick);
+    }
+
     fn make(&mut self, step: Move) {
         match step {
             Move::Deliver(w, side) => return self.deliver(w, side),
-            Move::Time => {
-                self.tick();
-                return;
-            }
+            Move::Time => return self.wait(),
+            Move::Start(n) => return self.start(n),
+            Move::Leave(n) => self.leave(n),
             Move::Lose(w) => {
                 self.lose(w);
                 self.lost_any = true;
@@ -234,16 +304,52 @@ impl Model {
                 moves.extend([Move::Lose(w), Move::Reset(w)]);
             }
         }
-        if self.faults > 0 {
-            moves.extend([Move::Return(0), Move::Return(1)]);
+        for n in 0..2 {
+            if self.nodes[n].is_stopped() {
+                moves.push(Move::Start(n));
+            } else if self.faults > 0 {
+                moves.extend([Move::Return(n), Move::Leave(n)]);
+            }
         }
         moves
     }
 
     /// All that matters for what comes next, as text; numbers that only name things are left out.
     fn fingerprint(&self) -> String {
-        let mut text = format!("{:?} {} ", self.now, self.faults);
+        format!("{:?} {} {}", self.now, self.faults, self.picture())
+    }
+
+    /// How far either end of each connection that is open has come.
+    fn situation(&self) -> String {
+        let step = |end: &Option<(usize, ConnId)>| {
+            let Some((n, conn)) = end else {
+                return "gone";
+            };
+            let met = |conn: &Conn| conn.step();
+            match self.nodes[*n].conns.get(conn).and_then(|conn| met(conn)) {
+                None => "new",
+                Some(Step::Asking { .. }) => "asking",
+                Some(Step::Passed { .. }) => "passed",
+                Some(Step::Proposed { .. }) => "proposed",
+                Some(Step::Accepted { .. }) => "accepted",
+                Some(Step::Linked) => "linked",
+            }
+        };
+        let open = self.wires.iter().map(|wire| {
+            let mut ends = [step(&wire.ends[0]), step(&wire.ends[1])];
+            ends.sort_unstable();
+            ends.join("-")
+        });
+        let mut open: Vec<String> = open.filter(|ends| ends != "gone-gone").collect();
+        open.sort_unstable();
+        open.join(" ")
+    }
+
+    /// [`Model::fingerprint`] without the time.
+    fn picture(&self) -> String {
+        let mut text = String::new();
         for (n, node) in self.nodes.iter().enumerate() {
+            text += if node.is_stopped() { "stopped " } else { "" };
             for (id, conn) in &node.conns {
                 let step = conn.step().map(|step| match step {
                     Step::Asking { until, offered, .. } => format!("asking {until:?} {offered}"),
@@ -254,6 +360,7 @@ impl Model {
                         format!("passed {} {offered}", unanswered.is_some())
                     }
                     Step::Proposed { .. } => "proposed".into(),
+                    Step::Accepted { .. } => "accepted".into(),
                     other => format!("{other:?}"),
                 });
                 text += &format!("{:?} {step:?};", self.wire_of(n, *id));
@@ -269,8 +376,13 @@ impl Model {
         text
     }
 
-    /// Everything is delivered at once from now on, for so long.
+    /// Everything is delivered at once from now on, for so long; all nodes run.
     fn settle(&mut self, time: Duration) {
+        for n in 0..2 {
+            if self.nodes[n].is_stopped() {
+                self.start(n);
+            }
+        }
         let end = self.now + time;
         loop {
             let waiting = (0..self.wires.len()).flat_map(|w| [(w, 0), (w, 1)]);
@@ -296,47 +408,84 @@ impl Model {
         let session = |n: usize| self.nodes[n].link(&name(1 - n)).map(|link| link.session);
         assert_eq!(session(0), session(1), "the two ends differ");
         assert!(session(0).is_some(), "there is no link");
-        for node in &self.nodes {
+        for (n, node) in self.nodes.iter().enumerate() {
             assert_eq!(node.connections(), 1, "a connection is left over");
+            let link = node.link(&name(1 - n)).map(|link| link.conn);
+            let number = |w: usize| [ConnId::In(w as u64), ConnId::Out(w as u64)];
+            for id in (0..self.wires.len()).flat_map(number) {
+                let sends = node.plane().lock().lane(id, LaneId::Data).is_some();
+                assert_eq!(sends, link == Some(id), "the data plane of {n} and {id}");
+            }
         }
     }
 }
 
-/// Searches all orders of moves from a start, and returns how many states it visited.
-fn search(start: impl Fn() -> Model, depth: usize) -> usize {
+/// What a search has visited.
+#[derive(Default)]
+struct Visited {
+    states: BTreeSet<String>,
+    situations: BTreeSet<String>,
+}
+
+impl Visited {
+    /// Fails unless some state of the search was in each of these situations, among others.
+    fn assert_reached(&self, wanted: &[&str]) {
+        let missed: Vec<&&str> = wanted
+            .iter()
+            .filter(|wanted| {
+                let holds = |situation: &String| {
+                    let mut rest: Vec<&str> = situation.split(' ').collect();
+                    wanted.split(' ').all(|one| {
+                        let at = rest.iter().position(|other| *other == one);
+                        at.map(|at| rest.remove(at)).is_some()
+                    })
+                };
+                !self.situations.iter().any(holds)
+            })
+            .collect();
+        assert!(
+            missed.is_empty(),
+            "{missed:?} not in {:#?}",
+            self.situations
+        );
+    }
+}
+
+/// Lets everything heal, and expects one link.
+fn assert_heals(mut model: Model, path: &[Move]) {
+    let settled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        // A connection that swallows everything is found by its silence.
+        let time = if model.lost_any { 100 } else { 10 };
+        model.settle(Duration::from_secs(time));
+        model.assert_one_link();
+    }));
+    assert!(settled.is_ok(), "after {path:?}");
+}
+
+/// Searches all orders of moves from a start.
+fn search(start: impl Fn() -> Model, depth: usize, visited: &mut Visited) {
     let replay = |path: &[Move]| {
         let mut model = start();
         path.iter().for_each(|step| model.make(*step));
         model
     };
-    let mut seen = BTreeSet::new();
     let mut frontier = vec![Vec::new()];
     for level in 0..=depth {
         let mut next = Vec::new();
         for path in frontier {
-            let mut model = replay(&path);
-            if !seen.insert(model.fingerprint()) {
+            let model = replay(&path);
+            if !visited.states.insert(model.fingerprint()) {
                 continue;
             }
+            visited.situations.insert(model.situation());
             if level < depth {
-                next.extend(
-                    model
-                        .moves()
-                        .into_iter()
-                        .map(|step| [path.as_slice(), &[step]].concat()),
-                );
+                let moves = model.moves().into_iter();
+                next.extend(moves.map(|step| [path.as_slice(), &[step]].concat()));
             }
-            let settled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-                // A connection that swallows everything is found by its silence.
-                let time = if model.lost_any { 100 } else { 10 };
-                model.settle(Duration::from_secs(time));
-                model.assert_one_link();
-            }));
-            assert!(settled.is_ok(), "after {path:?}");
+            assert_heals(model, &path);
         }
         frontier = next;
     }
-    seen.len()
 }
 
 /// Two nodes that have been linked for a while.
@@ -347,15 +496,27 @@ fn linked(faults: u32) -> Model {
     model
 }
 
+/// Deadlines that may pass without an effect before a wait is taken to have none.
+const DEADLINES_MAX: usize = 50;
+
 #[test]
 fn two_nodes_that_find_each_other_end_with_one_link_whatever_the_order() {
-    let states = search(|| Model::new(1), 7);
-    assert!(states >= 1_000, "{states}");
+    let mut visited = Visited::default();
+    search(|| Model::new(1), 7, &mut visited);
+    let states = visited.states.len();
+    assert!(states >= 1_700, "{states}");
+    visited.assert_reached(&[
+        "passed-passed passed-proposed",
+        "accepted-proposed passed-passed",
+        "accepted-linked asking-passed",
+        "gone-passed passed-proposed",
+        "accepted-gone new-passed",
+    ]);
 }
 
 #[test]
 fn a_node_that_lost_power_is_linked_again_whatever_the_order() {
-    let mut states = 0;
+    let (mut states, mut reached) = (0, Visited::default());
     for n in 0..2 {
         for after in [2, 33, 50] {
             let start = || {
@@ -374,10 +535,21 @@ fn a_node_that_lost_power_is_linked_again_whatever_the_order() {
                 model.power_back(n);
                 model
             };
-            states += search(start, 8);
+            let mut visited = Visited::default();
+            search(start, 8, &mut visited);
+            states += visited.states.len();
+            reached.situations.append(&mut visited.situations);
         }
     }
-    assert!(states >= 1_500, "{states}");
+    assert!(states >= 1_300, "{states}");
+    reached.assert_reached(&[
+        "asking-passed asking-passed gone-linked",
+        "asking-passed gone-linked passed-proposed",
+        "gone-linked passed-passed passed-proposed",
+        "accepted-proposed gone-linked new-passed",
+        "accepted-linked gone-linked",
+        "gone-linked gone-proposed",
+    ]);
 }
 
 #[test]
@@ -394,7 +566,52 @@ fn a_silent_link_is_replaced_or_kept_whatever_becomes_of_its_test() {
             }
             model
         };
-        let states = search(start, 9);
-        assert!(states >= 900, "{states}");
+        let mut visited = Visited::default();
+        search(start, 7, &mut visited);
+        let states = visited.states.len();
+        assert!(states >= 1_300, "{states}");
+        visited.assert_reached(&[
+            "accepted-proposed linked-linked new-passed",
+            "accepted-linked gone-linked",
+            "accepted-gone linked-linked",
+            "gone-passed linked-linked passed-passed",
+            "linked-linked passed-proposed",
+        ]);
     }
 }
+
+/// The searches end after a few moves. Walks go further, with several faults on the way.
+#[test]
+fn long_walks_with_several_faults_end_with_one_link() {
+    for seed in 0..WALKS {
+        let mut dice = ChaCha12Rng::seed_from_u64(seed);
+        let mut model = if seed % 2 == 0 {
+            Model::new(FAULTS)
+        } else {
+            linked(FAULTS)
+        };
+        model.stepwise = seed % 4 < 2;
+        let mut path = Vec::new();
+        for _ in 0..LONG {
+            let moves = model.moves();
+            // Faults are many among the moves, and are to be few among those that are made.
+            let few = dice.next_u32() % 8 != 0;
+            let harmless =
+                |step: &Move| matches!(step, Move::Deliver(..) | Move::Time | Move::Start(_));
+            let moves: Vec<Move> = moves
+                .into_iter()
+                .filter(|step| !few || harmless(step))
+                .collect();
+            let step = moves[dice.next_u32() as usize % moves.len()];
+            path.push(step);
+            let made = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| model.make(step)));
+            assert!(made.is_ok(), "after {path:?}");
+        }
+        assert_heals(model, &path);
+    }
+}
+
+/// How many walks, of how many moves, with how many faults.
+const WALKS: u64 = 1_000;
+const LONG: usize = 60;
+const FAULTS: u32 = 6;
