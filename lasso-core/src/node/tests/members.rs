@@ -256,3 +256,17 @@ fn a_node_that_answers_late_keeps_its_name_while_a_newcomer_waits() {
     assert_eq!(world.changes(0).into_iter().filter(down).count(), 0);
     assert_eq!(world.connected(0), 2);
 }
+
+#[test]
+fn a_node_does_not_dial_a_stranger_that_has_just_dialled_it() {
+    // Of some of these pairs the first node goes first, of others the second one.
+    let mut configs: Vec<NodeConfig> = (0..8).map(config).collect();
+    for (n, config) in configs.iter_mut().enumerate() {
+        config.queries.clear();
+        config.peers = if n == 0 { Vec::new() } else { vec![name(0)] };
+    }
+    let mut world = World::new(configs);
+    world.run(10);
+    assert_eq!(world.connected(0), 8);
+    assert_eq!(world.node(0).counters().dials, 0);
+}

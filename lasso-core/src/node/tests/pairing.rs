@@ -264,6 +264,7 @@ impl Model {
         }
         self.input(n, Input::Command(Command::Leave));
         assert!(self.nodes[n].is_stopped());
+        assert_eq!(self.nodes[n].links().count(), 0, "{n} left a link behind");
         assert_eq!(
             self.nodes[n].connections(),
             0,
