@@ -115,9 +115,9 @@ pub struct LinkSettings {
     /// after its last byte. Higher: slower to notice a frozen peer. Lower: more heartbeats (one per
     /// T/4 and link) and more false alarms on a network that stalls.
     pub tick_time: Duration,
-    /// A handshake that is not finished after this is dropped, 3 s, and so is a connection on which the
-    /// two sides have not agreed this long after the peer's `Hello`, the time for asking a standing link
-    /// included. Higher: strangers hold memory for longer. Lower: a slow network cannot link up.
+    /// A handshake that is not finished after this is dropped, 3 s. After the peer's `Hello` the two sides
+    /// have this and `ask_timeout` to propose the connection as the link, and this again for the answer.
+    /// Higher: strangers hold memory for longer. Lower: a slow network cannot link up.
     pub handshake_timeout: Duration,
     /// Most handshakes open at a time, 256; the oldest gives way. Higher: more memory that
     /// strangers may hold (4 KiB each). Lower: a mass restart takes longer. At least 1.

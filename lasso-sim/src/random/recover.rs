@@ -35,7 +35,8 @@ pub(crate) fn promised(cast: &Cast, longest_outage: Duration) -> Duration {
     let turns = turns.max().unwrap_or(1).max(1) as u32;
     let redial = delay * (100 + JITTER_PERCENT) / 100
         + longest(|s| s.dial.connect_timeout) * turns
-        + longest(|s| s.link.handshake_timeout);
+        + longest(|s| s.link.handshake_timeout)
+        + longest(|s| s.link.ask_timeout);
     let names = longest(|s| s.discovery.poll_interval) + longest(|s| s.discovery.lookup_timeout);
     let round = longest(|s| s.topology.health_interval)
         + longest(|s| s.topology.health_timeout)

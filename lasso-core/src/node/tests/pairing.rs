@@ -505,7 +505,7 @@ fn two_nodes_that_find_each_other_end_with_one_link_whatever_the_order() {
     let mut visited = Visited::default();
     search(|| Model::new(1), 7, &mut visited);
     let states = visited.states.len();
-    assert!(states >= 1_700, "{states}");
+    assert!(states >= 1_600, "{states}");
     visited.assert_reached(&[
         "passed-passed passed-proposed",
         "accepted-proposed passed-passed",
@@ -549,7 +549,6 @@ fn a_node_that_lost_power_is_linked_again_whatever_the_order() {
         "gone-linked passed-passed passed-proposed",
         "accepted-proposed gone-linked new-passed",
         "accepted-linked gone-linked",
-        "gone-linked gone-proposed",
     ]);
 }
 
