@@ -134,6 +134,7 @@ fn read(
         steps: script.steps,
         rules: script.rules,
         sometimes: script.sometimes,
+        asked: Vec::new(),
         end: script.end,
     }
 }
@@ -190,7 +191,6 @@ fn read_script(reader: &mut Reader<'_>, fields: &mut Fields<'_>, steps: Steps) -
         steps,
         rules: rules.into_iter().map(|(rule, _)| rule).collect(),
         sometimes: sometimes.into_iter().map(|(one, _)| one).collect(),
-        asked: Vec::new(),
         end,
     }
 }
