@@ -106,6 +106,29 @@ pub struct Settings {
     pub sampling: SampleRates,
     /// What the cluster measures of its calls.
     pub metrics: MetricsSettings,
+    /// How a node leaves.
+    pub leave: LeaveSettings,
+}
+
+/// How long a node that is told to leave may take to send what it has taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaveSettings {
+    /// When the application shuts it down, 5 s; at most 600 s. Zero: it says goodbye at once. Higher: a
+    /// peer that does not read, or a handler that does not end, holds up the end of the process for longer.
+    /// Lower: messages, calls under way and answers are given up sooner.
+    pub within: Duration,
+    /// When its last handle is dropped, 1 s; at most 600 s. Higher, lower: as above; nobody waits for
+    /// it, so a process that ends meanwhile sends less.
+    pub within_dropped: Duration,
+}
+
+impl Default for LeaveSettings {
+    fn default() -> Self {
+        LeaveSettings {
+            within: Duration::from_secs(5),
+            within_dropped: Duration::from_secs(1),
+        }
+    }
 }
 
 /// Settings of one connection.

@@ -13,7 +13,7 @@ use lasso_core::config::{NodeConfig, SettingsError};
 use lasso_core::event::TopologyEvent;
 use lasso_core::health::HealthReport;
 use lasso_core::name::{Description, Identity, NodeName};
-use lasso_core::node::{Command, ConnId, Input, Node, Output};
+use lasso_core::node::{Command, ConnId, Input, Node, Output, Unsent};
 use lasso_core::time::Instant;
 use lasso_core::topology::{Coverage, Member, Partitions};
 use tokio::sync::broadcast;
@@ -147,12 +147,23 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.shared.command(Input::Command(Command::Leave));
+        let within = self
+            .shared
+            .node
+            .lock()
+            .config()
+            .settings
+            .leave
+            .within_dropped;
+        self.shared
+            .command(Input::Command(Command::Leave { within }));
     }
 }
 
-/// A handle of a running node: cheap to clone. When the last one is dropped the node says goodbye
-/// and stops.
+/// A handle of a running node: cheap to clone. When the last one is dropped the node sends what it has
+/// taken, within [`LeaveSettings::within_dropped`] (1 s by default), says goodbye and stops.
+///
+/// [`LeaveSettings::within_dropped`]: lasso_core::config::LeaveSettings::within_dropped
 #[derive(Clone)]
 pub struct Cluster {
     handle: Arc<Handle>,
@@ -319,14 +330,36 @@ impl Cluster {
             })
     }
 
-    /// Says goodbye to every peer, closes every connection and stops. Takes at most about a second,
-    /// which is what a peer that does not read is given. Other handles of the node stay valid; what
-    /// they show does not change any more, and nothing is published, subscribed to, served or called
-    /// through them: each says that the node has stopped.
-    pub async fn shutdown(&self) {
+    /// Stops the node once it has sent what it has taken, within [`LeaveSettings::within`], 5 s by default;
+    /// see [`Cluster::shutdown_within`].
+    ///
+    /// [`LeaveSettings::within`]: lasso_core::config::LeaveSettings::within
+    pub async fn shutdown(&self) -> Unsent {
+        let within = self.inspect(|node| node.config().settings.leave.within);
+        self.shutdown_within(within).await
+    }
+
+    /// Stops the node once it has sent what it has taken.
+    ///
+    /// 1. From now on the node takes nothing: whoever publishes, calls, subscribes or serves gets
+    ///    `Stopped`, and calls of other nodes are refused as `Overloaded`. If anything waits, the node says
+    ///    that it is no longer ready.
+    /// 2. For at most `within`, messages leave for their subscribers, calls under way get their outcomes,
+    ///    and handlers answer.
+    /// 3. Then the node says goodbye to every peer, closes every connection and stops. A peer that does not
+    ///    read is given one second more.
+    ///
+    /// Returns what the node had taken and not sent, which is nothing unless the time was too short. A
+    /// message counts as sent once the operating system has it. Subscribers elsewhere read the rest as
+    /// `Missed`, as far as their nodes could still be told.
+    ///
+    /// Other handles of the node stay valid; what they show does not change any more. A second call waits
+    /// for the same end, and can only bring it nearer.
+    pub async fn shutdown_within(&self, within: Duration) -> Unsent {
         let mut stopped = self.handle.shared.stopped.subscribe();
-        self.command(Command::Leave);
+        self.command(Command::Leave { within });
         let _ = stopped.wait_for(|stopped| *stopped).await;
+        self.inspect(Node::unsent)
     }
 
     /// Reads the machine itself. Holds up the node while `read` runs.

@@ -53,3 +53,4 @@ pub use cluster::{
     Cluster, Observer, StartError, TopologyEvents, TopologySnapshot, TopologyUpdate,
 };
 pub use lasso_core::event::TopologyEvent;
+pub use lasso_core::node::Unsent;

@@ -674,6 +674,6 @@ async fn nobody_is_woken_under_the_locks_of_the_node() {
     };
     soon(in_time).await;
     let _ends_with_the_link = poll(Duration::from_secs(500), &mut context);
-    soon(a.shutdown()).await;
+    soon(a.shutdown_within(Duration::ZERO)).await;
     assert_eq!(woken(), 2);
 }

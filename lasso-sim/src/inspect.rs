@@ -164,6 +164,7 @@ const PLANE_COUNTS: &[(&str, PlaneCount)] = &[
     ("requests_over_share", |_, calls, _| {
         calls.requests_over_share
     }),
+    ("requests_stopping", |_, calls, _| calls.requests_stopping),
     ("requests_given_up", |_, calls, _| calls.given_up),
     ("answers", |_, calls, _| calls.answers),
     ("answers_shed", |_, calls, _| calls.answers_shed),

@@ -48,6 +48,13 @@ impl Settings {
             self.topology.describe_backoff_max,
             "it must not be below topology.describe_backoff_min",
         )?;
+        for (field, value) in [
+            ("leave.within", self.leave.within),
+            ("leave.within_dropped", self.leave.within_dropped),
+        ] {
+            let why = "0s to 600s is accepted";
+            check(value <= Duration::from_secs(600), field, value, why)?;
+        }
         self.metrics.validate()
     }
 

@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use crate::codec;
+
 /// See the module's text.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
@@ -44,6 +46,23 @@ impl Frames {
     pub(super) fn is_empty(&self) -> bool {
         // A frame has a head, which is copied.
         self.copied.is_empty()
+    }
+
+    /// How many frames begin at or after `at`, where one begins, with the first `skip` bodies left out.
+    pub(super) fn count_from(&self, mut at: usize, skip: usize) -> u64 {
+        let (end, mut count) = (self.copied.len(), 0);
+        let mut bodies = self.shared.iter().skip(skip).peekable();
+        while at < end {
+            let (_, length, rest) =
+                codec::header(&self.copied[at..]).expect("a lane holds what was encoded");
+            let frame = end - at - rest.len() + length;
+            at = match bodies.next_if(|(place, _)| *place > at && *place <= at + frame) {
+                Some((place, _)) => *place,
+                None => at + frame,
+            };
+            count += 1;
+        }
+        count
     }
 
     /// Memory that they hold, what they share included.

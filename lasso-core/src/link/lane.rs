@@ -32,6 +32,18 @@ impl Lane {
         self.at == self.frames.copied.len() && self.frames.shared.is_empty()
     }
 
+    /// How many frames have not gone out whole.
+    pub(super) fn frames_left(&self) -> u64 {
+        if self.cut == 0 {
+            return self.frames.count_from(self.at, 0);
+        }
+        // The rest of the frame that is being cut ends with its body, or with what is copied of it.
+        match self.frames.shared.front() {
+            Some((place, _)) if place - self.at < self.cut => 1 + self.frames.count_from(*place, 1),
+            _ => 1 + self.frames.count_from(self.at + self.cut, 0),
+        }
+    }
+
     /// Memory that the lane holds.
     pub(super) fn held_bytes(&self) -> usize {
         self.frames.held_bytes()

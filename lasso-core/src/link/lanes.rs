@@ -88,6 +88,18 @@ struct Waiting {
     bound: usize,
     taken: u64,
     sent: u64,
+    /// Frames that were fetched, or came too late, and never go out.
+    given_up: u64,
+}
+
+/// What a link had taken and did not send before it was closed, in frames. A frame counts as sent once
+/// all of it was handed to the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LeftOver {
+    /// Calls and answers.
+    pub calls: u64,
+    /// Messages of topics.
+    pub messages: u64,
 }
 
 /// How full one lane was.
@@ -143,6 +155,7 @@ impl Lanes {
     /// [`LaneFull`]; nothing was taken. Lanes that are finished take everything and send nothing.
     pub fn push(&mut self, id: LaneId, head: &[u8], body: &Bytes) -> Result<Pushed, LaneFull> {
         if self.finished {
+            self.lanes[id as usize].given_up += 1;
             return Ok(Pushed::Queued);
         }
         let length = head.len() + body.len();
@@ -255,6 +268,25 @@ impl Lanes {
         control.taken += last.len() as u64;
         self.finished = true;
         self.came()
+    }
+
+    /// Frames that were fetched never go out, as the link is closed.
+    pub(super) fn give_up(&mut self, id: LaneId, frames: u64) {
+        debug_assert!(self.finished);
+        self.lanes[id as usize].given_up += frames;
+    }
+
+    /// What the lanes did not send. All of it is known once the link is closed and nobody empties
+    /// the lanes any more.
+    pub fn left_over(&self) -> LeftOver {
+        let left = |id| {
+            let lane: &Waiting = &self.lanes[id as usize];
+            lane.given_up + lane.frames.count_from(0, 0)
+        };
+        LeftOver {
+            calls: left(LaneId::Calls),
+            messages: left(LaneId::Data),
+        }
     }
 
     pub(super) fn is_finished(&self) -> bool {

@@ -67,7 +67,7 @@ use crate::secure::{
 use crate::time::Instant;
 
 pub use inbound::Inbound;
-pub use lanes::{LaneCount, LaneFull, LaneId, Lanes, Pushed, SharedLanes};
+pub use lanes::{LaneCount, LaneFull, LaneId, Lanes, LeftOver, Pushed, SharedLanes};
 pub(crate) use opening::BULK_HEAD_BYTES;
 pub use opening::Detached;
 pub use outbound::{Outbound, Outflow};
@@ -317,7 +317,10 @@ impl Link {
         let refused = match &mut self.stage {
             Stage::Listening(_) => true,
             Stage::Sealed(halves) if may_seal => {
-                return Some(halves.outbound.seal(&farewell()).into());
+                self.lanes.lock().finish(&farewell());
+                let (outbound, mut last) = (&mut halves.outbound, Vec::new());
+                while outbound.seal_next(now, outbound.longest(), None, &mut last) {}
+                return Some(last.into());
             }
             Stage::Detached => {
                 let finished = self.lanes.lock().finish(&farewell());

@@ -7,7 +7,7 @@
 use core::task::Waker;
 
 use super::lane::Lane;
-use super::lanes::{LANES, LaneId, SharedLanes};
+use super::lanes::{LANES, LaneId, Lanes, SharedLanes};
 use super::{FIRST_RECORD_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::secure::{Sealer, TAG_BYTES};
 use crate::time::Instant;
@@ -107,10 +107,11 @@ impl Outbound {
         true
     }
 
-    /// Seals a frame that waits in no lane.
-    pub(super) fn seal(&mut self, frame: &[u8]) -> Vec<u8> {
+    /// Seals a text that waits in no lane.
+    #[cfg(test)]
+    pub(super) fn seal(&mut self, text: &[u8]) -> Vec<u8> {
         let mut record = Vec::new();
-        self.sealer.seal(frame, &mut record);
+        self.sealer.seal(text, &mut record);
         record
     }
 
@@ -127,6 +128,7 @@ impl Outbound {
                 return Some(id);
             }
             if lanes.is_finished() {
+                give_up(&mut self.fetched, &mut lanes);
                 return None;
             }
         }
@@ -141,6 +143,24 @@ impl Outbound {
     /// Memory that is held, keys not included.
     pub(super) fn held_bytes(&self) -> usize {
         self.fetched.iter().map(Lane::held_bytes).sum::<usize>() + self.scratch.capacity()
+    }
+}
+
+/// Calls and messages that were fetched from lanes that are finished never go out.
+fn give_up(fetched: &mut [Lane; LANES], lanes: &mut Lanes) {
+    for id in [LaneId::Calls, LaneId::Data] {
+        let fetched = core::mem::take(&mut fetched[id as usize]);
+        lanes.give_up(id, fetched.frames_left());
+    }
+}
+
+/// A connection that is given up before it has sent all leaves the rest to be counted.
+impl Drop for Outbound {
+    fn drop(&mut self) {
+        let mut lanes = self.lanes.lock();
+        if lanes.is_finished() {
+            give_up(&mut self.fetched, &mut lanes);
+        }
     }
 }
 

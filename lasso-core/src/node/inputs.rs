@@ -309,16 +309,7 @@ impl Node {
                 let orders = self.topology.describe(now, description);
                 self.obey(now, orders);
             }
-            Command::Leave => self.leave(now),
+            Command::Leave { within } => self.on_leave(now, within),
         }
-    }
-
-    fn leave(&mut self, now: Instant) {
-        for id in self.all_connections() {
-            self.close(now, id, CloseReason::Left);
-        }
-        self.plane_ends();
-        self.stopped = true;
-        self.emit(Output::Stopped);
     }
 }

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
+use core::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -142,8 +143,12 @@ pub enum Command {
     Describe(Description),
     /// Publish, subscribe, call, answer.
     Plane(PlaneCommand),
-    /// Say goodbye to every peer and stop. The last output is [`Output::Stopped`].
-    Leave,
+    /// Take nothing more, send what was taken, say goodbye to every peer and stop. The last output is
+    /// [`Output::Stopped`]; [`Node::unsent`](super::Node::unsent) says what did not go out.
+    Leave {
+        /// How long it may take to send what was taken; zero: nothing waits for anything.
+        within: Duration,
+    },
 }
 
 /// What to do.

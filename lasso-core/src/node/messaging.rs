@@ -118,6 +118,12 @@ impl Node {
         self.plane.lock().forgotten(name);
     }
 
+    pub(super) fn say_last_numbers(&mut self) {
+        let mut fx = Effects::default();
+        self.plane.lock().say_last_numbers(&mut fx);
+        self.carry(fx);
+    }
+
     pub(super) fn plane_ends(&mut self) {
         let mut fx = Effects::default();
         self.plane.lock().end(&mut fx);

@@ -20,6 +20,7 @@ mod conn;
 mod greet;
 mod inputs;
 mod io;
+mod leaving;
 mod ledger;
 mod messaging;
 mod pairing;
@@ -35,6 +36,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
 pub use io::{Command, ConnId, DnsAnswer, Input, NetError, Output};
+pub use leaving::Unsent;
 pub use ledger::{Counters, NOTICES_MAX};
 
 use crate::config::{NodeConfig, SettingsError};
@@ -50,6 +52,7 @@ use crate::secure::ReplayGuard;
 use crate::time::{Instant, earliest};
 use crate::topology::{Coverage, Order, Topology};
 use conn::{Conn, Connecting, Phase, Step};
+use leaving::{Farewell, Leaving};
 use ledger::Ledger;
 use messaging::Tags;
 use renumbering::Renumbering;
@@ -104,6 +107,9 @@ pub struct Node {
     stalled: bool,
     next_conn: u64,
     next_ping: u64,
+    /// The application wants to leave.
+    leaving: Option<Leaving>,
+    farewell: Farewell,
     stopped: bool,
     /// What [`Node::poll_timeout`] says; found once per input.
     due: Option<Instant>,
@@ -157,6 +163,8 @@ impl Node {
             stalled: false,
             next_conn: 0,
             next_ping: 0,
+            leaving: None,
+            farewell: Farewell::default(),
             stopped: false,
             due: Some(Instant::ZERO),
             outputs: VecDeque::new(),
@@ -201,6 +209,7 @@ impl Node {
         if !self.stopped {
             self.dial_due(now);
             self.transmit(now);
+            self.leave_if_due(now);
         }
         self.due = self.next_due();
         self.assert_invariants();
@@ -225,6 +234,7 @@ impl Node {
             return None;
         }
         let parts = earliest(self.discovery.deadline(), self.mesh.deadline());
+        let parts = earliest(parts, self.leaving_deadline());
         earliest(
             earliest(parts, self.topology.deadline()),
             self.timers.next(),

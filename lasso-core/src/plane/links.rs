@@ -33,6 +33,23 @@ impl Links {
         self.lanes.get(&conn).map(|lanes| lanes.lock().count(id))
     }
 
+    /// Whether no lane holds a message, a call or an answer.
+    pub(super) fn are_drained(&self) -> bool {
+        self.lanes.values().all(|lanes| {
+            let lanes = lanes.lock();
+            lanes.held(LaneId::Calls) == 0 && lanes.held(LaneId::Data) == 0
+        })
+    }
+
+    /// The links whose data lanes hold messages, in order.
+    pub(super) fn with_messages(&self) -> Vec<ConnId> {
+        let holds = |lanes: &SharedLanes| lanes.lock().held(LaneId::Data) > 0;
+        let holding = self.lanes.iter().filter(|(_, lanes)| holds(lanes));
+        let mut conns: Vec<ConnId> = holding.map(|(&conn, _)| conn).collect();
+        conns.sort_unstable();
+        conns
+    }
+
     /// Appends a frame, given in two parts, to a lane: bytes that it holds now, or `None` when it is
     /// full or the link is gone.
     pub(super) fn push(

@@ -336,6 +336,43 @@ impl Plane {
         }
     }
 
+    /// The node is about to stop: nothing is published, subscribed to, served or called from now on, and
+    /// calls of others are refused. What was taken goes on: messages leave their lanes, handlers answer,
+    /// and calls under way get their outcomes.
+    pub fn stop_taking(&mut self) {
+        self.has_ended = true;
+        self.calls.stop_taking();
+    }
+
+    /// Whether nothing that was taken waits: no message, call or answer in a lane, no call without an
+    /// outcome, no handler without an answer, no news for a peer.
+    pub fn is_drained(&self) -> bool {
+        self.untold.is_empty()
+            && self.calls.waiting() == 0
+            && self.calls.serving() == 0
+            && self.links.are_drained()
+    }
+
+    /// The links are about to be closed: tells each peer how far the numbers of its topics go, so that it
+    /// counts the messages that never leave their lane as missed.
+    pub fn say_last_numbers(&mut self, fx: &mut Effects) {
+        let (hub, links) = (&mut self.hub, &mut self.links);
+        for conn in links.with_messages() {
+            for frame in hub.last_numbers(conn) {
+                let mut bytes = Vec::new();
+                codec::encode(&Frame::PubSub(frame), &mut bytes);
+                if links
+                    .push(conn, LaneId::Control, &bytes, &Bytes::new())
+                    .is_none()
+                {
+                    // A peer that reads so little is told less.
+                    break;
+                }
+            }
+        }
+        links.take_woken(fx);
+    }
+
     /// The node has stopped: every task that waits is woken, since nothing comes any more, and
     /// nothing is published, subscribed to, served or called from now on.
     pub fn end(&mut self, fx: &mut Effects) {

@@ -166,6 +166,7 @@ fn of_calls(calls: &CallCounters, put: &mut impl FnMut(&'static str, u64)) {
         requests_no_such_method: "requests_no_such_method",
         requests_overloaded: "requests_overloaded",
         requests_over_share: "requests_over_share",
+        requests_stopping: "requests_stopping",
         refusals_lost: "refusals_lost",
         answers: "answers",
         answers_too_large: "answers_too_large",

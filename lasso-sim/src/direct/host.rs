@@ -1,6 +1,7 @@
 //! Machines and their processes: start, end, freeze.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use lasso_core::node::{Command, Input, Node};
@@ -195,13 +196,18 @@ impl DirectWorld {
 
     /// Tells a process to stop. A frozen one reads that when it goes on.
     pub(super) fn stop_process(&mut self, node: NodeId) -> Result<(), Refusal> {
+        let within = self.leaves_within(node);
         let process = self.process(node)?;
         if !process.paused {
-            return self.command(node, Command::Leave);
+            return self.command(node, Command::Leave { within });
         }
         process.leaves = true;
         self.touch();
         Ok(())
+    }
+
+    fn leaves_within(&self, node: NodeId) -> Duration {
+        self.hosts[node.index()].spec.settings.leave.within
     }
 
     pub(super) fn pause_process(&mut self, node: NodeId) -> Result<(), Refusal> {
@@ -249,7 +255,8 @@ impl DirectWorld {
             .for_each(|(conn, end)| self.room(conn, end));
         let process = self.hosts[node.index()].process.as_mut();
         if process.is_some_and(|process| core::mem::take(&mut process.leaves)) {
-            self.feed(node, Input::Command(Command::Leave));
+            let within = self.leaves_within(node);
+            self.feed(node, Input::Command(Command::Leave { within }));
         }
         self.take_effects();
         Ok(())

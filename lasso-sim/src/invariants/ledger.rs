@@ -172,7 +172,8 @@ fn calls_add_up(at: &mut Moment<'_>, counts: &PlaneCounts) {
     let refused = calls.requests_unlinked
         + calls.requests_no_such_method
         + calls.requests_overloaded
-        + calls.requests_over_share;
+        + calls.requests_over_share
+        + calls.requests_stopping;
     let answered = calls.answers + calls.answers_shed + calls.answers_nowhere + calls.given_up;
     at.demand(
         calls.requests == refused + answered + counts.serving,

@@ -44,6 +44,7 @@ const DURATIONS: &[(&str, Place<Duration>)] = &[
     ("call_timeout", |s| &mut s.calls.timeout),
     ("metrics_timeout", |s| &mut s.metrics.timeout),
     ("call_timeout_max", |s| &mut s.calls.timeout_max),
+    ("leave_within", |s| &mut s.leave.within),
     ("events_dedup_window", |s| &mut s.events.dedup_window),
     ("events_batch_interval", |s| &mut s.events.batch_interval),
     ("events_heartbeat", |s| &mut s.events.heartbeat),

@@ -148,11 +148,11 @@ async fn software(launch: Arc<Mutex<Option<Launch>>>) -> turmoil::Result {
             Word::Command(Command::Describe(description)) => cluster.describe(description)?,
             // Applications go by the handle.
             Word::Command(Command::Plane(_)) => {}
-            Word::Command(Command::Leave) => {
+            Word::Command(Command::Leave { within }) => {
                 if let Some(tenant) = &launch.tenant {
                     tenant.stops();
                 }
-                cluster.shutdown().await;
+                cluster.shutdown_within(within).await;
                 launch.state.lock().finished = true;
             }
             Word::Act(act) => {
@@ -304,8 +304,9 @@ impl TurmoilWorld {
 
     /// Tells a process to stop. A frozen one reads that when it goes on.
     pub(super) fn stop_process(&mut self, node: NodeId) -> Result<(), Refusal> {
+        let within = self.hosts[node.index()].spec.settings.leave.within;
         let process = self.process_mut(node)?;
-        let _ = process.words.send(Word::Command(Command::Leave));
+        let _ = process.words.send(Word::Command(Command::Leave { within }));
         self.kernels().touch(self.fault);
         Ok(())
     }

@@ -447,7 +447,12 @@ fn a_crash_is_seen_at_once_and_a_goodbye_is_told_apart() {
     world.restart(2, config(2), 2000);
     world.run(10);
     assert_eq!(world.connected(0), 3);
-    world.input(2, Input::Command(Command::Leave));
+    world.input(
+        2,
+        Input::Command(Command::Leave {
+            within: Duration::ZERO,
+        }),
+    );
     assert!(world.node(2).is_stopped());
     world.crash(2);
     world.run(0);

@@ -35,6 +35,11 @@ impl Calls {
             return Ok(());
         };
         let call = head.call;
+        if self.has_ended {
+            self.counters.requests_stopping += 1;
+            self.refuse(conn, call, &Verdict::Overloaded, out, fx);
+            return Ok(());
+        }
         match self.serving.take(head.method, Origin::Peer { conn, call }) {
             Ok((id, method)) => {
                 let (from, deadline) = (peer.clone(), now + head.remaining.min(self.timeout_max));

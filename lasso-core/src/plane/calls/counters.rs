@@ -48,6 +48,8 @@ pub struct CallCounters {
     pub requests_overloaded: u64,
     /// Questions refused: of all that may be worked on, half came from the same peer already.
     pub requests_over_share: u64,
+    /// Questions refused: this node is about to stop.
+    pub requests_stopping: u64,
     /// Refusals, of whatever kind, that the control lane did not take; whoever asked hears nothing.
     pub refusals_lost: u64,
     /// Answers that were sent, or handed to this node itself.

@@ -51,8 +51,8 @@ pub struct Calls {
     waiting: Waiting,
     gathers: Gathers,
     pub(super) serving: Serving,
-    /// The node has stopped: nothing begins any more.
-    has_ended: bool,
+    /// The node stops, or has stopped: nothing begins any more.
+    pub(super) has_ended: bool,
     /// The membership epoch, for gathers to come.
     epoch: u64,
     /// What stands before a payload is written here; kept for its memory.
@@ -261,6 +261,13 @@ impl Calls {
         }
     }
 
+    /// The node is about to stop: whoever calls from now on gets [`CallError::Stopped`], and questions
+    /// of others are refused as [`CallError::Overloaded`], since nothing was done. What is under way goes
+    /// on.
+    pub fn stop_taking(&mut self) {
+        self.has_ended = true;
+    }
+
     /// The node has stopped: whoever waits for an outcome gets [`CallError::Disconnected`], and
     /// whoever calls from now on [`CallError::Stopped`].
     pub fn end(&mut self, fx: &mut Effects) {
@@ -319,7 +326,8 @@ impl Calls {
         let refused = count.requests_unlinked
             + count.requests_no_such_method
             + count.requests_overloaded
-            + count.requests_over_share;
+            + count.requests_over_share
+            + count.requests_stopping;
         let answered = count.answers + count.answers_shed + count.answers_nowhere + count.given_up;
         assert_eq!(
             count.requests,

@@ -37,6 +37,35 @@ impl Hub {
     }
 }
 
+impl Hub {
+    /// How far the numbers of each topic go that this peer gets, as the last that it hears of them. All
+    /// that it has not got by then never comes.
+    pub(crate) fn last_numbers(&self, conn: ConnId) -> Vec<PubSubFrame> {
+        let Some(&peer) = self.conns.get(&conn) else {
+            return Vec::new();
+        };
+        let mut ranges = Vec::new();
+        for &place in &self.peers[peer].present {
+            let topic = &self.topics[place];
+            let Some(receiver) = topic.active(peer) else {
+                continue;
+            };
+            let rows = [(Row::All, topic.last_all), (Row::Directed, receiver.last)];
+            let begun = rows.into_iter().filter(|(_, last)| *last > 0);
+            ranges.extend(begun.map(|(row, to)| MissedRange {
+                stream: topic.stream,
+                row,
+                from: 1,
+                to,
+            }));
+        }
+        let frames = ranges.chunks(ROOM / RANGE_BYTES);
+        frames
+            .map(|some| PubSubFrame::Missed(some.to_vec()))
+            .collect()
+    }
+}
+
 /// First all that is no longer wanted: so what a peer was told never grows beyond what may be wanted.
 fn interest(news: &mut News, topics: &Topics) -> PubSubFrame {
     let (mut add, mut remove) = (Vec::new(), Vec::new());

@@ -66,6 +66,12 @@ impl Topic {
         Some(&mut self.receivers[at])
     }
 
+    /// The peer, where messages go to it.
+    pub(super) fn active(&self, peer: Place) -> Option<&Receiver> {
+        let receiver = &self.receivers[self.position(peer).ok()?];
+        (receiver.interest == Interest::Active).then_some(receiver)
+    }
+
     pub(super) fn position(&self, peer: Place) -> Result<usize, usize> {
         self.receivers
             .binary_search_by_key(&peer, |known| known.peer)

@@ -1,0 +1,122 @@
+//! How a node leaves: it takes nothing more, lets what it has taken finish for a bounded time, says
+//! goodbye and stops.
+//!
+//! 1. From the first order to leave on, nothing is published, called, subscribed to or served.
+//! 2. The node stops at the first look at which nothing waits, and no later than the bound of the first
+//!    order to leave that it was given, or of a shorter one that came later.
+//! 3. What did not go out is counted, and each peer that is still linked is told the last number of each
+//!    of its topics, so that it counts as missed what never comes.
+//!
+//! What it does not do: it does not make applications stop, and does not wait for subscribers to read.
+
+use core::time::Duration;
+
+use super::{Node, Output};
+use crate::event::CloseReason;
+use crate::link::{LeftOver, SharedLanes};
+use crate::time::Instant;
+
+/// A node on its way out.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    /// When it stops, whatever waits.
+    until: Instant,
+    /// When it looks again whether anything waits: links that were taken out do not say so.
+    look_at: Instant,
+}
+
+/// What a node had taken and did not send before it stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Unsent {
+    /// Messages of topics, one per message and peer that did not get it. Each peer that could still be
+    /// told counts them as missed.
+    pub messages: u64,
+    /// Calls and answers. The callers among them were told [`CallError::Disconnected`]
+    /// (crate::plane::CallError::Disconnected).
+    pub calls: u64,
+    /// Calls of others whose handler had not answered; their callers are told
+    /// [`CallError::Disconnected`](crate::plane::CallError::Disconnected).
+    pub unanswered: u64,
+}
+
+impl Unsent {
+    /// Whether all that was taken was sent.
+    pub fn is_empty(&self) -> bool {
+        *self == Unsent::default()
+    }
+}
+
+/// What tells how much a node that has stopped did not send.
+#[derive(Debug, Default)]
+pub(super) struct Farewell {
+    lanes: Vec<SharedLanes>,
+    unanswered: u64,
+}
+
+impl Node {
+    /// What this node had taken and did not send: nothing before it has stopped. Exact once all links
+    /// that were taken out have been dropped.
+    pub fn unsent(&self) -> Unsent {
+        let mut unsent = Unsent {
+            unanswered: self.farewell.unanswered,
+            ..Unsent::default()
+        };
+        for lanes in &self.farewell.lanes {
+            let LeftOver { calls, messages } = lanes.lock().left_over();
+            unsent.messages += messages;
+            unsent.calls += calls;
+        }
+        unsent
+    }
+
+    /// The application wants to leave within this time.
+    pub(super) fn on_leave(&mut self, now: Instant, within: Duration) {
+        let until = now + within;
+        if let Some(leaving) = &mut self.leaving {
+            leaving.until = leaving.until.min(until);
+            return;
+        }
+        self.plane.lock().stop_taking();
+        self.leaving = Some(Leaving {
+            until,
+            look_at: now,
+        });
+    }
+
+    /// Stops once nothing waits, or the time is over. A node that has to wait is no longer ready.
+    pub(super) fn leave_if_due(&mut self, now: Instant) {
+        let Some(leaving) = &mut self.leaving else {
+            return;
+        };
+        if now < leaving.until && !self.plane.lock().is_drained() {
+            leaving.look_at = (now + LOOK_EVERY).min(leaving.until);
+            let orders = self.topology.set_ready(now, false);
+            self.obey(now, orders);
+            return self.transmit(now);
+        }
+        self.leave(now);
+    }
+
+    pub(super) fn leaving_deadline(&self) -> Option<Instant> {
+        self.leaving.as_ref().map(|leaving| leaving.look_at)
+    }
+
+    fn leave(&mut self, now: Instant) {
+        self.say_last_numbers();
+        self.farewell.unanswered = self.plane.lock().calls_open().1 as u64;
+        for id in self.all_connections() {
+            if let Some(conn) = self.conns.get(&id).filter(|conn| conn.is_link()) {
+                self.farewell
+                    .lanes
+                    .push(SharedLanes::clone(conn.link.lanes()));
+            }
+            self.close(now, id, CloseReason::Left);
+        }
+        self.plane_ends();
+        self.stopped = true;
+        self.emit(Output::Stopped);
+    }
+}
+
+/// How often a node that leaves looks whether anything waits.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
