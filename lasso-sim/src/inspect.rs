@@ -153,6 +153,7 @@ const PLANE_COUNTS: &[(&str, PlaneCount)] = &[
     ("messages_stale", |topics, _, _| topics.stale),
     ("interest_refused", |topics, _, _| topics.interest_refused),
     ("topics_forgotten", |topics, _, _| topics.topics_forgotten),
+    ("losses_untold", |topics, _, _| topics.losses_untold),
     ("calls_started", |_, calls, _| calls.started),
     ("calls_answered", |_, calls, _| calls.answered),
     ("calls_late_answers", |_, calls, _| calls.late_answers),

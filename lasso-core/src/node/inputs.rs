@@ -259,7 +259,10 @@ impl Node {
             Frame::Offer => self.on_offer(now, id),
             Frame::Adopt => self.on_adopt(now, id),
             Frame::Close(reason) => self.on_close_frame(now, id, reason),
-            Frame::Pong(number) => self.on_pong(now, id, number),
+            Frame::Pong(number) => {
+                self.has_read(id, number);
+                self.on_pong(now, id, number);
+            }
             // Frames about topics are the data plane's.
             Frame::Heartbeat | Frame::Ping(_) | Frame::Taken(_) | Frame::PubSub(_) => {
                 self.on_sign(now, id);

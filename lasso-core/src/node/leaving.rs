@@ -4,16 +4,21 @@
 //! 1. From the first order to leave on, nothing is published, called, subscribed to or served.
 //! 2. The node stops at the first look at which nothing waits, and no later than the bound of the first
 //!    order to leave that it was given, or of a shorter one that came later.
-//! 3. What did not go out is counted, and each peer that is still linked is told the last number of each
+//! 3. Nothing waits once each peer that was sent messages, calls or answers has answered a ping that was sent
+//!    behind the last of them: what an operating system has taken is lost with it when a connection is
+//!    closed before the peer has read it.
+//! 4. What did not go out is counted, and each peer that is still linked is told the last number of each
 //!    of its topics, so that it counts as missed what never comes.
 //!
 //! What it does not do: it does not make applications stop, and does not wait for subscribers to read.
 
 use core::time::Duration;
+use std::collections::BTreeMap;
 
-use super::{Node, Output};
+use super::{ConnId, Node, Output};
 use crate::event::CloseReason;
-use crate::link::{LeftOver, SharedLanes};
+use crate::frame::Frame;
+use crate::link::{LaneId, LeftOver, SharedLanes};
 use crate::time::Instant;
 
 /// A node on its way out.
@@ -23,6 +28,8 @@ pub(super) struct Leaving {
     until: Instant,
     /// When it looks again whether anything waits: links that were taken out do not say so.
     look_at: Instant,
+    /// The pings behind the last messages that were not answered yet; `None` while messages wait here.
+    unread: Option<BTreeMap<ConnId, u64>>,
 }
 
 /// What a node had taken and did not send before it stopped.
@@ -80,21 +87,71 @@ impl Node {
         self.leaving = Some(Leaving {
             until,
             look_at: now,
+            unread: None,
         });
     }
 
     /// Stops once nothing waits, or the time is over. A node that has to wait is no longer ready.
     pub(super) fn leave_if_due(&mut self, now: Instant) {
-        let Some(leaving) = &mut self.leaving else {
+        let Some(until) = self.leaving.as_ref().map(|leaving| leaving.until) else {
             return;
         };
-        if now < leaving.until && !self.plane.lock().is_drained() {
-            leaving.look_at = (now + LOOK_EVERY).min(leaving.until);
-            let orders = self.topology.set_ready(now, false);
-            self.obey(now, orders);
-            return self.transmit(now);
+        if now >= until || self.all_is_read(now) {
+            return self.leave(now);
         }
-        self.leave(now);
+        if let Some(leaving) = &mut self.leaving {
+            leaving.look_at = (now + LOOK_EVERY).min(until);
+        }
+        let orders = self.topology.set_ready(now, false);
+        self.obey(now, orders);
+        self.transmit(now);
+    }
+
+    /// Whether nothing waits here, and all peers have read what was sent; asks them when it is time.
+    fn all_is_read(&mut self, now: Instant) -> bool {
+        let is_asked = |leaving: &Leaving| leaving.unread.is_some();
+        if !self.leaving.as_ref().is_some_and(is_asked) {
+            if !self.plane.lock().is_drained() {
+                return false;
+            }
+            self.ask_whether_all_is_read(now);
+        }
+        let conns = &self.conns;
+        let unread = self.leaving.as_mut().and_then(|it| it.unread.as_mut());
+        unread.is_none_or(|unread| {
+            unread.retain(|conn, _| conns.contains_key(conn));
+            unread.is_empty()
+        })
+    }
+
+    fn ask_whether_all_is_read(&mut self, now: Instant) {
+        let links: Vec<ConnId> = self.links.values().copied().collect();
+        let plane = self.plane.lock();
+        let has_sent = |id: &ConnId| {
+            let lanes = [LaneId::Calls, LaneId::Data].into_iter();
+            let mut counts = lanes.filter_map(|lane| plane.lane(*id, lane));
+            counts.any(|count| count.sent > 0)
+        };
+        let asked: Vec<ConnId> = links.into_iter().filter(has_sent).collect();
+        drop(plane);
+        let mut unread = BTreeMap::new();
+        for id in asked {
+            let ping = self.take_ping();
+            self.send(now, id, &Frame::Ping(ping));
+            unread.insert(id, ping);
+        }
+        self.transmit(now);
+        if let Some(leaving) = &mut self.leaving {
+            leaving.unread = Some(unread);
+        }
+    }
+
+    /// A peer has read all that came before this ping.
+    pub(super) fn has_read(&mut self, id: ConnId, ping: u64) {
+        let unread = self.leaving.as_mut().and_then(|it| it.unread.as_mut());
+        if let Some(unread) = unread.filter(|unread| unread.get(&id) == Some(&ping)) {
+            unread.remove(&id);
+        }
     }
 
     pub(super) fn leaving_deadline(&self) -> Option<Instant> {

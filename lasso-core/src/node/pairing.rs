@@ -442,7 +442,7 @@ impl Node {
         }
     }
 
-    fn take_ping(&mut self) -> u64 {
+    pub(super) fn take_ping(&mut self) -> u64 {
         self.next_ping += 1;
         self.next_ping
     }

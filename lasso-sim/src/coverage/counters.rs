@@ -140,6 +140,7 @@ fn of_plane(topics: &PubSubCounters, own: &PlaneCounters, put: &mut impl FnMut(&
         stale: "messages_stale",
         interest_refused: "interest_refused",
         topics_forgotten: "topics_forgotten",
+        losses_untold: "losses_untold",
     });
     fields!(put, own => PlaneCounters { stray: "plane_stray", unknown: "plane_unknown" });
 }

@@ -104,6 +104,7 @@ impl Hub {
             match self.topics.evict() {
                 Some((place, topic)) => {
                     self.counters.topics_forgotten += 1;
+                    self.counters.losses_untold += u64::from(!topic.receivers.is_empty());
                     for receiver in topic.receivers {
                         self.peers[receiver.peer].absent.remove(&place);
                         self.remove_if_nobody(receiver.peer);
@@ -212,6 +213,7 @@ impl Hub {
         let former = peer.absent.pop_first();
         if let Some(former) = former {
             self.topics[former].drop_receiver(at);
+            self.topics.settle(former);
         }
         former.is_some()
     }

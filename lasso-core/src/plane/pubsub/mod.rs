@@ -232,4 +232,7 @@ pub struct PubSubCounters {
     pub interest_refused: u64,
     /// Topics that were forgotten to make room for others.
     pub topics_forgotten: u64,
+    /// Those of them that a node had asked for which is away: if it asks again, it is not told what it
+    /// missed of them.
+    pub losses_untold: u64,
 }

@@ -123,6 +123,7 @@ impl Hub {
                     .is_some_and(|receiver| { receiver.interest == Interest::Absent })
             );
             self.topics[topic].drop_receiver(place);
+            self.topics.settle(topic);
         }
     }
 }

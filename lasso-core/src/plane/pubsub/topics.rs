@@ -3,7 +3,8 @@
 //! 1. A stream's number is given to one topic, once.
 //! 2. The numbers of a topic never go back, even when it was forgotten in between.
 //! 3. A topic is forgotten only to make room for another, and only while nobody is interested in it:
-//!    the one that was used longest ago.
+//!    the one that was used longest ago, and one that no node was ever interested in before one of which
+//!    a node that is away may have missed messages.
 
 use std::sync::Arc;
 
@@ -33,8 +34,17 @@ pub(super) struct Topic {
     pub(super) receivers: Vec<Receiver>,
     /// How many of the receivers are not absent.
     pub(super) present: usize,
-    /// Its neighbours among the idle topics, older and newer; `None` while it is not idle.
-    idle: Option<[Option<Place>; 2]>,
+    /// Where it stands among the idle topics; `None` while it is not idle.
+    idle: Option<Idle>,
+}
+
+/// The place of an idle topic in its list.
+#[derive(Clone, Copy)]
+struct Idle {
+    /// [`FREE`] or [`OWING`].
+    list: usize,
+    /// Its neighbours, older and newer.
+    neighbours: [Option<Place>; 2],
 }
 
 /// How far a peer's interest in a topic has come.
@@ -93,8 +103,12 @@ impl Topic {
         rows.chain(own).max().unwrap_or(0)
     }
 
-    fn is_wanted(&self) -> bool {
-        !self.subscribers.is_empty() || self.present > 0
+    /// The list of idle topics that it belongs to; `None` while somebody wants it.
+    fn idle_list(&self) -> Option<usize> {
+        if !self.subscribers.is_empty() || self.present > 0 {
+            return None;
+        }
+        Some(if self.receivers.is_empty() { FREE } else { OWING })
     }
 }
 
@@ -118,8 +132,9 @@ pub(super) struct Topics {
     slab: Slab<Topic>,
     /// By names that peers choose. Never walked through.
     places: HashMap<Arc<str>, Place, Seeded>,
-    /// Ends of the list of idle topics, oldest and newest.
-    idle: [Option<Place>; 2],
+    /// Ends of the two lists of idle topics, oldest and newest: those that no peer gets, and those that
+    /// peers got which may ask again.
+    idle: [[Option<Place>; 2]; 2],
     /// The one that was published on last: a program mostly publishes on one topic many times.
     found: Option<Place>,
     streams_given: u32,
@@ -183,9 +198,10 @@ impl Topics {
         Some(place)
     }
 
-    /// Takes out the idle topic that was used longest ago.
+    /// Takes out the idle topic that was used longest ago, of those first of which nobody missed
+    /// anything.
     pub(super) fn evict(&mut self) -> Option<(Place, Topic)> {
-        let place = self.idle[OLDER]?;
+        let place = self.idle[FREE][OLDER].or(self.idle[OWING][OLDER])?;
         self.unlink(place);
         let topic = self.slab.remove(place);
         self.places.remove(&topic.name);
@@ -194,68 +210,81 @@ impl Topics {
         Some((place, topic))
     }
 
-    /// To be called when somebody became interested in it, or nobody is any more.
+    /// To be called when somebody became interested in it, or nobody is any more, or a receiver was
+    /// dropped.
     pub(super) fn settle(&mut self, place: Place) {
         let topic = &self.slab[place];
-        match (topic.is_wanted(), topic.idle.is_some()) {
-            (true, true) => self.unlink(place),
-            (false, false) => self.link(place),
-            _ => {}
-        }
-    }
-
-    /// It is used now.
-    pub(super) fn touch(&mut self, place: Place) {
-        if self.slab[place].idle.is_some() && self.idle[NEWER] != Some(place) {
+        let (list, is_in) = (topic.idle_list(), topic.idle.map(|idle| idle.list));
+        if list != is_in {
             self.unlink(place);
             self.link(place);
         }
     }
 
-    /// Puts it behind the newest idle topic.
+    /// It is used now.
+    pub(super) fn touch(&mut self, place: Place) {
+        if let Some(idle) = self.slab[place].idle
+            && self.idle[idle.list][NEWER] != Some(place)
+        {
+            self.unlink(place);
+            self.link(place);
+        }
+    }
+
+    /// Puts it behind the newest topic of its list, if it is idle.
     fn link(&mut self, place: Place) {
-        let newest = self.idle[NEWER].replace(place);
-        self.slab[place].idle = Some([newest, None]);
+        let Some(list) = self.slab[place].idle_list() else {
+            return;
+        };
+        let newest = self.idle[list][NEWER].replace(place);
+        let neighbours = [newest, None];
+        self.slab[place].idle = Some(Idle { list, neighbours });
         match newest {
             Some(newest) => self.neighbours(newest)[NEWER] = Some(place),
-            None => self.idle[OLDER] = Some(place),
+            None => self.idle[list][OLDER] = Some(place),
         }
     }
 
     fn unlink(&mut self, place: Place) {
-        let Some([older, newer]) = self.slab[place].idle.take() else {
+        let Some(Idle { list, neighbours }) = self.slab[place].idle.take() else {
             return;
         };
+        let [older, newer] = neighbours;
         match older {
             Some(older) => self.neighbours(older)[NEWER] = newer,
-            None => self.idle[OLDER] = newer,
+            None => self.idle[list][OLDER] = newer,
         }
         match newer {
             Some(newer) => self.neighbours(newer)[OLDER] = older,
-            None => self.idle[NEWER] = older,
+            None => self.idle[list][NEWER] = older,
         }
     }
 
     fn neighbours(&mut self, place: Place) -> &mut [Option<Place>; 2] {
-        let idle = &mut self.slab[place].idle;
-        idle.as_mut().expect("a neighbour of an idle topic is idle")
+        let idle = self.slab[place].idle.as_mut();
+        &mut idle
+            .expect("a neighbour of an idle topic is idle")
+            .neighbours
     }
 
     pub(super) fn assert_invariants(&self) {
-        let (mut idle, mut at, mut before) = (0, self.idle[OLDER], None);
-        while let Some(place) = at {
-            let topic = &self.slab[place];
-            let [older, newer] = topic.idle.expect("in the list");
-            assert_eq!(older, before, "the list of idle topics holds together");
-            assert!(!topic.is_wanted(), "{} is idle, and wanted", topic.name);
-            (idle, at, before) = (idle + 1, newer, at);
+        let mut idle = 0;
+        for (list, [oldest, newest]) in self.idle.into_iter().enumerate() {
+            let (mut at, mut before) = (oldest, None);
+            while let Some(place) = at {
+                let topic = &self.slab[place];
+                let [older, newer] = topic.idle.expect("in the list").neighbours;
+                assert_eq!(older, before, "the lists of idle topics hold together");
+                assert_eq!(topic.idle_list(), Some(list), "{}", topic.name);
+                (idle, at, before) = (idle + 1, newer, at);
+            }
+            assert_eq!(before, newest);
         }
-        assert_eq!(before, self.idle[NEWER]);
         assert_eq!(self.places.len(), self.slab.len());
         let mut unwanted = 0;
         for (place, topic) in self.slab.iter() {
             assert_eq!(self.find(&topic.name), Some(place));
-            unwanted += usize::from(!topic.is_wanted());
+            unwanted += usize::from(topic.idle_list().is_some());
             let present = topic.receivers.iter();
             let present = present.filter(|known| known.interest != Interest::Absent);
             assert_eq!(topic.present, present.count(), "{}", topic.name);
@@ -282,5 +311,9 @@ impl core::ops::IndexMut<Place> for Topics {
     }
 }
 
+/// The list of idle topics that no peer gets.
+const FREE: usize = 0;
+/// The list of idle topics that peers got and may ask for again.
+const OWING: usize = 1;
 const OLDER: usize = 0;
 const NEWER: usize = 1;
