@@ -165,6 +165,26 @@ async fn nothing_is_sent_to_a_node_whose_last_subscriber_has_gone() {
     assert_eq!(sent(), 0);
 }
 
+/// The subscriber waits, and not the publisher: then no message is lost to any of many nodes.
+#[tokio::test]
+async fn nothing_is_lost_once_every_node_has_heard_of_a_subscription() {
+    let nodes = nodes(73, 4).await;
+    for topic in ["one", "another", "a third"] {
+        let mut subscription = nodes[3].subscribe_raw(topic).unwrap();
+        soon(subscription.subscribed()).await;
+        for node in &nodes[..3] {
+            let reach = node.publish_raw(topic, "order", Audience::All).unwrap();
+            assert_eq!(reach.nodes, 1, "{} publishes {topic}", node.name());
+            message(&mut subscription).await;
+        }
+    }
+    let lone = Cluster::builder().start().await.unwrap();
+    let subscription = lone.subscribe_raw("nobody else").unwrap();
+    soon(subscription.subscribed()).await;
+    lone.shutdown().await;
+    soon(subscription.subscribed()).await;
+}
+
 #[tokio::test]
 async fn a_subscription_ends_when_its_node_stops() {
     let (_a, b) = pair(56).await;

@@ -153,3 +153,43 @@ fn restarts_take_no_stock_twice() {
 fn drawn_faults_take_no_stock_twice() {
     scenario("tests/drawn.toml").check();
 }
+
+/// The block of the README, line by line, with the least that it needs.
+mod readme {
+    use std::sync::Arc;
+
+    struct Shop;
+
+    impl Shop {
+        fn new() -> Shop {
+            Shop
+        }
+
+        fn stock(&self) -> u64 {
+            10_000
+        }
+
+        fn reserved(&self) -> u64 {
+            0
+        }
+    }
+
+    mod orders {
+        pub(super) async fn serve(_cluster: lasso::Cluster, _shop: super::Arc<super::Shop>) {}
+    }
+
+    #[rustfmt::skip]
+    #[allow(dead_code, reason = "to be compiled, and not run")]
+    fn a_test_of_a_service() {
+        lasso_sim::scenario("tests/cut.toml")
+            .state(Shop::new)
+            .application(|cluster, node| async move { orders::serve(cluster, node.state().clone()).await })
+            .seeds(1..=20)
+            .check_end(|world| {
+                for (key, shop) in world.states() {
+                    assert_eq!(shop.stock() + shop.reserved(), 10_000, "{key} took stock twice");
+                }
+            })
+            .check();
+    }
+}

@@ -175,7 +175,15 @@ impl Plane {
     /// Ends a subscription; what it has not read is gone.
     pub fn unsubscribe(&mut self, id: SubscriberId, fx: &mut Effects) {
         self.hub.unsubscribe(id, fx);
+        self.hub.wake_listeners(fx);
         self.tell_all(fx);
+    }
+
+    /// True once each linked peer has heard of a subscription, so that what it publishes from now on comes;
+    /// also when the subscription or the node has ended. Else `waker` is kept and woken when that may
+    /// have changed. A peer whose tables are full does not answer for as long as they are.
+    pub fn is_heard(&mut self, id: SubscriberId, waker: &Waker) -> bool {
+        self.has_ended || self.hub.is_heard(id, waker)
     }
 
     /// Moves all that waits for a subscriber to the end of `out`; true when that was anything. With
@@ -231,6 +239,7 @@ impl Plane {
     pub fn link_down(&mut self, conn: ConnId, fx: &mut Effects) {
         if self.links.remove(conn) {
             self.hub.link_down(conn);
+            self.hub.wake_listeners(fx);
             self.calls.link_down(conn, fx);
             self.untold.remove(&conn);
         }
@@ -319,6 +328,7 @@ impl Plane {
         match codec::decode(frame)? {
             Some(Frame::PubSub(frame)) => {
                 self.hub.on_frame(conn, frame, fx);
+                self.hub.wake_listeners(fx);
                 self.tell_all(fx);
             }
             _ => self.counters.unknown += 1,
@@ -377,6 +387,7 @@ impl Plane {
     /// nothing is published, subscribed to, served or called from now on.
     pub fn end(&mut self, fx: &mut Effects) {
         self.has_ended = true;
+        self.hub.wake_listeners(fx);
         self.hub.end(fx);
         self.calls.end(fx);
     }

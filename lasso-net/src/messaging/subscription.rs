@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_core::Stream;
-use lasso_core::plane::{Row, Source, SubscribeError, SubscriberId, Update};
+use lasso_core::plane::{Plane, Row, Source, SubscribeError, SubscriberId, Update};
 use serde::de::DeserializeOwned;
 
 use super::typed::{self, Undecodable};
@@ -18,7 +18,7 @@ use crate::shared::Shared;
 
 impl Cluster {
     /// Subscribes to a topic: what any node publishes on it from now on, decoded as `T`. Nodes hear
-    /// of the subscription within a round trip.
+    /// of the subscription within a round trip; [`Subscription::subscribed`] waits for that.
     ///
     /// A subscriber that does not read keeps as many messages as the settings' `pubsub` say, 1,024 by
     /// default; the oldest give way, and it is told how many. One that begins to read takes all that
@@ -159,6 +159,11 @@ pub struct Subscription<T> {
 }
 
 impl<T: DeserializeOwned> Subscription<T> {
+    /// Waits until every linked node has heard of the subscription: see [`RawSubscription::subscribed`].
+    pub async fn subscribed(&self) {
+        self.raw.subscribed().await;
+    }
+
     /// What comes next; `None` once the node has stopped and all that had come was read. Cancelling
     /// loses nothing.
     pub async fn recv(&mut self) -> Option<Received<T>> {
@@ -206,6 +211,40 @@ impl RawSubscription {
             waiting: VecDeque::new(),
             at_once: 0,
         }
+    }
+
+    /// Waits until every node that is linked has heard of the subscription, usually one round trip: what
+    /// they publish after that comes, or is reported as missed. Also returns when this node has stopped. A node
+    /// that links up later hears of it by itself, and is not waited for once this has returned.
+    ///
+    /// A node whose tables of topics are full does not answer, and holds this up until it has room or is gone:
+    /// use [`tokio::time::timeout`] to wait for no longer than you want to. Cancelling loses nothing.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use lasso_net::Cluster;
+    /// # let cookie = "a secret of at least thirty-two bytes";
+    /// # let a = Cluster::builder().name("doc@127.0.47.1").cookie(cookie).peer("doc@127.0.47.2");
+    /// # let b = Cluster::builder().name("doc@127.0.47.2").cookie(cookie).peer("doc@127.0.47.1");
+    /// # let (a, b) = (a.start().await?, b.start().await?);
+    /// # b.wait_for(2, std::time::Duration::from_secs(20)).await?;
+    /// let mut prices = b.subscribe::<f64>("prices")?;
+    /// prices.subscribed().await;
+    /// assert_eq!(a.publish("prices", &9.5)?.nodes, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn subscribed(&self) {
+        poll_fn(|cx| {
+            let is_heard = |plane: &mut Plane| plane.is_heard(self.id, cx.waker());
+            // Looked at last, as below.
+            if self.shared.read_plane(is_heard) || self.shared.has_stopped() {
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        })
+        .await;
     }
 
     /// What comes next; `None` once the node has stopped and all that had come was read. Cancelling

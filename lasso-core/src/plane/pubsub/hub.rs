@@ -48,6 +48,8 @@ pub(crate) struct Hub {
     pub(super) names: BTreeMap<NodeName, Place>,
     /// With a fixed hasher, and never walked through.
     pub(super) conns: FxHashMap<ConnId, Place>,
+    /// Who waits until all peers have heard of a subscription.
+    pub(super) listeners: BTreeMap<SubscriberId, Waker>,
     /// Links that have news of which whoever drives the hub was not yet told.
     pub(super) noisy: Vec<ConnId>,
     /// Wakers that nobody needs any more.
@@ -87,6 +89,7 @@ impl Hub {
             peers: Slab::default(),
             names: BTreeMap::new(),
             conns: FxHashMap::default(),
+            listeners: BTreeMap::new(),
             noisy: Vec::new(),
             spent: Vec::new(),
             counters: PubSubCounters::default(),
@@ -118,6 +121,29 @@ impl Hub {
             keep(&mut subscriber.waker, waker, &mut self.spent);
         }
         false
+    }
+
+    /// True once each linked peer has answered that messages for this subscription go to this node from now
+    /// on, and for a subscription that there is not. Else the waker is kept, in place of any earlier one, and
+    /// woken when that may have changed.
+    pub(crate) fn is_heard(&mut self, id: SubscriberId, waker: &Waker) -> bool {
+        let Some(&place) = self.subscriber_places.get(&id) else {
+            return true;
+        };
+        let topic = self.subscribers[place].topic;
+        let mut linked = self.conns.values().map(|&peer| &self.peers[peer]);
+        let is_heard = linked.all(|peer| peer.streams.is_live(topic));
+        if !is_heard {
+            let former = self.listeners.insert(id, waker.clone());
+            self.spent.extend(former);
+        }
+        is_heard
+    }
+
+    /// A peer has answered or is gone, or a subscription is over: whoever waits for that looks again.
+    pub(crate) fn wake_listeners(&mut self, fx: &mut Effects) {
+        let woken = core::mem::take(&mut self.listeners).into_values();
+        fx.wakes.extend(woken.map(Wake::Task));
     }
 
     /// The node has stopped: wakes every task that waits to read, since nothing comes any more.

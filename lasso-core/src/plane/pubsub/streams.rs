@@ -131,6 +131,12 @@ impl Streams {
         incoming.live.then_some(incoming)
     }
 
+    /// Whether the stream of a topic was announced in this session.
+    pub(super) fn is_live(&self, topic: Place) -> bool {
+        let stream = self.by_topic.get(&topic);
+        stream.is_some_and(|stream| self.by_stream[stream].live)
+    }
+
     /// The peer has announced the stream of a topic; returns how many were missed, as it was known.
     pub(super) fn start(
         &mut self,

@@ -108,7 +108,11 @@ impl Topic {
         if !self.subscribers.is_empty() || self.present > 0 {
             return None;
         }
-        Some(if self.receivers.is_empty() { FREE } else { OWING })
+        Some(if self.receivers.is_empty() {
+            FREE
+        } else {
+            OWING
+        })
     }
 }
 
