@@ -88,8 +88,6 @@ struct Waiting {
     bound: usize,
     taken: u64,
     sent: u64,
-    /// Frames that were fetched, or came too late, and never go out.
-    given_up: u64,
 }
 
 /// What a link had taken and did not send before it was closed, in frames. A frame counts as sent once
@@ -109,6 +107,8 @@ struct Marks {
     most: usize,
     /// What would have waited with the smallest frame that was refused.
     least_refused: Option<usize>,
+    /// Frames that were fetched, or came too late, and never go out.
+    given_up: u64,
 }
 
 /// What is to be done after a frame was taken.
@@ -155,7 +155,7 @@ impl Lanes {
     /// [`LaneFull`]; nothing was taken. Lanes that are finished take everything and send nothing.
     pub fn push(&mut self, id: LaneId, head: &[u8], body: &Bytes) -> Result<Pushed, LaneFull> {
         if self.finished {
-            self.lanes[id as usize].given_up += 1;
+            self.give_up(id, 1);
             return Ok(Pushed::Queued);
         }
         let length = head.len() + body.len();
@@ -273,15 +273,17 @@ impl Lanes {
     /// Frames that were fetched never go out, as the link is closed.
     pub(super) fn give_up(&mut self, id: LaneId, frames: u64) {
         debug_assert!(self.finished);
-        self.lanes[id as usize].given_up += frames;
+        if frames > 0 {
+            self.marks.get_or_insert_default()[id as usize].given_up += frames;
+        }
     }
 
     /// What the lanes did not send. All of it is known once the link is closed and nobody empties
     /// the lanes any more.
     pub fn left_over(&self) -> LeftOver {
-        let left = |id| {
-            let lane: &Waiting = &self.lanes[id as usize];
-            lane.given_up + lane.frames.count_from(0, 0)
+        let left = |id: LaneId| {
+            let given_up = self.marks.as_ref().map_or(0, |it| it[id as usize].given_up);
+            given_up + self.lanes[id as usize].frames.count_from(0, 0)
         };
         LeftOver {
             calls: left(LaneId::Calls),
