@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::bounded;
+
 /// The port for links, and the one a node name without a port means.
 pub const DEFAULT_PORT: u16 = 9155;
 /// Longest basename, in bytes.
@@ -117,6 +119,37 @@ impl NodeName {
 }
 
 impl FromStr for NodeName {
+/// Why no node can be dialled at an address; `None` where one may be.
+///
+/// ```
+/// use lasso_core::name::undialable;
+///
+/// assert_eq!(undialable("10.0.0.5:9155".parse()?), None);
+/// assert_eq!(undialable("0.0.0.0:9155".parse()?), Some("it stands for any address"));
+/// # Ok::<(), core::net::AddrParseError>(())
+/// ```
+pub fn undialable(address: SocketAddr) -> Option<&'static str> {
+    let ip = address.ip().to_canonical();
+    let (broadcast, link_local) = match ip {
+        IpAddr::V4(v4) => (v4.is_broadcast(), false),
+        IpAddr::V6(v6) => (false, v6.is_unicast_link_local()),
+    };
+    let this_network = matches!(ip, IpAddr::V4(v4) if v4.octets()[0] == 0);
+    if ip.is_unspecified() || this_network {
+        Some("it stands for any address")
+    } else if ip.is_multicast() {
+        Some("it is a multicast address")
+    } else if broadcast {
+        Some("it is the broadcast address")
+    } else if link_local {
+        Some("it is link-local, and a node name has no zone such as `%eth0`")
+    } else if address.port() == 0 {
+        Some("port 0 is no port")
+    } else {
+        None
+    }
+}
+
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
@@ -286,6 +319,7 @@ pub struct Description {
 impl Description {
     /// The description of a node that has said nothing: id from its name, region `unknown`, no
     /// roles, version `0.0.0`.
+    #[serde(deserialize_with = "bounded::set::<_, _, ROLES_MAX>")]
     pub fn of(name: &NodeName) -> Self {
         Description {
             id: Label(name.host().into()),

@@ -57,7 +57,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::codec;
+use crate::codec::{self, CONTROL_BYTES_MAX};
 use crate::config::LinkSettings;
 use crate::event::CloseReason;
 use crate::frame::Frame;
@@ -224,7 +224,7 @@ impl Link {
     ///
     /// # Errors
     /// [`CloseReason::ControlLaneFull`]: the peer does not read; the connection is to be closed.
-    /// [`CloseReason::TooLarge`]: the frame is larger than a message may be, or the first one larger
+    /// [`CloseReason::TooLarge`]: the frame is larger than a control frame may be, or the first one larger
     /// than 1,520 bytes; it was not taken.
     pub fn send(&mut self, _now: Instant, frame: &Frame) -> Result<(), CloseReason> {
         if self.dead {
@@ -385,12 +385,13 @@ impl Link {
         let mut lanes = self.lanes.lock();
         // The first record holds the first frame whole.
         let first = lanes.held(LaneId::Control) == 0 && self.records_sealed() == 0;
-        let longest = if first {
-            FIRST_RECORD_BYTES_MAX - TAG_BYTES
+        let body = codec::header(&bytes).map_or(0, |(_, length, _)| length);
+        let fits = if first {
+            bytes.len() <= FIRST_RECORD_BYTES_MAX - TAG_BYTES
         } else {
-            self.message_bytes_max
+            body <= CONTROL_BYTES_MAX
         };
-        if bytes.len() > longest {
+        if !fits {
             return Err(CloseReason::TooLarge);
         }
         let pushed = lanes.push(LaneId::Control, &bytes, &Bytes::new());

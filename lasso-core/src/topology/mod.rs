@@ -50,10 +50,10 @@ mod views;
 mod tests;
 
 pub use counters::Counters;
+pub use crate::frame::VIEW_MAX;
 pub use coverage::Coverage;
 pub use member::{Member, NodeState};
 pub use partitions::{Island, PAIRS_MAX, Pair, Partitions};
-pub use views::VIEW_MAX;
 
 use core::time::Duration;
 
