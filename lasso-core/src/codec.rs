@@ -344,7 +344,7 @@ impl CloseBody {
             "stale_incarnation" => self
                 .known
                 .map(Incarnation)
-                .filter(|known| *known < Incarnation::MAX)
+                .filter(|known| *known <= Incarnation::MAX)
                 .map(|known| CloseReason::StaleIncarnation { known }),
             name => PLAIN_REASONS
                 .iter()
@@ -387,8 +387,9 @@ struct HealthBody<V> {
 }
 
 /// Every reason that is told by its name alone.
-const PLAIN_REASONS: [CloseReason; 22] = [
+const PLAIN_REASONS: [CloseReason; 24] = [
     CloseReason::Garbage,
+    CloseReason::NotLasso,
     CloseReason::Version,
     CloseReason::NoCommonVersion,
     CloseReason::WrongCookie,
@@ -397,6 +398,7 @@ const PLAIN_REASONS: [CloseReason; 22] = [
     CloseReason::HandshakeTimeout,
     CloseReason::TooManyHandshakes,
     CloseReason::TooLarge,
+    CloseReason::BadAddress,
     CloseReason::Myself,
     CloseReason::NameTaken,
     CloseReason::Duplicate,

@@ -95,9 +95,10 @@ pub struct NodeName {
 impl NodeName {
     /// The name of the node of application `basename` at `address`.
     pub fn new(basename: Basename, address: SocketAddr) -> Self {
-        // The flow label and scope of an IPv6 address are no part of a name.
+        // The flow label and zone of an IPv6 address are no part of a name, and an IPv4 address that is
+        // written as IPv6 (`::ffff:10.0.0.5`) is the same host.
         NodeName {
-            address: SocketAddr::new(address.ip(), address.port()),
+            address: SocketAddr::new(address.ip().to_canonical(), address.port()),
             basename,
         }
     }
@@ -118,7 +119,6 @@ impl NodeName {
     }
 }
 
-impl FromStr for NodeName {
 /// Why no node can be dialled at an address; `None` where one may be.
 ///
 /// ```
@@ -150,6 +150,7 @@ pub fn undialable(address: SocketAddr) -> Option<&'static str> {
     }
 }
 
+impl FromStr for NodeName {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
@@ -274,6 +275,13 @@ pub struct Incarnation(pub u64);
 impl Incarnation {
     /// The last millisecond before the year 2500.
     pub const MAX: Incarnation = Incarnation(16_725_225_599_999);
+
+    /// The least incarnation that is later than this one. Nothing is later than [`Incarnation::MAX`]: a name
+    /// for which that was claimed goes on under it, and nobody takes it for stale.
+    #[must_use]
+    pub fn next(self) -> Incarnation {
+        Incarnation(self.0.saturating_add(1)).min(Incarnation::MAX)
+    }
 }
 
 impl<'de> Deserialize<'de> for Incarnation {
@@ -311,6 +319,7 @@ pub struct Description {
     /// Region; `unknown` by default.
     pub region: Label,
     /// Roles, such as `web` and `ingestor`; at most 32.
+    #[serde(deserialize_with = "bounded::set::<_, _, ROLES_MAX>")]
     pub roles: BTreeSet<Label>,
     /// Version of the application.
     pub version: Label,
@@ -319,7 +328,6 @@ pub struct Description {
 impl Description {
     /// The description of a node that has said nothing: id from its name, region `unknown`, no
     /// roles, version `0.0.0`.
-    #[serde(deserialize_with = "bounded::set::<_, _, ROLES_MAX>")]
     pub fn of(name: &NodeName) -> Self {
         Description {
             id: Label(name.host().into()),

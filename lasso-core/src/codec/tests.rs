@@ -54,7 +54,7 @@ fn reason() -> impl Strategy<Value = CloseReason> {
         name().prop_map(|name| CloseReason::OtherBasename {
             theirs: name.basename().clone()
         }),
-        (0..Incarnation::MAX.0).prop_map(|known| CloseReason::StaleIncarnation {
+        (0..=Incarnation::MAX.0).prop_map(|known| CloseReason::StaleIncarnation {
             known: Incarnation(known)
         }),
     ]
@@ -470,10 +470,11 @@ fn nobody_is_told_that_an_implausible_life_is_known() {
         encode(&Frame::Close(stale), &mut bytes);
         decode(split(&bytes).unwrap().0).unwrap()
     };
-    let known = Incarnation(Incarnation::MAX.0 - 1);
+    let known = Incarnation::MAX;
     let plausible = CloseReason::StaleIncarnation { known };
     assert_eq!(told(known), Some(Frame::Close(plausible)));
     let unknown = Frame::Close(CloseReason::Unknown);
-    assert_eq!(told(Incarnation::MAX), Some(unknown.clone()));
+    let beyond = Incarnation(Incarnation::MAX.0 + 1);
+    assert_eq!(told(beyond), Some(unknown.clone()));
     assert_eq!(told(Incarnation(u64::MAX)), Some(unknown));
 }

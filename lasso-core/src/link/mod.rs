@@ -85,8 +85,7 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkEvent {
     /// A frame came. The first one is a `Hello` or a `Close`; heartbeats are swallowed, and so are
-    /// pings, which the link itself answers. After a `Close` nothing comes any more. A refused
-    /// handshake is a `Close` too.
+    /// pings, which the link itself answers. After a `Close` nothing comes any more.
     Frame(Frame),
     /// Frames of the data plane came, whole and one after another, for
     /// [`Plane::receive`](crate::plane::Plane::receive).
@@ -206,7 +205,7 @@ impl Link {
                 }
                 _ => {
                     self.lanes.lock().last_received = now;
-                    self.take_message(rest, guard, events)
+                    self.take_message(rest, guard)
                 }
             };
             match taken {
