@@ -5,7 +5,8 @@
 //! MessagePack maps with named fields as bodies; the few others are laid out by hand.
 //!
 //! 1. Any input decodes to a value or an error, within a stack and a heap that the input's own
-//!    length bounds.
+//!    length bounds. A control frame has at most [`CONTROL_BYTES_MAX`] bytes, and each of its lists a most
+//!    of its own, which is checked before the first element is read.
 //! 2. A kind, a field or a reason that this release does not know is skipped, not an error.
 //!
 //! What it does not do: it does not cut frames into records and puts none together; that is
@@ -34,14 +35,19 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use varint::{VARINT_BYTES_MAX, put_varint, varint, varint_bytes};
 
+use crate::bounded::AtMost;
 use crate::event::CloseReason;
-use crate::frame::{Frame, TopologyFrame};
+use crate::frame::{Frame, KNOWN_MAX, TopologyFrame, VIEW_MAX};
 use crate::name::{Basename, Description, Incarnation, Label, NodeName};
 
 /// Bytes that are no frame of this protocol. The peer's fault: a member that breaks the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("malformed frame")]
 pub struct Malformed;
+
+/// Longest body of a control frame, which is every kind below [`kind::BULK_MIN`]: room for a view of a
+/// thousand nodes with long names, and read in far less than 5 ms whatever is in it.
+pub const CONTROL_BYTES_MAX: usize = 64 << 10;
 
 /// A frame's kind and body, not looked into.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,9 +185,12 @@ pub fn split(bytes: &[u8]) -> Result<(RawFrame<'_>, &[u8]), Malformed> {
 /// Reads a frame; `None` for a kind that this release does not know.
 ///
 /// # Errors
-/// [`Malformed`]: the body is not what its kind has.
+/// [`Malformed`]: the body is not what its kind has, or a control frame is too long.
 pub fn decode(frame: RawFrame<'_>) -> Result<Option<Frame>, Malformed> {
     let body = frame.body;
+    if frame.kind < kind::BULK_MIN && body.len() > CONTROL_BYTES_MAX {
+        return Err(Malformed);
+    }
     Ok(Some(match frame.kind {
         kind::HELLO => Frame::Hello(map(body)?),
         kind::OFFER => Frame::Offer,
@@ -213,7 +222,8 @@ pub fn decode(frame: RawFrame<'_>) -> Result<Option<Frame>, Malformed> {
             Frame::Topology(TopologyFrame::Ready(ready))
         }
         kind::CHECK => {
-            let CheckBody { id, known } = map(body)?;
+            let CheckBody { id, known } = map::<CheckBody<AtMost<u64, KNOWN_MAX>>>(body)?;
+            let known = known.map(|AtMost(known)| known);
             Frame::Topology(TopologyFrame::Check { id, known })
         }
         kind::HEALTH => {
@@ -222,7 +232,8 @@ pub fn decode(frame: RawFrame<'_>) -> Result<Option<Frame>, Malformed> {
                 ready,
                 view_hash,
                 view,
-            } = map::<HealthBody<Vec<NodeName>>>(body)?;
+            } = map::<HealthBody<AtMost<NodeName, VIEW_MAX>>>(body)?;
+            let view = view.map(|AtMost(view)| view);
             Frame::Topology(TopologyFrame::Health {
                 id,
                 ready,
@@ -333,7 +344,7 @@ impl CloseBody {
             "stale_incarnation" => self
                 .known
                 .map(Incarnation)
-                .filter(|known| *known < Incarnation::MAX)
+                .filter(|known| *known <= Incarnation::MAX)
                 .map(|known| CloseReason::StaleIncarnation { known }),
             name => PLAIN_REASONS
                 .iter()
@@ -376,8 +387,9 @@ struct HealthBody<V> {
 }
 
 /// Every reason that is told by its name alone.
-const PLAIN_REASONS: [CloseReason; 22] = [
+const PLAIN_REASONS: [CloseReason; 24] = [
     CloseReason::Garbage,
+    CloseReason::NotLasso,
     CloseReason::Version,
     CloseReason::NoCommonVersion,
     CloseReason::WrongCookie,
@@ -386,6 +398,7 @@ const PLAIN_REASONS: [CloseReason; 22] = [
     CloseReason::HandshakeTimeout,
     CloseReason::TooManyHandshakes,
     CloseReason::TooLarge,
+    CloseReason::BadAddress,
     CloseReason::Myself,
     CloseReason::NameTaken,
     CloseReason::Duplicate,

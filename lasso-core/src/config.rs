@@ -204,7 +204,8 @@ pub struct DialSettings {
     /// Jitter on every delay, in percent either way, 20; at most 90. Higher: a healed network is
     /// whole later. Lower: nodes that lost each other at once dial at once.
     pub jitter_percent: u32,
-    /// Shortest delay after a refused secret, 30 s.
+    /// Shortest delay after a refusal that only an operator can change, such as a wrong secret or another
+    /// cluster's name, 30 s: see [`Lesson::Wait`](crate::event::Lesson::Wait).
     pub refused_secret: Duration,
     /// Of each pair one side dials at once and the other after this, 100 ms, so that most pairs make
     /// one connection and not two. Higher: later links where only the second side knows the first.
@@ -242,7 +243,8 @@ pub struct DiscoverySettings {
     /// Most addresses taken from one answer, 256; 1 to 4,096. Higher: more to dial for an answer
     /// that is wrong. Lower: an answer with more counts as cut short, and removes nobody.
     pub addresses_max: usize,
-    /// A query that is not answered after this has failed, 5 s.
+    /// A query that is not answered after this has failed, 5 s; one for services, which are two questions, after
+    /// twice as long.
     pub lookup_timeout: Duration,
 }
 

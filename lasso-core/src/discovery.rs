@@ -7,12 +7,15 @@
 //! 1. An answer that fails, is empty or is cut short removes nobody.
 //! 2. A static peer is never forgotten.
 //! 3. A linked node is never forgotten.
-//! 4. Own addresses are never candidates.
+//! 4. Own addresses are never candidates, nor is an address at which nobody can be dialled.
+//! 5. Where nothing is asked, a node that only dialled us is forgotten like one that good answers do not name.
 //!
 //! It does not resolve, and it does not know how to dial: see [`crate::mesh`].
 
 mod found;
+mod own;
 mod query;
+mod telling;
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
@@ -20,13 +23,13 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use found::{DiscoveryCounters, Found, Lookup};
-pub use query::{Family, Query, QueryError, QueryId, QueryState, QueryStatus};
+pub use query::{Family, FamilyStatus, Query, QueryError, QueryId, QueryState, QueryStatus};
 
 use crate::config::{DiscoverySettings, NodeConfig};
-use crate::event::Notice;
-use crate::name::NodeName;
+use crate::name::{NodeName, undialable};
 use crate::node::DnsAnswer;
 use crate::time::{Instant, earliest, part};
+use own::Own;
 
 /// One query and family: a schedule, and what its last good answer named.
 struct Source {
@@ -38,6 +41,10 @@ struct Source {
     state: QueryState,
     /// Why the last try failed; only while the state is that.
     cause: Option<String>,
+    /// Tries in a row that failed.
+    failures: u32,
+    /// The operator was told that this family fails beside another one.
+    told_failing: bool,
     named: BTreeSet<NodeName>,
     last_good: Option<Instant>,
 }
@@ -66,7 +73,7 @@ pub struct Discovery {
     sources: Vec<Source>,
     candidates: BTreeMap<NodeName, Candidate>,
     /// Names that turned out to be this node itself.
-    own: BTreeSet<NodeName>,
+    own: Own,
     /// Candidates that no source names and the configuration does not either.
     unnamed: BTreeSet<NodeName>,
     /// What [`Discovery::take_named`] has not told yet.
@@ -91,6 +98,8 @@ impl Discovery {
                 asked_at: None,
                 state: QueryState::Pending,
                 cause: None,
+                failures: 0,
+                told_failing: false,
                 named: BTreeSet::new(),
                 last_good: None,
             }));
@@ -109,7 +118,7 @@ impl Discovery {
                 .filter(|&peer| *peer != config.name)
                 .map(fixed)
                 .collect(),
-            own: BTreeSet::from([config.name.clone()]),
+            own: Own::new(config.name.clone()),
             unnamed: BTreeSet::new(),
             named_changed: true,
             counters: DiscoveryCounters::default(),
@@ -128,15 +137,11 @@ impl Discovery {
     pub fn tick(&mut self, now: Instant, is_linked: impl Fn(&NodeName) -> bool) -> Found {
         let mut found = Found::default();
         for position in 0..self.sources.len() {
+            let limit = self.limit(self.sources[position].family);
             let source = &mut self.sources[position];
-            if source
-                .asked_at
-                .is_some_and(|at| now >= at + self.settings.lookup_timeout)
-            {
+            if source.asked_at.is_some_and(|at| now >= at + limit) {
                 source.asked_at = None;
-                source.state = QueryState::Failed;
-                let limit = self.settings.lookup_timeout;
-                source.cause = Some(format!("no answer within {limit:?}"));
+                source.fails(format!("no answer within {limit:?}"));
                 self.counters.failures += 1;
                 self.tell(position, &mut found);
             }
@@ -175,39 +180,38 @@ impl Discovery {
             return found;
         };
         self.sources[position].asked_at = None;
-        self.sources[position].cause = None;
-        self.sources[position].state = match answer {
+        match answer {
             DnsAnswer::Failed(cause) => {
-                self.sources[position].cause = Some(cause);
+                self.sources[position].fails(cause);
                 self.counters.failures += 1;
-                QueryState::Failed
             }
-            DnsAnswer::Empty => QueryState::Empty,
-            // What was cut short may have had some: it is no empty answer.
-            DnsAnswer::Addresses {
-                addresses,
-                truncated: false,
-            } if addresses.is_empty() => QueryState::Empty,
+            DnsAnswer::Empty => self.sources[position].succeeds(QueryState::Empty),
             DnsAnswer::Addresses {
                 addresses,
                 truncated,
             } => {
                 let cut = truncated || addresses.len() > self.settings.addresses_max;
                 let names = self.names(query, &addresses);
-                self.named(now, position, names, cut, &mut found);
-                if cut {
-                    QueryState::Truncated
-                } else {
-                    QueryState::Ok
+                let state = match names.is_empty() {
+                    _ if cut => QueryState::Truncated,
+                    // An answer without an address that can be dialled is no list of nodes.
+                    true => QueryState::Empty,
+                    false => QueryState::Ok,
+                };
+                self.sources[position].succeeds(state);
+                if state != QueryState::Empty {
+                    self.named(now, position, names, cut, &mut found);
                 }
             }
-        };
+        }
         self.tell(position, &mut found);
         found
     }
 
     /// A node dialled us, or answered at another one's address: a candidate of its own.
-    pub fn met(&mut self, name: &NodeName) -> bool {
+    pub fn met(&mut self, now: Instant, name: &NodeName) -> bool {
+        // Its identity is proven: an address that once led back to this node leads there no more.
+        self.own.remove(name);
         if self.own.contains(name) || self.candidates.contains_key(name) {
             return false;
         }
@@ -215,7 +219,9 @@ impl Discovery {
             self.counters.learned_shed += 1;
             return false;
         }
-        self.candidates.insert(name.clone(), Candidate::new(false));
+        let mut candidate = Candidate::new(false);
+        candidate.absent_since = self.sources.is_empty().then_some(now);
+        self.candidates.insert(name.clone(), candidate);
         self.unnamed.insert(name.clone());
         true
     }
@@ -249,26 +255,27 @@ impl Discovery {
         }
     }
 
-    /// The address of `candidate` is this node's own: never a candidate again.
+    /// The address of `candidate` is this node's own: no candidate while anything names it.
     pub fn is_own(&mut self, candidate: &NodeName) {
-        self.candidates.remove(candidate);
+        let Some(was) = self.candidates.remove(candidate) else {
+            return;
+        };
         self.unnamed.remove(candidate);
         self.named_changed = true;
-        if self.own.len() < LEARNED_MAX {
-            self.own.insert(candidate.clone());
-        }
+        self.counters.learned_shed += u64::from(!self.own.insert(candidate, was));
     }
 
     /// When there is next something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let of_source = |s: &Source| match s.asked_at {
-            Some(at) => at + self.settings.lookup_timeout,
+            Some(at) => at + self.limit(s.family),
             None => s.next_poll,
         };
         let polls = self.sources.iter().map(of_source).min();
         let absent = |name: &NodeName| self.candidates.get(name).and_then(|c| c.absent_since);
         // Whoever is absent, but linked, is looked at again and again: once per interval.
         let forget = self.unnamed.iter().filter_map(absent).min();
+        let forget = earliest(forget, self.own.absent_since());
         earliest(polls, forget.map(|since| self.next_forget(since)))
     }
 
@@ -280,7 +287,7 @@ impl Discovery {
             .iter()
             .filter(|(_, c)| c.fixed || !c.named_by.is_empty())
             .map(|(name, c)| c.alias_of.as_ref().unwrap_or(name))
-            .filter(|name| !self.own.contains(*name));
+            .filter(|name| !self.own.contains(name));
         named.collect::<BTreeSet<_>>().len() + 1
     }
 
@@ -304,56 +311,47 @@ impl Discovery {
         self.candidates.keys()
     }
 
-    /// The queries as the health answer shows them, in the order of the configuration.
-    pub fn status(&self, now: Instant) -> Vec<QueryStatus> {
-        let of_query = |(position, query): (usize, &Query)| {
-            let mine = || {
-                self.sources
-                    .iter()
-                    .filter(move |s| s.query.0 as usize == position)
-            };
-            let last_good = mine().filter_map(|s| s.last_good).max();
-            QueryStatus {
-                query: query.to_string(),
-                state: self.query_state(QueryId(position as u32)),
-                addresses: mine().map(|s| s.named.len()).sum(),
-                age_seconds: last_good.map(|at| (now - at).as_secs()),
-            }
-        };
-        self.queries.iter().enumerate().map(of_query).collect()
-    }
-
     /// What was counted.
     pub fn counters(&self) -> DiscoveryCounters {
         self.counters
     }
 
-    fn names(&self, query: QueryId, addresses: &[(IpAddr, Option<u16>)]) -> BTreeSet<NodeName> {
+    /// The names that an answer stands for, own ones included, as far as they can be dialled.
+    fn names(&mut self, query: QueryId, addresses: &[(IpAddr, Option<u16>)]) -> BTreeSet<NodeName> {
         let query = &self.queries[query.0 as usize];
         let basename = query.basename.as_ref().unwrap_or(self.me.basename());
-        let usable = |ip: &IpAddr| !ip.is_unspecified() && !ip.is_multicast();
-        addresses
-            .iter()
-            .take(self.settings.addresses_max)
-            .filter(|(ip, _)| usable(ip))
-            .map(|&(ip, port)| {
-                // All nodes of a deployment listen on one port: the own one, where DNS names none.
-                let port = port.unwrap_or(self.me.address().port());
-                NodeName::new(basename.clone(), SocketAddr::new(ip, port))
-            })
-            .filter(|name| !self.own.contains(name))
-            .collect()
+        let mut names = BTreeSet::new();
+        for &(ip, port) in addresses.iter().take(self.settings.addresses_max) {
+            // All nodes of a deployment listen on one port: the own one, where DNS names none.
+            let address = SocketAddr::new(ip, port.unwrap_or(self.me.address().port()));
+            if undialable(address).is_some() {
+                self.counters.refused += 1;
+            } else {
+                names.insert(NodeName::new(basename.clone(), address));
+            }
+        }
+        names
+    }
+
+    /// How long a question may take. Services are two questions, one after the other.
+    fn limit(&self, family: Family) -> Duration {
+        match family {
+            Family::A | Family::Aaaa => self.settings.lookup_timeout,
+            Family::Srv => self.settings.lookup_timeout.saturating_mul(2),
+        }
     }
 
     fn named(
         &mut self,
         now: Instant,
         position: usize,
-        names: BTreeSet<NodeName>,
+        mut names: BTreeSet<NodeName>,
         cut: bool,
         found: &mut Found,
     ) {
         self.counters.truncated += u64::from(cut);
+        self.own.named(position, &names, cut);
+        names.retain(|name| !self.own.contains(name));
         let names = self.admitted(names);
         if !cut && self.sources[position].named == names {
             // The usual case: nothing changed.
@@ -408,6 +406,7 @@ impl Discovery {
 
     /// After a good answer: whoever nobody names is absent from now on.
     fn mark_absent(&mut self, now: Instant) {
+        self.own.mark_absent(now);
         for name in &self.unnamed {
             if let Some(candidate) = self.candidates.get_mut(name) {
                 candidate.absent_since.get_or_insert(now);
@@ -420,6 +419,7 @@ impl Discovery {
     }
 
     fn forget(&mut self, now: Instant, is_linked: impl Fn(&NodeName) -> bool, found: &mut Found) {
+        self.own.forget(now, self.settings.forget_after);
         let mut gone = Vec::new();
         for name in &self.unnamed {
             let Some(candidate) = self.candidates.get_mut(name) else {
@@ -444,39 +444,19 @@ impl Discovery {
             found.forgotten.push(name);
         }
     }
+}
 
-    fn query_state(&self, query: QueryId) -> QueryState {
-        let states = || {
-            self.sources
-                .iter()
-                .filter(|s| s.query == query)
-                .map(|s| s.state)
-        };
-        let precedence = [
-            QueryState::Truncated,
-            QueryState::Ok,
-            QueryState::Failed,
-            QueryState::Pending,
-        ];
-        let strongest = precedence.into_iter().find(|p| states().any(|s| s == *p));
-        strongest.unwrap_or(QueryState::Empty)
+impl Source {
+    fn fails(&mut self, cause: String) {
+        self.state = QueryState::Failed;
+        self.cause = Some(cause);
+        self.failures = self.failures.saturating_add(1);
     }
 
-    fn tell(&mut self, position: usize, found: &mut Found) {
-        let query = self.sources[position].query;
-        let state = self.query_state(query);
-        let told = &mut self.told[query.0 as usize];
-        if *told != state && state != QueryState::Pending {
-            *told = state;
-            let mut sources = self.sources.iter().filter(|s| s.query == query);
-            let cause = sources.find_map(|s| s.cause.clone());
-            let query = self.queries[query.0 as usize].to_string();
-            found.notices.push(Notice::Discovery {
-                query,
-                state,
-                cause: cause.filter(|_| state == QueryState::Failed),
-            });
-        }
+    fn succeeds(&mut self, state: QueryState) {
+        self.state = state;
+        self.cause = None;
+        self.failures = 0;
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a node tells its application and its operator: topology events, notices, reasons.
 
+mod lesson;
+
 use core::fmt;
 use core::net::IpAddr;
 use core::time::Duration;
@@ -8,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{Basename, Description, Incarnation, Label, NodeName};
 use crate::topology::{Coverage, NodeState};
+
+pub use lesson::Lesson;
 
 /// Gives the variants of an enum their names from one list. A variant that is not in the list does not
 /// compile, so that `NAMES` is always complete.
@@ -101,6 +105,8 @@ named! {
 pub enum CloseReason {
     /// The first bytes are not lasso's, or what follows breaks the protocol.
     Garbage,
+    /// Another service answers at the dialled address: HTTP, TLS, a database.
+    NotLasso,
     /// The peer speaks another major version of the protocol.
     Version,
     /// No protocol version that both speak.
@@ -127,6 +133,8 @@ pub enum CloseReason {
         /// Which one.
         theirs: Basename,
     },
+    /// The peer's name has an address at which nobody can dial it: any, multicast, broadcast, link-local.
+    BadAddress,
     /// The dialled address is this node's own.
     Myself,
     /// A node of that name is linked, and answers.
@@ -163,6 +171,7 @@ pub enum CloseReason {
 named! {
     CloseReason: the name "under which a closed connection is counted", the names "of all reasons";
     CloseReason::Garbage => "garbage",
+    CloseReason::NotLasso => "not_lasso",
     CloseReason::Version => "version",
     CloseReason::NoCommonVersion => "no_common_version",
     CloseReason::WrongCookie => "wrong_cookie",
@@ -173,6 +182,7 @@ named! {
     CloseReason::TooLarge => "too_large",
     CloseReason::OtherCluster { .. } => "other_cluster",
     CloseReason::OtherBasename { .. } => "other_basename",
+    CloseReason::BadAddress => "bad_address",
     CloseReason::Myself => "myself",
     CloseReason::NameTaken => "name_taken",
     CloseReason::StaleIncarnation { .. } => "stale_incarnation",
@@ -246,6 +256,8 @@ pub enum Notice {
     Discovery {
         /// The name that is asked for.
         query: String,
+        /// The family whose state changed; `None`: the query as a whole.
+        family: Option<crate::discovery::Family>,
         /// The state after the change.
         state: crate::discovery::QueryState,
         /// Why it failed, where it did.

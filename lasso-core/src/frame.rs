@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bounded;
 use crate::event::CloseReason;
 use crate::name::{Description, Identity, NodeName};
 use crate::plane::pubsub::Row;
@@ -16,6 +17,17 @@ use crate::plane::pubsub::Row;
 pub const VERSION_MIN: u16 = 1;
 /// Highest protocol version that this release speaks.
 pub const VERSION_MAX: u16 = 1;
+
+/// Most optional parts that a [`Hello`] may name.
+pub const FEATURES_MAX: usize = 64;
+/// Most hashes in a [`TopologyFrame::Check`]; lasso sends two.
+pub const KNOWN_MAX: usize = 16;
+/// Most names in a view: four times the largest cluster that is tested.
+pub const VIEW_MAX: usize = 4_096;
+/// Most topics in each list of a [`PubSubFrame`]: as many as a node takes notice of.
+pub const TOPICS_MAX: usize = 10_000;
+/// Most ranges in a [`PubSubFrame::Missed`].
+pub const RANGES_MAX: usize = 4_096;
 
 /// One frame.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +64,7 @@ pub struct Hello {
     /// Highest protocol version it speaks.
     pub version_max: u16,
     /// Optional parts of the protocol that it speaks, by name.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "bounded::set::<_, _, FEATURES_MAX>")]
     pub features: BTreeSet<String>,
     /// Its tick time, in milliseconds.
     pub tick_ms: u64,

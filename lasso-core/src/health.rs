@@ -105,7 +105,7 @@ pub struct ClusterHealth {
     pub nodes_connected: usize,
     /// These and the node itself.
     pub nodes_total: usize,
-    /// The larger of `EXPECTED_NODE_COUNT` and the nodes that discovery names.
+    /// The largest of `EXPECTED_NODE_COUNT`, the nodes that discovery names, and `nodes_total`.
     pub nodes_expected: usize,
     /// The regions of all connected nodes and of the node itself.
     pub regions: BTreeSet<Label>,
@@ -261,7 +261,7 @@ fn rfc3339(unix_ms: u64) -> String {
 mod tests {
     use super::*;
     use crate::config::NodeConfig;
-    use crate::discovery::QueryState;
+    use crate::discovery::{Family, FamilyStatus, QueryState};
     use crate::event::DownReason;
     use crate::frame::TopologyFrame;
     use crate::name::Description;
@@ -347,6 +347,13 @@ mod tests {
             state: QueryState::Ok,
             addresses: 2,
             age_seconds: Some(3),
+            families: vec![FamilyStatus {
+                family: Family::A,
+                state: QueryState::Ok,
+                addresses: 2,
+                age_seconds: Some(3),
+                cause: None,
+            }],
         }];
         let now = seconds(512) + Duration::from_millis(500);
         let report = HealthReport::new(
@@ -372,7 +379,9 @@ mod tests {
                               "unresponsive": [], "disconnected": ["lasso@10.0.0.7"], "epoch": 7 },
                 "partitions": { "islands": [], "pairs": [] },
                 "discovery": [ { "query": "lasso.internal", "state": "ok", "addresses": 2,
-                                 "age_seconds": 3 } ] } }
+                                 "age_seconds": 3, "families": [
+                    { "family": "a", "state": "ok", "addresses": 2, "age_seconds": 3,
+                      "cause": null } ] } ] } }
         );
         assert_eq!(serde_json::to_value(&report).unwrap(), expected);
         let text = serde_json::to_string(&report).unwrap();

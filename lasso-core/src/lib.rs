@@ -4,6 +4,7 @@
 //! [`events`] decides what viewers are shown of requests, and [`metrics`] what all nodes have measured
 //! together. Each module's text has an example that runs.
 
+mod bounded;
 pub mod codec;
 pub mod config;
 pub mod discovery;

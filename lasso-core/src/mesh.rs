@@ -29,8 +29,8 @@ use crate::time::Instant;
 pub enum Miss {
     /// No connection, or one that was refused.
     Failed,
-    /// The peer does not take our secret: try again much later.
-    Secret,
+    /// Only an operator can change what kept the two apart: try again much later.
+    Wait,
     /// Both dialled and the other connection was chosen: not a failure.
     Duplicate,
 }
@@ -149,7 +149,7 @@ impl Mesh {
             return;
         };
         self.trying -= 1;
-        let from = if miss == Miss::Secret { now } else { began };
+        let from = if miss == Miss::Wait { now } else { began };
         let due = from + delay;
         let next_at = if due > now { due } else { now + self.spread() };
         self.schedule(name, next_at);
@@ -303,7 +303,7 @@ impl Mesh {
         // A delay is jittered both ways, a promise only upwards.
         let jittered = delay.percent(100 - settings.jitter_percent.min(100) + jitter);
         match miss {
-            Miss::Secret => jittered.max(settings.refused_secret.percent(100 + jitter)),
+            Miss::Wait => jittered.max(settings.refused_secret.percent(100 + jitter)),
             Miss::Failed | Miss::Duplicate => jittered,
         }
     }

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use crate::bounded;
+
 /// The port for links, and the one a node name without a port means.
 pub const DEFAULT_PORT: u16 = 9155;
 /// Longest basename, in bytes.
@@ -93,9 +95,10 @@ pub struct NodeName {
 impl NodeName {
     /// The name of the node of application `basename` at `address`.
     pub fn new(basename: Basename, address: SocketAddr) -> Self {
-        // The flow label and scope of an IPv6 address are no part of a name.
+        // The flow label and zone of an IPv6 address are no part of a name, and an IPv4 address that is
+        // written as IPv6 (`::ffff:10.0.0.5`) is the same host.
         NodeName {
-            address: SocketAddr::new(address.ip(), address.port()),
+            address: SocketAddr::new(address.ip().to_canonical(), address.port()),
             basename,
         }
     }
@@ -113,6 +116,37 @@ impl NodeName {
     /// The part after the `@`, without the port.
     pub fn host(&self) -> String {
         self.address.ip().to_string()
+    }
+}
+
+/// Why no node can be dialled at an address; `None` where one may be.
+///
+/// ```
+/// use lasso_core::name::undialable;
+///
+/// assert_eq!(undialable("10.0.0.5:9155".parse()?), None);
+/// assert_eq!(undialable("0.0.0.0:9155".parse()?), Some("it stands for any address"));
+/// # Ok::<(), core::net::AddrParseError>(())
+/// ```
+pub fn undialable(address: SocketAddr) -> Option<&'static str> {
+    let ip = address.ip().to_canonical();
+    let (broadcast, link_local) = match ip {
+        IpAddr::V4(v4) => (v4.is_broadcast(), false),
+        IpAddr::V6(v6) => (false, v6.is_unicast_link_local()),
+    };
+    let this_network = matches!(ip, IpAddr::V4(v4) if v4.octets()[0] == 0);
+    if ip.is_unspecified() || this_network {
+        Some("it stands for any address")
+    } else if ip.is_multicast() {
+        Some("it is a multicast address")
+    } else if broadcast {
+        Some("it is the broadcast address")
+    } else if link_local {
+        Some("it is link-local, and a node name has no zone such as `%eth0`")
+    } else if address.port() == 0 {
+        Some("port 0 is no port")
+    } else {
+        None
     }
 }
 
@@ -241,6 +275,13 @@ pub struct Incarnation(pub u64);
 impl Incarnation {
     /// The last millisecond before the year 2500.
     pub const MAX: Incarnation = Incarnation(16_725_225_599_999);
+
+    /// The least incarnation that is later than this one. Nothing is later than [`Incarnation::MAX`]: a name
+    /// for which that was claimed goes on under it, and nobody takes it for stale.
+    #[must_use]
+    pub fn next(self) -> Incarnation {
+        Incarnation(self.0.saturating_add(1)).min(Incarnation::MAX)
+    }
 }
 
 impl<'de> Deserialize<'de> for Incarnation {
@@ -278,6 +319,7 @@ pub struct Description {
     /// Region; `unknown` by default.
     pub region: Label,
     /// Roles, such as `web` and `ingestor`; at most 32.
+    #[serde(deserialize_with = "bounded::set::<_, _, ROLES_MAX>")]
     pub roles: BTreeSet<Label>,
     /// Version of the application.
     pub version: Label,

@@ -1,7 +1,8 @@
 //! Asks DNS for the addresses of a name, with hickory.
 //!
 //! 1. A lookup ends within its limit, retries and all servers included: 4 s, less than the 5 s
-//!    between two polls of a query.
+//!    between two polls of a query. One of services is two in a row, each with that limit. An answer counts
+//!    until then, however late it comes and from whichever server.
 //! 2. Every lookup starts anew: nothing is cached and no connection kept, so that an answer is
 //!    never older than the question, and a server that was away is asked like any other.
 //! 3. An answer that had to be cut short is never taken for a whole one. What did arrive counts.
@@ -11,8 +12,10 @@
 //! below it itself, with loopback, as RFC 6761 wants it.)
 //!
 //! Without a server of its own it reads the system's configuration at each lookup, and asks up to
-//! three servers as `resolv.conf` lists them: the next one when one fails or is silent, not when it
-//! says that a name does not exist. A configuration that cannot be read fails the lookup, not the
+//! three servers as `resolv.conf` lists them: the next one when one fails or has been silent for its share of
+//! the limit, not when it says that a name does not exist. A server that is silent is asked a second time,
+//! and goes on being listened to. One with a link-local address is refused, since hickory keeps no zone
+//! (`%eth0`). A configuration that cannot be read fails the lookup, not the
 //! node. Queries go over UDP with EDNS, an answer that was cut short is asked for again over TCP,
 //! and datagrams of strangers are ignored (hickory 0.26.2 or later).
 //!
@@ -36,13 +39,14 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::{FutureExt, Stream, StreamExt, stream};
+use futures_util::stream::{self, FuturesUnordered};
+use futures_util::{FutureExt, Stream, StreamExt};
 use hickory_resolver::config::{
     ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
     ServerOrderingStrategy,
@@ -77,7 +81,7 @@ impl Resolver {
         }
     }
 
-    /// Gives up a lookup after `limit` rather than 4 s. Longer than the time between two polls
+    /// Gives up a question after `limit` rather than 4 s. Longer than the time between two polls
     /// makes lookups of one query overlap; too short takes a slow server for a silent one.
     pub fn with_limit(self, limit: Duration) -> Resolver {
         Resolver { limit, ..self }
@@ -114,13 +118,16 @@ impl Resolver {
         Ok(found.filter_map(|data| Some((data.ip_addr()?, None))))
     }
 
-    /// Half of the time is for the services, the other half for the addresses of all targets.
+    /// Asks for the services, and then for the addresses of all targets, each within the limit.
     async fn services(&self, name: &str) -> Result<Found<Address>, String> {
-        let limit = self.limit / 2;
+        let limit = self.limit;
         let found = self.lookup(absolute(name)?, RecordType::SRV, limit).await?;
         let found = found.filter_map(|data| match data {
             // A root target says that there is no such service (RFC 2782).
-            RData::SRV(service) => Some(service).filter(|service| !service.target.is_root()),
+            // At port 0 there is nobody: the node would refuse it, and its target need not be asked for.
+            RData::SRV(service) => {
+                Some(service).filter(|service| !service.target.is_root() && service.port != 0)
+            }
             _ => None,
         });
         let mut all = Found {
@@ -247,23 +254,44 @@ fn only(server: SocketAddr) -> NameServerConfig {
     NameServerConfig::new(server.ip(), true, connections)
 }
 
-/// Asks the servers in turn, each for its share of `limit`, until one answers.
+/// Asks the servers in turn until one answers: the next one after each share of `limit`, or at once when one
+/// fails; all of them twice. Every server that was asked may answer until the limit.
 async fn ask_in_turn(
     servers: Vec<NameServerConfig>,
     name: Name,
     kind: RecordType,
     limit: Duration,
 ) -> Result<Found<RData>, String> {
-    let share = limit / u32::try_from(servers.len()).unwrap_or(1).max(1);
     let mut failed = "the system is configured with no DNS server".to_owned();
-    for server in servers {
-        let ip = server.ip;
-        match ask(server, name.clone(), kind, share).await {
-            Ok(found) => return Ok(found),
-            Err(why) => failed = format!("DNS server {ip}: {why}"),
+    let mut turns: VecDeque<_> = (0..servers.len()).chain(0..servers.len()).collect();
+    let share = limit / u32::try_from(turns.len()).unwrap_or(1).max(1);
+    let deadline = Instant::now() + limit;
+    let mut next_turn = Instant::now();
+    let mut asked = FuturesUnordered::new();
+    loop {
+        if Instant::now() >= next_turn
+            && let Some(turn) = turns.pop_front()
+        {
+            next_turn += share;
+            let (server, name) = (servers[turn].clone(), name.clone());
+            asked.push(async move { (turn, ask(server, name, kind, deadline).await) });
+        }
+        match timeout_at(next_turn, asked.next()).await {
+            Ok(Some((_, Ok(found)))) => return Ok(found),
+            Ok(Some((turn, Err(why)))) => {
+                failed = format!("DNS server {}: {why}", servers[turn].ip);
+                // It said so itself: to ask it again changes nothing.
+                turns.retain(|other| *other != turn);
+                next_turn = Instant::now();
+            }
+            // Nobody is left to be waited for.
+            Ok(None) if turns.is_empty() => return Err(failed),
+            Ok(None) | Err(_) => {}
+        }
+        if turns.is_empty() {
+            next_turn = deadline + share;
         }
     }
-    Err(failed)
 }
 
 /// Asks one server, over UDP, and over TCP where the answer did not fit; twice where there is none.
@@ -271,8 +299,14 @@ async fn ask(
     server: NameServerConfig,
     name: Name,
     kind: RecordType,
-    limit: Duration,
+    deadline: Instant,
 ) -> Result<Found<RData>, String> {
+    if let IpAddr::V6(ip) = server.ip
+        && ip.is_unicast_link_local()
+    {
+        return Err("a link-local address needs a zone such as `%eth0`, which is not kept".into());
+    }
+    let limit = deadline.saturating_duration_since(Instant::now());
     let provider = Watched::default();
     let resolver = hickory_resolver::Resolver::builder_with_config(
         ResolverConfig::from_name_servers(vec![server]),
@@ -299,7 +333,7 @@ async fn ask(
             });
         }
         Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no answer within {limit:?}"),
+        Err(_) => "no answer in time".to_owned(),
     };
     // The whole answer was not to be had over TCP: a part is better than nothing.
     let part = provider.part.lock().take();
@@ -313,9 +347,10 @@ async fn ask(
 
 fn options(limit: Duration) -> ResolverOpts {
     let mut options = ResolverOpts::default();
-    // Two tries, within each of which hickory sends up to three datagrams.
+    // A second try, where the first one failed early. Within each hickory sends up to three datagrams, and
+    // ends it, late answers and all, after this time.
     options.attempts = 1;
-    options.timeout = limit / 2;
+    options.timeout = limit;
     options.cache_size = 0;
     options.use_hosts_file = ResolveHosts::Never;
     options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;

@@ -21,14 +21,26 @@ pub(crate) fn log(notice: &Notice) {
         ),
         Notice::Discovery {
             query,
+            family,
             state,
             cause,
-        } => match state {
-            QueryState::Ok | QueryState::Pending => tracing::info!(query, %state, "discovery"),
-            QueryState::Empty | QueryState::Truncated | QueryState::Failed => {
-                tracing::warn!(query, %state, cause, "discovery: nobody is removed because of this");
+        } => {
+            let family = family.map(|family| family.to_string());
+            match state {
+                QueryState::Ok | QueryState::Pending => {
+                    tracing::info!(query, family, %state, "discovery");
+                }
+                QueryState::Empty | QueryState::Truncated | QueryState::Failed => {
+                    tracing::warn!(
+                        query,
+                        family,
+                        %state,
+                        cause,
+                        "discovery: nobody is removed because of this"
+                    );
+                }
             }
-        },
+        }
         Notice::Renumbered { incarnation } => tracing::warn!(
             %incarnation,
             "a peer knows a later life of this node's name: the clock has gone back; starting over"

@@ -1,6 +1,6 @@
 use lasso::Cluster;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{COOKIE, Network, eventually, whole};
 
@@ -96,4 +96,52 @@ async fn garbage_costs_that_one_connection() {
     eventually("all three are counted", || closed(&one, "garbage") == 3).await;
     assert_eq!((links(&one), links(&two)), (1, 1));
     assert!(one.coverage().disconnected.is_empty());
+}
+
+/// Answers every connection with these bytes, or with what came, and holds it open or not.
+async fn service(listener: TcpListener, says: Option<&'static [u8]>, stays: bool) {
+    let mut held = Vec::new();
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let mut came = [0; 256];
+        let count = stream.read(&mut came).await.unwrap_or(0);
+        let answer = says.unwrap_or(&came[..count]);
+        if stream.write_all(answer).await.is_ok() && stays {
+            held.push(stream);
+        }
+    }
+}
+
+#[tokio::test]
+async fn other_services_are_named_and_never_as_a_wrong_cookie() {
+    let network = Network::new(25);
+    let services: [(Option<&[u8]>, bool); 9] = [
+        (
+            Some(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
+            false,
+        ),
+        (Some(&[0x15, 3, 3, 0, 2, 2, 40]), false),
+        (Some(b"-ERR unknown command\r\n"), true),
+        (Some(b"SSH-2.0-OpenSSH_9.6\r\n"), true),
+        (None, true),
+        (Some(&[0]), false),
+        (Some(&[0, 0, 18, 4, 0, 0, 0, 0, 0]), true),
+        (Some(&[0; 128]), true),
+        (Some(&[3, 0, 0, 11]), true),
+    ];
+    let mut peers = Vec::new();
+    for (index, (says, stays)) in services.into_iter().enumerate() {
+        let peer = index as u8 + 2;
+        let listener = TcpListener::bind(network.address(peer)).await.unwrap();
+        tokio::spawn(service(listener, says, stays));
+        peers.push(peer);
+    }
+    let one = network.node(1, &peers).start().await.unwrap();
+    eventually("each service is named", || {
+        closed(&one, "not_lasso") >= peers.len() as u64
+    })
+    .await;
+    for other in ["wrong_cookie", "garbage", "unknown"] {
+        assert_eq!(closed(&one, other), 0, "{other}");
+    }
+    assert_eq!(one.coverage().connected, 1);
 }

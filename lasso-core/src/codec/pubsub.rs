@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Malformed, RawFrame, kind, map, put_map};
-use crate::frame::{MissedRange, PubSubFrame, StreamStart};
+use crate::bounded::AtMost;
+use crate::frame::{MissedRange, PubSubFrame, RANGES_MAX, StreamStart, TOPICS_MAX};
 use crate::plane::pubsub::Row;
 
 pub(super) fn encode(frame: &PubSubFrame, out: &mut Vec<u8>) {
@@ -12,11 +13,11 @@ pub(super) fn encode(frame: &PubSubFrame, out: &mut Vec<u8>) {
             put_map(kind::INTEREST, &InterestBody { add, remove }, out);
         }
         PubSubFrame::Streams(streams) => {
-            let streams = streams.iter().map(StreamBody::of).collect();
+            let streams = AtMost(streams.iter().map(StreamBody::of).collect());
             put_map(kind::STREAMS, &StreamsBody { streams }, out);
         }
         PubSubFrame::Missed(ranges) => {
-            let missed = ranges.iter().map(RangeBody::of).collect();
+            let missed = AtMost(ranges.iter().map(RangeBody::of).collect());
             put_map(kind::MISSED, &MissedBody { missed }, out);
         }
     }
@@ -25,21 +26,21 @@ pub(super) fn encode(frame: &PubSubFrame, out: &mut Vec<u8>) {
 /// Reads a frame of one of the three kinds.
 pub(super) fn decode(frame: RawFrame<'_>) -> Result<PubSubFrame, Malformed> {
     let body = frame.body;
-    if body.len() > BODY_BYTES_MAX {
-        return Err(Malformed);
-    }
     Ok(match frame.kind {
         kind::INTEREST => {
-            let InterestBody::<Vec<String>> { add, remove } = map(body)?;
-            PubSubFrame::Interest { add, remove }
+            let InterestBody::<AtMost<String, TOPICS_MAX>> { add, remove } = map(body)?;
+            PubSubFrame::Interest {
+                add: add.0,
+                remove: remove.0,
+            }
         }
         kind::STREAMS => {
             let StreamsBody { streams } = map::<StreamsBody<String>>(body)?;
-            PubSubFrame::Streams(streams.into_iter().map(StreamBody::start).collect())
+            PubSubFrame::Streams(streams.0.into_iter().map(StreamBody::start).collect())
         }
         _ => {
             let MissedBody { missed } = map(body)?;
-            PubSubFrame::Missed(missed.into_iter().map(RangeBody::range).collect())
+            PubSubFrame::Missed(missed.0.into_iter().map(RangeBody::range).collect())
         }
     })
 }
@@ -54,7 +55,7 @@ struct InterestBody<T> {
 
 #[derive(Serialize, Deserialize)]
 struct StreamsBody<T> {
-    streams: Vec<StreamBody<T>>,
+    streams: AtMost<StreamBody<T>, TOPICS_MAX>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -89,7 +90,7 @@ impl StreamBody<String> {
 
 #[derive(Serialize, Deserialize)]
 struct MissedBody {
-    missed: Vec<RangeBody>,
+    missed: AtMost<RangeBody, RANGES_MAX>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -125,6 +126,3 @@ impl RangeBody {
         }
     }
 }
-
-/// Four times what lasso itself sends: a list of tiny texts takes many times its bytes in memory.
-const BODY_BYTES_MAX: usize = 64 << 10;

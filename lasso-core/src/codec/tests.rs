@@ -54,7 +54,7 @@ fn reason() -> impl Strategy<Value = CloseReason> {
         name().prop_map(|name| CloseReason::OtherBasename {
             theirs: name.basename().clone()
         }),
-        (0..Incarnation::MAX.0).prop_map(|known| CloseReason::StaleIncarnation {
+        (0..=Incarnation::MAX.0).prop_map(|known| CloseReason::StaleIncarnation {
             known: Incarnation(known)
         }),
     ]
@@ -385,15 +385,47 @@ fn a_dropped_range_without_a_row_is_of_the_row_of_all() {
 }
 
 #[test]
-fn a_list_about_topics_that_is_longer_than_anybody_sends_is_refused() {
-    for (topics, good) in [(60_000, true), (65_536, false)] {
-        let interest = Frame::PubSub(PubSubFrame::Interest {
+fn a_list_that_is_longer_than_its_bound_is_refused() {
+    let interest = |topics| {
+        Frame::PubSub(PubSubFrame::Interest {
             add: vec![String::new(); topics],
             remove: vec![],
-        });
+        })
+    };
+    let check = |hashes| {
+        Frame::Topology(TopologyFrame::Check {
+            id: 1,
+            known: Some(vec![7; hashes]),
+        })
+    };
+    let health = |names| {
+        Frame::Topology(TopologyFrame::Health {
+            id: 1,
+            ready: true,
+            view_hash: 0,
+            view: Some(vec!["a@10.0.0.1".parse().unwrap(); names]),
+        })
+    };
+    for (frame, good) in [
+        (interest(10_000), true),
+        (interest(10_001), false),
+        (check(16), true),
+        (check(17), false),
+        (health(4_096), true),
+        (health(4_097), false),
+    ] {
         let mut bytes = Vec::new();
-        encode(&interest, &mut bytes);
-        assert_eq!(all(&bytes).is_ok(), good, "{topics}");
+        encode(&frame, &mut bytes);
+        assert_eq!(all(&bytes).is_ok(), good, "{} bytes", bytes.len());
+    }
+}
+
+#[test]
+fn a_control_frame_longer_than_its_bound_is_refused_whatever_is_in_it() {
+    for kind in 0..kind::BULK_MIN {
+        let body = vec![0; CONTROL_BYTES_MAX + 1];
+        let frame = RawFrame { kind, body: &body };
+        assert_eq!(decode(frame), Err(Malformed), "{kind}");
     }
 }
 
@@ -438,10 +470,11 @@ fn nobody_is_told_that_an_implausible_life_is_known() {
         encode(&Frame::Close(stale), &mut bytes);
         decode(split(&bytes).unwrap().0).unwrap()
     };
-    let known = Incarnation(Incarnation::MAX.0 - 1);
+    let known = Incarnation::MAX;
     let plausible = CloseReason::StaleIncarnation { known };
     assert_eq!(told(known), Some(Frame::Close(plausible)));
     let unknown = Frame::Close(CloseReason::Unknown);
-    assert_eq!(told(Incarnation::MAX), Some(unknown.clone()));
+    let beyond = Incarnation(Incarnation::MAX.0 + 1);
+    assert_eq!(told(beyond), Some(unknown.clone()));
     assert_eq!(told(Incarnation(u64::MAX)), Some(unknown));
 }

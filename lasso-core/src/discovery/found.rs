@@ -46,4 +46,6 @@ pub struct DiscoveryCounters {
     /// Addresses of answers that were not taken as candidates, since 4,096 are known already; one
     /// that is named again is counted again.
     pub named_shed: u64,
+    /// Addresses of answers at which nobody can be dialled: any, multicast, broadcast, link-local, or port 0.
+    pub refused: u64,
 }

@@ -105,6 +105,16 @@ pub enum QueryState {
     Failed,
 }
 
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Family::A => "a",
+            Family::Aaaa => "aaaa",
+            Family::Srv => "srv",
+        })
+    }
+}
+
 impl fmt::Display for QueryState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -128,4 +138,22 @@ pub struct QueryStatus {
     pub addresses: usize,
     /// Seconds since the last good answer.
     pub age_seconds: Option<u64>,
+    /// Each family by itself: one may fail for ever beside one that is well.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub families: Vec<FamilyStatus>,
+}
+
+/// One family of a query as the health answer shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FamilyStatus {
+    /// Which records.
+    pub family: Family,
+    /// How it is doing.
+    pub state: QueryState,
+    /// Nodes in the last good answer.
+    pub addresses: usize,
+    /// Seconds since the last good answer.
+    pub age_seconds: Option<u64>,
+    /// Why the last try failed, where it did.
+    pub cause: Option<String>,
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::event::Notice;
 use crate::secure::{Cookie, Security};
 
 fn at(seconds: u64) -> Instant {
@@ -185,10 +186,158 @@ fn several_addresses_of_one_identity_and_own_ones_count_once() {
 }
 
 #[test]
+fn an_own_address_is_forgotten_as_such_once_nothing_names_it_any_more() {
+    let mut d = discovery(&["lasso.internal"], &[]);
+    let both = || addresses(&["10.0.0.2", "10.1.0.1"]);
+    answer(&mut d, 0, both());
+    d.is_own(&name("lasso@10.1.0.1"));
+    for seconds in (5..300).step_by(5) {
+        assert_eq!(answer(&mut d, seconds, both()).added, []);
+        assert_eq!(d.tick(at(seconds), |_| false).forgotten, []);
+    }
+    assert_eq!((d.nodes_named(), d.candidates().count()), (2, 1));
+    answer(&mut d, 300, addresses(&["10.0.0.2"]));
+    d.tick(at(359), |_| false);
+    assert_eq!(answer(&mut d, 359, addresses(&["10.0.0.2"])).added, []);
+    d.tick(at(360), |_| false);
+    let found = answer(&mut d, 361, both());
+    assert_eq!(
+        found.added,
+        [name("lasso@10.1.0.1")],
+        "it may be another's by now"
+    );
+}
+
+#[test]
+fn a_node_that_proves_to_be_at_an_own_address_is_a_candidate_again() {
+    let mut d = discovery(&["lasso.internal"], &["lasso@10.1.0.1"]);
+    d.is_own(&name("lasso@10.1.0.1"));
+    assert!(!d.is_candidate(&name("lasso@10.1.0.1")));
+    assert!(d.met(at(1), &name("lasso@10.1.0.1")));
+    assert!(!d.met(at(1), &name("lasso@10.0.0.1")), "its own name");
+}
+
+#[test]
+fn an_ipv4_address_in_an_answer_for_ipv6_is_the_same_node() {
+    let mut d = discovery(&["lasso.internal"], &[]);
+    let mapped = addresses(&["::ffff:10.0.0.1", "::ffff:10.0.0.2"]);
+    let found = d.answered(at(0), QueryId(0), Family::Aaaa, mapped);
+    assert_eq!(found.added, [name("lasso@10.0.0.2")]);
+    assert_eq!(answer(&mut d, 0, addresses(&["10.0.0.2"])).added, []);
+    assert_eq!(d.nodes_named(), 2);
+}
+
+#[test]
+fn addresses_at_which_nobody_can_be_dialled_are_refused_and_counted() {
+    let mut d = discovery(&["lasso.internal"], &[]);
+    answer(&mut d, 0, addresses(&["10.0.0.2"]));
+    let bad = [
+        "0.0.0.0",
+        "0.0.0.7",
+        "255.255.255.255",
+        "224.0.0.1",
+        "239.1.2.3",
+        "::",
+        "::ffff:0.0.0.0",
+        "ff02::1",
+        "fe80::1",
+    ];
+    assert_eq!(answer(&mut d, 5, addresses(&bad)).added, []);
+    assert_eq!(d.counters().refused, bad.len() as u64);
+    assert_eq!(d.status(at(5))[0].families[0].state, QueryState::Empty);
+    assert_eq!(
+        d.tick(at(1000), |_| false).forgotten,
+        [],
+        "such an answer is no list of nodes"
+    );
+    let services = DnsAnswer::Addresses {
+        addresses: vec![
+            ([10, 0, 0, 3].into(), Some(0)),
+            ([10, 0, 0, 4].into(), Some(9)),
+        ],
+        truncated: false,
+    };
+    let found = answer(&mut d, 1000, services);
+    assert_eq!(found.added, [name("lasso@10.0.0.4:9")]);
+    assert_eq!(d.counters().refused, bad.len() as u64 + 1);
+}
+
+#[test]
+fn where_nothing_is_asked_a_node_that_dialled_us_is_forgotten_a_minute_after_its_link() {
+    let mut d = discovery(&[], &["lasso@10.0.0.9"]);
+    let learned = name("lasso@10.0.0.2");
+    assert!(d.met(at(0), &learned));
+    for seconds in 1..200 {
+        assert_eq!(d.tick(at(seconds), |_| true).forgotten, []);
+    }
+    assert!(!d.lost(at(200), &learned, false));
+    assert_eq!(d.tick(at(259), |_| false).forgotten, []);
+    assert_eq!(d.deadline(), Some(at(260)));
+    assert_eq!(d.tick(at(260), |_| false).forgotten, [learned]);
+    assert_eq!(
+        d.candidates().count(),
+        1,
+        "a static peer is never forgotten"
+    );
+}
+
+#[test]
+fn services_have_twice_the_limit_as_they_are_two_questions() {
+    for (query, seconds) in [("lasso.internal", 5), ("srv:_lasso._tcp.internal", 10)] {
+        let mut d = discovery(&[query], &[]);
+        d.tick(at(0), |_| false);
+        d.tick(at(seconds - 1), |_| false);
+        assert_eq!(d.status(at(0))[0].state, QueryState::Pending, "{query}");
+        d.tick(at(seconds), |_| false);
+        assert_eq!(d.status(at(0))[0].state, QueryState::Failed, "{query}");
+    }
+}
+
+#[test]
+fn a_family_that_goes_on_failing_beside_a_good_one_is_shown_and_told_once() {
+    let mut d = discovery(&["lasso.internal"], &[]);
+    let mut notices = Vec::new();
+    let mut fails = |d: &mut Discovery, seconds, answer: DnsAnswer| {
+        let found = d.answered(at(seconds), QueryId(0), Family::Aaaa, answer);
+        notices.extend(found.notices);
+    };
+    for seconds in 0..10 {
+        answer(&mut d, seconds, addresses(&["10.0.0.2"]));
+        fails(&mut d, seconds, DnsAnswer::Failed("refused".into()));
+    }
+    let status = &d.status(at(12))[0];
+    assert_eq!(status.state, QueryState::Ok);
+    let of = |family: &FamilyStatus| (family.family, family.state, family.age_seconds);
+    let families: Vec<_> = status.families.iter().map(of).collect();
+    assert_eq!(
+        families,
+        [
+            (Family::A, QueryState::Ok, Some(3)),
+            (Family::Aaaa, QueryState::Failed, None)
+        ]
+    );
+    assert_eq!(status.families[1].cause.as_deref(), Some("refused"));
+    fails(&mut d, 10, DnsAnswer::Empty);
+    let told = |state, cause: Option<&str>| Notice::Discovery {
+        query: "lasso.internal".into(),
+        family: Some(Family::Aaaa),
+        state,
+        cause: cause.map(Into::into),
+    };
+    assert_eq!(
+        notices,
+        [
+            told(QueryState::Failed, Some("refused")),
+            told(QueryState::Empty, None)
+        ]
+    );
+}
+
+#[test]
 fn whoever_dialled_us_and_said_goodbye_is_forgotten_at_once() {
     let mut d = discovery(&[], &[]);
-    assert!(d.met(&name("lasso@10.0.0.2")));
-    assert!(!d.met(&name("lasso@10.0.0.2")));
+    assert!(d.met(at(0), &name("lasso@10.0.0.2")));
+    assert!(!d.met(at(0), &name("lasso@10.0.0.2")));
     assert!(!d.lost(at(1), &name("lasso@10.0.0.2"), false));
     assert!(d.is_candidate(&name("lasso@10.0.0.2")));
     assert!(d.lost(at(1), &name("lasso@10.0.0.2"), true));
@@ -225,6 +374,7 @@ fn an_answer_cut_short_before_its_first_address_is_truncated_and_not_empty() {
         found.notices,
         [Notice::Discovery {
             query,
+            family: None,
             state,
             cause: None
         }]
@@ -275,6 +425,7 @@ fn the_operator_hears_of_changes_of_state_only() {
         notices[1..],
         [Notice::Discovery {
             query: "lasso.internal".into(),
+            family: None,
             state,
             cause: Some("refused".into()),
         }]

@@ -57,7 +57,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use crate::codec;
+use crate::codec::{self, CONTROL_BYTES_MAX};
 use crate::config::LinkSettings;
 use crate::event::CloseReason;
 use crate::frame::Frame;
@@ -85,8 +85,7 @@ pub enum Role {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LinkEvent {
     /// A frame came. The first one is a `Hello` or a `Close`; heartbeats are swallowed, and so are
-    /// pings, which the link itself answers. After a `Close` nothing comes any more. A refused
-    /// handshake is a `Close` too.
+    /// pings, which the link itself answers. After a `Close` nothing comes any more.
     Frame(Frame),
     /// Frames of the data plane came, whole and one after another, for
     /// [`Plane::receive`](crate::plane::Plane::receive).
@@ -206,7 +205,7 @@ impl Link {
                 }
                 _ => {
                     self.lanes.lock().last_received = now;
-                    self.take_message(rest, guard, events)
+                    self.take_message(rest, guard)
                 }
             };
             match taken {
@@ -224,7 +223,7 @@ impl Link {
     ///
     /// # Errors
     /// [`CloseReason::ControlLaneFull`]: the peer does not read; the connection is to be closed.
-    /// [`CloseReason::TooLarge`]: the frame is larger than a message may be, or the first one larger
+    /// [`CloseReason::TooLarge`]: the frame is larger than a control frame may be, or the first one larger
     /// than 1,520 bytes; it was not taken.
     pub fn send(&mut self, _now: Instant, frame: &Frame) -> Result<(), CloseReason> {
         if self.dead {
@@ -388,12 +387,13 @@ impl Link {
         let mut lanes = self.lanes.lock();
         // The first record holds the first frame whole.
         let first = lanes.held(LaneId::Control) == 0 && self.records_sealed() == 0;
-        let longest = if first {
-            FIRST_RECORD_BYTES_MAX - TAG_BYTES
+        let body = codec::header(&bytes).map_or(0, |(_, length, _)| length);
+        let fits = if first {
+            bytes.len() <= FIRST_RECORD_BYTES_MAX - TAG_BYTES
         } else {
-            self.message_bytes_max
+            body <= CONTROL_BYTES_MAX
         };
-        if bytes.len() > longest {
+        if !fits {
             return Err(CloseReason::TooLarge);
         }
         let pushed = lanes.push(LaneId::Control, &bytes, &Bytes::new());

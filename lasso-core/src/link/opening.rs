@@ -1,11 +1,12 @@
 //! The clear part of a link: the messages of the handshake, until both sides hold the keys.
 
 use super::lanes::SharedLanes;
-use super::{Link, LinkEvent, Stage};
+use super::{Link, Stage};
 use crate::event::CloseReason;
-use crate::frame::Frame;
 use crate::link::{Inbound, Outbound};
-use crate::secure::{FIRST_BYTES, GO_ON, MESSAGE_BYTES, ReplayGuard, Session, refusal_reason};
+use crate::secure::{
+    FIRST_BYTES, GO_ON, MESSAGE_BYTES, ReplayGuard, STATUS_LIMIT, Session, refusal_reason,
+};
 
 impl Link {
     /// Consumes one message of the handshake from the front, or keeps its start; returns what
@@ -14,12 +15,11 @@ impl Link {
         &mut self,
         bytes: &'a [u8],
         guard: &mut ReplayGuard,
-        events: &mut Vec<LinkEvent>,
     ) -> Result<&'a [u8], CloseReason> {
         if self.partial.is_empty() {
             let need = self.message_bytes(bytes)?;
             if let Some((message, rest)) = bytes.split_at_checked(need) {
-                self.on_message(message, guard, events)?;
+                self.on_message(message, guard)?;
                 return Ok(rest);
             }
         }
@@ -31,7 +31,7 @@ impl Link {
         let need = self.message_bytes(&self.partial)?;
         if self.partial.len() == need {
             let message = core::mem::take(&mut self.partial);
-            self.on_message(&message, guard, events)?;
+            self.on_message(&message, guard)?;
         }
         Ok(rest)
     }
@@ -45,19 +45,17 @@ impl Link {
                 Ok(FIRST_BYTES)
             }
             Stage::Dialing(_) => match start.first() {
+                None => Ok(1),
                 Some(&GO_ON) => Ok(1 + MESSAGE_BYTES),
-                _ => Ok(1),
+                // A node sends nothing after a refusal; another service may.
+                Some(status) if *status < STATUS_LIMIT => Ok(2),
+                Some(_) => Err(CloseReason::NotLasso),
             },
             Stage::Sealed(_) | Stage::Detached | Stage::Gone => Err(CloseReason::Garbage),
         }
     }
 
-    fn on_message(
-        &mut self,
-        message: &[u8],
-        guard: &mut ReplayGuard,
-        events: &mut Vec<LinkEvent>,
-    ) -> Result<(), CloseReason> {
+    fn on_message(&mut self, message: &[u8], guard: &mut ReplayGuard) -> Result<(), CloseReason> {
         match core::mem::replace(&mut self.stage, Stage::Gone) {
             Stage::Listening(listening) => {
                 let (session, second) = listening.answer(message, guard)?;
@@ -68,16 +66,24 @@ impl Link {
                 self.seal(session);
             }
             Stage::Dialing(dialing) => {
-                if message[0] == GO_ON {
-                    self.seal(dialing.finish(&message[1..])?);
-                } else {
-                    self.dead = true;
-                    events.push(LinkEvent::Frame(Frame::Close(refusal_reason(message[0]))));
+                if message[0] != GO_ON {
+                    return Err(CloseReason::NotLasso);
                 }
+                self.seal(dialing.finish(&message[1..])?);
             }
             Stage::Sealed(_) | Stage::Detached | Stage::Gone => {}
         }
         Ok(())
+    }
+
+    /// The connection has ended, or its time is over: what the acceptor had said by then, where that is known
+    /// only now. A refusal is a single byte with nothing after it.
+    pub fn last_word(&self) -> Option<CloseReason> {
+        match (&self.stage, self.partial.first()) {
+            (Stage::Dialing(_), Some(&GO_ON)) => Some(CloseReason::NotLasso),
+            (Stage::Dialing(_), Some(status)) => Some(refusal_reason(*status)),
+            _ => None,
+        }
     }
 
     fn seal(&mut self, session: Session) {

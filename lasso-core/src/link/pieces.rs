@@ -2,8 +2,8 @@
 //!
 //! Memory grows with what has come, and not with what was announced until a good part has come.
 
-use super::lanes::LANES;
-use crate::codec::{self, HEAD_BYTES_MAX};
+use super::lanes::{LANES, LaneId};
+use crate::codec::{self, CONTROL_BYTES_MAX, HEAD_BYTES_MAX, kind};
 use crate::event::CloseReason;
 
 /// The unfinished frames of one link.
@@ -16,7 +16,7 @@ impl Pieces {
     /// Takes the body of a piece; the whole frame, head included, when it was the last one.
     ///
     /// # Errors
-    /// [`CloseReason::TooLarge`]: the frame is larger than a message may be.
+    /// [`CloseReason::TooLarge`]: the frame is larger than a message, or a control frame, may be.
     /// [`CloseReason::Garbage`]: the body is too short to be a piece.
     pub(super) fn take(
         &mut self,
@@ -30,15 +30,23 @@ impl Pieces {
             // A lane of a later release.
             return Ok(None);
         };
+        let longest = if *lane == LaneId::Control as u8 {
+            CONTROL_BYTES_MAX
+        } else {
+            message_bytes_max
+        };
         // The head tells the length, and comes with the first piece.
         let announced = codec::header(whole).map_or(0, |(_, length, _)| length);
-        if whole.len() >= EARNEST_BYTES && announced <= message_bytes_max {
+        if whole.len() >= EARNEST_BYTES && announced <= longest {
             // Once, instead of one copy of it all for each time that it doubles.
             whole.reserve_exact((announced + HEAD_BYTES_MAX).saturating_sub(whole.len()));
         }
         whole.extend_from_slice(bytes);
         let announced = codec::header(whole).map_or(0, |(_, length, _)| length);
-        if announced > message_bytes_max || whole.len() > message_bytes_max + HEAD_BYTES_MAX {
+        // A control frame that goes by another lane is no longer for that.
+        let control = codec::header(whole).is_some_and(|(kind, ..)| kind < kind::BULK_MIN);
+        let longest = if control { CONTROL_BYTES_MAX } else { longest };
+        if announced > longest || whole.len() > longest + HEAD_BYTES_MAX {
             return Err(CloseReason::TooLarge);
         }
         Ok((flags & LAST != 0).then(|| core::mem::take(whole)))

@@ -12,7 +12,7 @@ impl Link {
     /// Does what is due: gives up an unfinished handshake, sends a heartbeat, judges silence.
     ///
     /// # Errors
-    /// [`CloseReason::HandshakeTimeout`] or [`CloseReason::Silent`]; the connection is to be closed.
+    /// [`CloseReason::HandshakeTimeout`], [`CloseReason::NotLasso`] or [`CloseReason::Silent`]; the connection is to be closed.
     pub fn tick(&mut self, now: Instant, events: &mut Vec<LinkEvent>) -> Result<(), CloseReason> {
         if self.dead {
             return Ok(());
@@ -22,7 +22,9 @@ impl Link {
                 return Ok(());
             }
             self.dead = true;
-            return Err(CloseReason::HandshakeTimeout);
+            // Whatever it began to say, a node would have ended by now.
+            let said = self.last_word().map(|_| CloseReason::NotLasso);
+            return Err(said.unwrap_or(CloseReason::HandshakeTimeout));
         }
         if now >= self.silent_at(self.tick_time) {
             self.dead = true;

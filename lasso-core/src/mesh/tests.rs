@@ -116,7 +116,7 @@ fn a_refused_secret_is_not_tried_again_within_thirty_seconds() {
     mesh.add(Instant::ZERO, &peer);
     let (began, _) = next(&mut mesh);
     let refused = began + Duration::from_secs(1);
-    mesh.missed(refused, &peer, Miss::Secret);
+    mesh.missed(refused, &peer, Miss::Wait);
     let (at, _) = next(&mut mesh);
     assert!(
         at - refused >= Duration::from_secs(30),

@@ -71,9 +71,9 @@ pub trait Query: Send + Sync + 'static {
     /// The cluster's answer.
     type Answer: Send + Sync + 'static;
 
-    /// This node's part. It runs on a thread that serves other tasks as well, and this node's own after
-    /// the others' have come: it should take milliseconds. Where it panics, the part is missing and the
-    /// coverage says so.
+    /// This node's part. Asked by a peer, it runs on a thread that serves other tasks as well: it should take
+    /// milliseconds. This node's own is worked out after the others' have come, aside from all tasks. Where
+    /// it panics, the part is missing and the coverage says so.
     fn collect(&self, now: Instant, key: &Self::Key) -> Self::Partial;
 
     /// Puts the parts together. They come in any order, and the answer must not depend on it.

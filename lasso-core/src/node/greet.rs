@@ -4,7 +4,7 @@
 
 use crate::event::{CloseReason, Notice};
 use crate::frame::{Frame, Hello, VERSION_MAX, VERSION_MIN};
-use crate::name::{Basename, Incarnation};
+use crate::name::{Basename, Incarnation, undialable};
 use crate::time::Instant;
 
 use super::{ConnId, Node, Output, Phase};
@@ -42,7 +42,7 @@ impl Node {
         if let Some(candidate) = self.conns.get(&id).and_then(|conn| conn.candidate.as_ref()) {
             self.discovery.answers_as(candidate, &name);
         }
-        if self.discovery.met(&name) {
+        if self.discovery.met(now, &name) {
             self.mesh.met(now, &name);
         }
         self.topology_expects();
@@ -77,21 +77,10 @@ impl Node {
                 theirs: theirs.name.basename().clone(),
             });
         }
-        None
+        undialable(theirs.name.address()).map(|_| CloseReason::BadAddress)
     }
 
     fn turn_away(&mut self, now: Instant, id: ConnId, hello: Hello, reason: CloseReason) {
-        let Some(conn) = self.conns.get_mut(&id) else {
-            return;
-        };
-        if reason == CloseReason::Myself
-            && let Some(candidate) = conn.candidate.clone()
-        {
-            self.discovery.is_own(&candidate);
-            self.dials.remove(&candidate);
-            self.mesh.remove(&candidate);
-            self.topology_expects();
-        }
         if let Some(conn) = self.conns.get_mut(&id) {
             // Its name is for the log; nothing else may come of it.
             conn.candidate.get_or_insert(hello.identity.name);
@@ -130,21 +119,17 @@ impl Node {
 
     /// A peer knows a higher incarnation of our name: we go on above it, and start over.
     pub(super) fn renumber(&mut self, now: Instant, known: Incarnation) {
-        let Some(next) = known.0.checked_add(1) else {
-            return;
-        };
-        if known < self.identity.incarnation {
+        let next = known.next();
+        if next <= self.identity.incarnation {
             return;
         }
         if !self.renumbering.admit(now) {
             self.ledger.counters.renumberings_held += 1;
             return;
         }
-        self.identity.incarnation = Incarnation(next);
+        self.identity.incarnation = next;
         self.plane.lock().renumbered(self.identity.incarnation);
-        self.emit(Output::Notice(Notice::Renumbered {
-            incarnation: Incarnation(next),
-        }));
+        self.emit(Output::Notice(Notice::Renumbered { incarnation: next }));
         for id in self.all_connections() {
             self.close(now, id, CloseReason::Renumbered);
         }

@@ -297,7 +297,10 @@ impl Node {
     }
 
     pub(super) fn on_closed(&mut self, now: Instant, id: ConnId, _error: NetError) {
-        self.gone(now, id, CloseReason::Transport, true);
+        // A refusal is known as one once nothing has followed it.
+        let conn = self.conns.get(&id);
+        let said = conn.and_then(|conn| conn.link.last_word());
+        self.gone(now, id, said.unwrap_or(CloseReason::Transport), true);
     }
 
     pub(super) fn on_command(&mut self, now: Instant, command: Command) {

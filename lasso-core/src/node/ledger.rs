@@ -18,6 +18,9 @@ use crate::time::Instant;
 pub struct Counters {
     /// Connections dialled.
     pub dials: u64,
+    /// Dials that ended before a connection stood: nobody listens there, or there is no way there. One that took
+    /// too long is among `closed`, as `connect_timeout`.
+    pub dials_failed: u64,
     /// Connections accepted.
     pub accepts: u64,
     /// Links that came to stand, replacements included.

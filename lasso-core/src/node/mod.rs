@@ -22,6 +22,7 @@ mod inputs;
 mod io;
 mod leaving;
 mod ledger;
+mod lessons;
 mod messaging;
 mod pairing;
 mod renumbering;
@@ -39,7 +40,7 @@ pub use io::{Command, ConnId, DnsAnswer, Input, NetError, Output};
 pub use leaving::Unsent;
 pub use ledger::{Counters, NOTICES_MAX};
 
-use crate::config::{NodeConfig, SettingsError};
+use crate::config::{NodeConfig, SettingsError, check};
 use crate::discovery::Discovery;
 use crate::event::{CloseReason, DownReason, Notice};
 use crate::frame::Frame;
@@ -54,6 +55,7 @@ use crate::topology::{Coverage, Order, Topology};
 use conn::{Conn, Connecting, Phase, Step};
 use leaving::{Farewell, Leaving};
 use ledger::Ledger;
+use lessons::mirrored;
 use messaging::Tags;
 use renumbering::Renumbering;
 use strangers::Strangers;
@@ -123,9 +125,15 @@ impl Node {
     /// secrets are drawn from it; `unix_ms` is the wall clock, and becomes the incarnation.
     ///
     /// # Errors
-    /// Settings that cannot work, by the first that was found.
+    /// Settings that cannot work, by the first that was found; or a clock beyond the year 2500.
     pub fn new(config: NodeConfig, seed: [u8; 32], unix_ms: u64) -> Result<Self, SettingsError> {
         config.settings.validate()?;
+        check(
+            Incarnation(unix_ms) < Incarnation::MAX,
+            "clock",
+            unix_ms,
+            "no peer takes an incarnation beyond the year 2500: set the clock of this machine",
+        )?;
         let mut rng = ChaCha12Rng::from_seed(seed);
         let mut mesh_seed = [0; 32];
         rng.fill_bytes(&mut mesh_seed);
@@ -418,9 +426,14 @@ impl Node {
         self.timers.cancel(id);
         if let Some(connecting) = self.connecting.remove(&id) {
             let (address, name) = (connecting.candidate.address().ip(), connecting.candidate);
-            self.ledger
-                .closed(now, address, Some(&name), &reason, by_peer);
-            return self.dial_ended(now, id, &name, &reason);
+            if by_peer {
+                // There was no connection that anybody could have closed.
+                self.ledger.counters.dials_failed += 1;
+            } else {
+                self.ledger
+                    .closed(now, address, Some(&name), &reason, by_peer);
+            }
+            return self.dial_ended(now, id, &name, &reason, false);
         }
         let Some(conn) = self.conns.remove(&id) else {
             return;
@@ -434,21 +447,13 @@ impl Node {
             .closed(now, conn.remote.ip(), name.as_ref(), &reason, by_peer);
         self.emit_notice(notice);
         if let Some(candidate) = &conn.candidate {
-            self.dial_ended(now, id, candidate, &reason);
+            self.dial_ended(now, id, candidate, &reason, conn.met().is_some());
         }
         if let Phase::Met { hello, .. } = &conn.phase {
             self.unpair(now, id, &hello.identity, &reason, by_peer);
         }
         if let (true, CloseReason::StaleIncarnation { known }) = (by_peer, &reason) {
             self.renumber(now, *known);
-        }
-    }
-
-    /// A dial ended without a link, unless it had its end before.
-    fn dial_ended(&mut self, now: Instant, id: ConnId, candidate: &NodeName, reason: &CloseReason) {
-        if self.dials.get(candidate) == Some(&id) {
-            self.dials.remove(candidate);
-            self.mesh.missed(now, candidate, miss(reason));
         }
     }
 
@@ -491,27 +496,6 @@ impl core::fmt::Debug for Node {
             .field("links", &self.links)
             .field("connections", &self.conns.len())
             .finish_non_exhaustive()
-    }
-}
-
-/// A reason as the other side should read it: what is theirs to us is ours to them.
-fn mirrored(reason: &CloseReason, me: &Identity) -> CloseReason {
-    match reason {
-        CloseReason::OtherCluster { .. } => CloseReason::OtherCluster {
-            theirs: me.cluster.clone(),
-        },
-        CloseReason::OtherBasename { .. } => CloseReason::OtherBasename {
-            theirs: me.name.basename().clone(),
-        },
-        other => other.clone(),
-    }
-}
-
-fn miss(reason: &CloseReason) -> Miss {
-    match reason {
-        CloseReason::WrongCookie => Miss::Secret,
-        CloseReason::Duplicate | CloseReason::Superseded => Miss::Duplicate,
-        _ => Miss::Failed,
     }
 }
 

@@ -96,15 +96,15 @@ impl Dialing {
     /// Takes the second message, [`MESSAGE_BYTES`] long.
     ///
     /// # Errors
-    /// [`CloseReason::WrongCookie`]: whoever answered does not know the secret.
+    /// [`CloseReason::NotLasso`]: a node that does not know the secret would have refused the first message.
     pub fn finish(self, second: &[u8]) -> Result<Session, CloseReason> {
         let Some(mut state) = self.noise else {
-            let theirs = null_number(second).ok_or(CloseReason::WrongCookie)?;
+            let theirs = null_number(second).ok_or(CloseReason::NotLasso)?;
             return Ok(null_session(self.ours, theirs));
         };
         state
             .read_message(second, &mut [])
-            .map_err(|_| CloseReason::WrongCookie)?;
+            .map_err(|_| CloseReason::NotLasso)?;
         noise_session(*state)
     }
 }

@@ -27,7 +27,7 @@ use sha2::Sha256;
 
 pub use handshake::{Dialing, FIRST_BYTES, Listening, MESSAGE_BYTES, PREAMBLE_BYTES, Session};
 pub use record::{Opener, RecordError, Sealer};
-pub use refusal::{GO_ON, refusal, refusal_reason};
+pub use refusal::{GO_ON, STATUS_LIMIT, refusal, refusal_reason};
 pub use replay::ReplayGuard;
 
 /// The parts of which handshakes and ciphers are made, for the measurement of other suites.

@@ -23,6 +23,10 @@ pub fn refusal(reason: &CloseReason) -> Option<u8> {
     })
 }
 
+/// No status of this or a later release is as high: a byte from here on is another service's. Text begins
+/// here.
+pub const STATUS_LIMIT: u8 = 32;
+
 /// The reason that a clear byte tells; [`GO_ON`] and bytes of later releases are
 /// [`CloseReason::Unknown`].
 pub fn refusal_reason(status: u8) -> CloseReason {

@@ -1,10 +1,10 @@
 //! How much of the cluster an answer speaks for.
 //!
 //! Expected, connected and responding are three different numbers, and none is derived from
-//! another. They are kept in step with every change of a member, so that reading them costs
+//! another, but that a node that is connected is expected too. They are kept in step with every change of a member, so that reading them costs
 //! nothing however large the cluster is.
 //!
-//! 1. responding ≤ connected ≤ known, and identified ≤ connected; self counts in each.
+//! 1. responding ≤ connected ≤ expected, and identified ≤ connected; self counts in each.
 //! 2. A node is counted once: it is connected or it is among the disconnected, never both.
 
 use core::fmt;
@@ -19,7 +19,7 @@ use crate::name::NodeName;
 /// How much of the cluster an answer speaks for. Self counts in each number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
-    /// The larger of the expected count and the nodes that discovery names.
+    /// The largest of the expected count, the nodes that discovery names, and `connected`.
     pub expected: usize,
     /// Nodes with a link, and self.
     pub connected: usize,

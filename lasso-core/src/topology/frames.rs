@@ -4,7 +4,7 @@ use super::checks::CheckOrder;
 use super::describing::DescribeOrder;
 use super::views::Reported;
 use super::{Order, Topology};
-use crate::event::Change;
+use crate::event::{Change, DownReason};
 use crate::frame::TopologyFrame;
 use crate::name::{Description, NodeName};
 use crate::time::Instant;
@@ -126,6 +126,9 @@ impl Topology {
             true => self.views.report(from, view_hash, view),
             false => Reported::Unchanged,
         };
+        if passed.views {
+            self.doubts.settle(from);
+        }
         if reported == Reported::Refused {
             self.counters.frames_refused += 1;
         }
@@ -172,6 +175,37 @@ impl Topology {
         }
         self.health_update(changed, orders);
         orders.extend(sends);
+    }
+
+    /// A node is gone without a goodbye: peers whose views still have it are asked for them anew.
+    pub(super) fn doubt(&mut self, now: Instant, lost: &NodeName, reason: DownReason) {
+        self.doubts.settle(lost);
+        if matches!(reason, DownReason::Left | DownReason::Replaced) {
+            return;
+        }
+        let has = |peer: &&NodeName| {
+            let view = self.views.of(peer);
+            view.is_some_and(|(_, view)| view.binary_search(lost).is_ok())
+        };
+        let peers = self.views.own().iter().filter(has).cloned();
+        self.doubts.raise(now, peers);
+    }
+
+    /// Asks peers for their views, beside the rounds.
+    pub(super) fn ask_alone(
+        &mut self,
+        now: Instant,
+        peers: impl IntoIterator<Item = NodeName>,
+        orders: &mut Vec<Order>,
+    ) {
+        for to in peers {
+            if let Some(id) = self.checks.hurry(now, &to) {
+                let known = Some(self.views.known(&to));
+                self.counters.checks_sent += 1;
+                let frame = TopologyFrame::Check { id, known };
+                orders.push(Order::Send { to, frame });
+            }
+        }
     }
 
     pub(super) fn tick_describing(&mut self, now: Instant, orders: &mut Vec<Order>) {

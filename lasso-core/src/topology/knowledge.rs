@@ -11,9 +11,12 @@ impl Topology {
         self.roster.tally().coverage(self.expected(), self.epoch)
     }
 
-    /// The larger of the configured number of nodes and those that discovery names.
+    /// The largest of the configured number of nodes, those that discovery names, and those that are
+    /// connected: a node that is there was to be expected.
     pub fn expected(&self) -> usize {
-        self.expected_nodes.max(self.discovered)
+        self.expected_nodes
+            .max(self.discovered)
+            .max(self.connected())
     }
 
     /// The configured number of nodes, `EXPECTED_NODE_COUNT`.
@@ -72,7 +75,7 @@ impl Topology {
     /// gone then is not missed.
     pub fn partitions(&self) -> Partitions {
         let mut partitions = self.watch.partitions().clone();
-        if self.roster.tally().connected() + 1 >= self.expected() {
+        if self.connected() == self.expected() {
             partitions.islands.clear();
         }
         partitions

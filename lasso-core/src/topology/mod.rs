@@ -5,7 +5,7 @@
 //! in [`TopologyFrame`]s, and says what to send and what has changed.
 //!
 //! 1. A stored incarnation never goes back.
-//! 2. responding ≤ connected ≤ known; every node is counted once.
+//! 2. responding ≤ connected ≤ expected; every node is counted once.
 //! 3. The epoch grows by exactly one per event, and each event carries the coverage after it.
 //! 4. Nothing but [`Topology::link_down`], [`Topology::reconcile`] and a higher incarnation takes a
 //!    member's link away.
@@ -38,6 +38,7 @@ mod checks;
 mod counters;
 mod coverage;
 mod describing;
+mod doubts;
 mod frames;
 mod knowledge;
 mod member;
@@ -49,11 +50,11 @@ mod views;
 #[cfg(test)]
 mod tests;
 
+pub use crate::frame::VIEW_MAX;
 pub use counters::Counters;
 pub use coverage::Coverage;
 pub use member::{Member, NodeState};
 pub use partitions::{Island, PAIRS_MAX, Pair, Partitions};
-pub use views::VIEW_MAX;
 
 use core::time::Duration;
 
@@ -65,6 +66,7 @@ use crate::time::{Instant, earliest, part};
 
 use checks::Checks;
 use describing::Describing;
+use doubts::Doubts;
 use partitions::{Evidence, Watch};
 use roster::Roster;
 use views::Views;
@@ -130,6 +132,7 @@ pub struct Topology {
     checks: Checks,
     describing: Describing,
     views: Views,
+    doubts: Doubts,
     watch: Watch,
     reconcile_at: Instant,
     reconcile_interval: Duration,
@@ -153,6 +156,7 @@ impl Topology {
             checks: Checks::new(settings),
             describing: Describing::new(settings),
             views: Views::new(&config.name),
+            doubts: Doubts::default(),
             watch: Watch::new(
                 hold_off(&config.settings),
                 settings
@@ -244,6 +248,7 @@ impl Topology {
         self.roster.link_down(now, name, reason);
         self.watch.touch(now);
         self.views.down(now, name);
+        self.doubt(now, name, reason);
         self.checks.down(now, name);
         self.describing.stop(name, 0);
         self.forget(now, &mut orders);
@@ -367,12 +372,15 @@ impl Topology {
         let mut orders = Vec::new();
         self.tick_checks(now, &mut orders);
         self.tick_describing(now, &mut orders);
+        let doubted = self.doubts.whom_to_ask(now);
+        self.ask_alone(now, doubted, &mut orders);
         if self.roster.deadline().is_some_and(|at| at <= now) {
             self.forget(now, &mut orders);
         }
         if self.watch.deadline().is_some_and(|at| at <= now) {
             orders.extend(self.look(now));
-            self.ask_kept(now, &mut orders);
+            let kept = self.watch.whom_to_ask(now);
+            self.ask_alone(now, kept, &mut orders);
         }
         self.assert_invariants();
         orders
@@ -384,6 +392,7 @@ impl Topology {
             Some(self.reconcile_at),
             self.checks.deadline(),
             self.describing.deadline(),
+            self.doubts.deadline(),
             self.roster.deadline(),
             self.watch.deadline(),
         ];
@@ -450,18 +459,6 @@ impl Topology {
         admit
             .chain(close.map(|name| Order::CloseLink { name }))
             .collect()
-    }
-
-    /// Asks the peers that were kept instead of an excluded one for their views.
-    fn ask_kept(&mut self, now: Instant, orders: &mut Vec<Order>) {
-        for to in self.watch.whom_to_ask(now) {
-            if let Some(id) = self.checks.hurry(now, &to) {
-                let known = Some(self.views.known(&to));
-                self.counters.checks_sent += 1;
-                let frame = TopologyFrame::Check { id, known };
-                orders.push(Order::Send { to, frame });
-            }
-        }
     }
 
     fn assert_invariants(&self) {

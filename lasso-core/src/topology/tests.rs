@@ -733,6 +733,23 @@ fn a_pair_that_cannot_reach_each_other_is_reported_by_all_and_gone_after_the_hea
 }
 
 #[test]
+fn a_node_that_crashes_is_an_island_within_two_seconds_for_all_others() {
+    for crash_ms in [60_000, 64_000, 68_000, 72_000] {
+        let mut cluster = Cluster::new(4, at(0));
+        cluster.run(at(crash_ms));
+        for peer in 1..4 {
+            cluster.unlink(at(crash_ms), peer, 4);
+        }
+        cluster.run(at(crash_ms + 2_000));
+        for node in &cluster.nodes[..3] {
+            let islands = node.partitions().islands.into_iter();
+            let nodes: Vec<_> = islands.map(|island| island.nodes).collect();
+            assert_eq!(nodes, [vec![name(1), name(2), name(3)], vec![name(4)]]);
+        }
+    }
+}
+
+#[test]
 fn two_islands_are_reported_with_who_is_on_them() {
     let mut cluster = Cluster::new(4, at(0));
     cluster.run(at(60_000));

@@ -7,7 +7,8 @@
 //! 1. The hash does not depend on the order in which links came and went, is the same in every
 //!    process, and a link costs one step to add or to take away.
 //! 2. A view that is held hashes to what its sender said, and names its sender.
-//! 3. At most [`VIEW_MAX`] names are taken from a peer.
+//! 3. At most [`VIEW_MAX`] names are taken from a peer, each at an address that can be dialled.
+//! 4. A view that does not fit into a control frame is not sent: its receiver does not know it.
 //!
 //! The hash is the sum, modulo 2^64, of a 64-bit hash of each name: FNV-1a over the name's text,
 //! finished with the mixing step of SplitMix64. It tells honest views apart; it is no protection
@@ -18,7 +19,9 @@ use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::name::NodeName;
+use crate::codec::CONTROL_BYTES_MAX;
+use crate::frame::VIEW_MAX;
+use crate::name::{NodeName, undialable};
 use crate::time::Instant;
 
 /// How long the own view must have stood still before every peer is asked for its view. While a
@@ -30,9 +33,8 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// a small cluster.
 const UNSETTLED_MAX: usize = 8;
 
-/// Most names taken from one view: four times the largest cluster that is tested. With names of
-/// usual length a view of that size is about 300 KiB.
-pub const VIEW_MAX: usize = 4096;
+/// Bytes of a view that travels: what a control frame holds, but for room for its other fields.
+const VIEW_BYTES_MAX: usize = CONTROL_BYTES_MAX - 256;
 
 /// A view: names in order.
 pub(super) type View = Arc<[NodeName]>;
@@ -63,6 +65,8 @@ pub(super) struct Views {
     /// The own view.
     own: BTreeSet<NodeName>,
     own_hash: u64,
+    /// What its names take in a frame.
+    own_bytes: usize,
     /// The own view as peers share it; made when first needed after a change.
     own_shared: Option<View>,
     /// When the own view changed last.
@@ -78,6 +82,7 @@ impl Views {
         Views {
             own: BTreeSet::from([me.clone()]),
             own_hash: hash_of(me),
+            own_bytes: bytes_of(me),
             own_shared: None,
             changed: Instant::ZERO,
             turn: None,
@@ -90,6 +95,7 @@ impl Views {
         if self.own.insert(name.clone()) {
             self.changed = now;
             self.own_hash = self.own_hash.wrapping_add(hash_of(name));
+            self.own_bytes += bytes_of(name);
             self.own_shared = None;
         }
         self.held.remove(name);
@@ -100,6 +106,7 @@ impl Views {
         if self.own.remove(name) {
             self.changed = now;
             self.own_hash = self.own_hash.wrapping_sub(hash_of(name));
+            self.own_bytes -= bytes_of(name);
             self.own_shared = None;
         }
     }
@@ -148,7 +155,8 @@ impl Views {
     /// What answers a check whose asker knows these hashes.
     pub(super) fn answer(&self, known: Option<&[u64]>) -> Option<Vec<NodeName>> {
         let known = known?;
-        if known.contains(&self.own_hash) {
+        let fits = self.own.len() <= VIEW_MAX && self.own_bytes <= VIEW_BYTES_MAX;
+        if known.contains(&self.own_hash) || !fits {
             None
         } else {
             Some(self.own.iter().cloned().collect())
@@ -194,7 +202,8 @@ impl Views {
     }
 
     fn admit(&mut self, from: &NodeName, hash: u64, names: Vec<NodeName>) -> Option<View> {
-        if names.len() > VIEW_MAX {
+        let usable = |name: &NodeName| undialable(name.address()).is_none();
+        if names.len() > VIEW_MAX || !names.iter().all(usable) {
             return None;
         }
         if hash == self.own_hash {
@@ -216,6 +225,23 @@ fn hash_of(name: &NodeName) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
+/// How many bytes a name takes in a frame at most: its text, and the length of that.
+fn bytes_of(name: &NodeName) -> usize {
+    let mut text = Length(0);
+    write!(text, "{name}").expect("counting does not fail");
+    text.0 + 2
+}
+
+/// Counts the bytes of text as it is written.
+struct Length(usize);
+
+impl Write for Length {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
 /// FNV-1a, 64 bits, over text as it is written: no text is put together for it.
 struct Fnv1a(u64);
 
@@ -231,6 +257,8 @@ impl Write for Fnv1a {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec;
+    use crate::frame::{Frame, TopologyFrame};
 
     fn at(seconds: u64) -> Instant {
         Instant::ZERO + Duration::from_secs(seconds)
@@ -282,6 +310,43 @@ mod tests {
         assert_eq!(views.answer(None), None);
         assert_eq!(views.answer(Some(&[views.own_hash(), 7])), None);
         assert_eq!(views.answer(Some(&[7])), Some(names(&[1, 2])));
+    }
+
+    #[test]
+    fn a_view_that_does_not_fit_into_a_frame_is_not_sent() {
+        let mut views = views_of(1, &[]);
+        let long = |n: usize| -> NodeName {
+            let base = "b".repeat(60);
+            format!("{base}@10.1.{}.{}", n / 256, n % 256)
+                .parse()
+                .unwrap()
+        };
+        (0..1_000).for_each(|n| views.up(at(0), &long(n)));
+        assert_eq!(views.answer(Some(&[])), None);
+        (800..1_000).for_each(|n| views.down(at(0), &long(n)));
+        let view = views.answer(Some(&[]));
+        assert_eq!(view.as_ref().map(Vec::len), Some(801));
+        let frame = Frame::Topology(TopologyFrame::Health {
+            id: u64::MAX,
+            ready: true,
+            view_hash: views.own_hash(),
+            view,
+        });
+        let mut bytes = Vec::new();
+        codec::encode(&frame, &mut bytes);
+        let (raw, _) = codec::split(&bytes).unwrap();
+        assert_eq!(codec::decode(raw), Ok(Some(frame)));
+    }
+
+    #[test]
+    fn a_name_at_an_address_of_nobody_makes_a_view_refused() {
+        let mut views = views_of(1, &[2]);
+        let nobody: NodeName = "a@0.0.0.0".parse().unwrap();
+        let mut theirs = views_of(2, &[1]);
+        theirs.up(at(0), &nobody);
+        let set = theirs.answer(Some(&[]));
+        let reported = views.report(&name(2), theirs.own_hash(), set);
+        assert_eq!(reported, Reported::Refused);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use lasso_core::discovery::{Query, QueryError};
-use lasso_core::name::{NameError, NodeName};
+use lasso_core::name::{DEFAULT_PORT, NameError, NodeName, undialable};
 
 /// Reads `500ms`, `8s`, `2m` or `1h`.
 ///
@@ -82,27 +82,43 @@ pub(super) fn ip(text: &str) -> Result<IpAddr, String> {
         .strip_prefix('[')
         .and_then(|t| t.strip_suffix(']'))
         .unwrap_or(text);
-    bare.parse().map_err(|_| "it is not an IP address".into())
+    bare.parse().map_err(|_| {
+        let zoned = bare.contains('%');
+        if zoned {
+            ZONE
+        } else {
+            "it is not an IP address"
+        }
+        .into()
+    })
 }
 
 /// Refuses addresses that nobody can dial.
 pub(super) fn reachable(ip: IpAddr) -> Result<IpAddr, String> {
-    if ip.is_unspecified() || ip.is_multicast() {
-        return Err(format!("peers cannot reach {ip}"));
+    match undialable(SocketAddr::new(ip, DEFAULT_PORT)) {
+        Some(why) => Err(format!("peers cannot reach {ip}: {why}")),
+        None => Ok(ip),
     }
-    Ok(ip)
 }
 
 /// Reads `ip:port`, or an address alone for port 53.
 pub(super) fn dns_server(text: &str) -> Result<SocketAddr, String> {
-    if let Ok(ip) = ip(text) {
-        return Ok(SocketAddr::new(ip, 53));
-    }
-    match text.parse::<SocketAddr>() {
-        Ok(address) if address.port() != 0 => Ok(address),
-        _ => Err("it is not an address with a port".into()),
+    let address = match ip(text) {
+        Ok(ip) => SocketAddr::new(ip, 53),
+        Err(_) => match text.parse::<SocketAddr>() {
+            Ok(address) if address.port() != 0 => address,
+            _ if text.contains('%') => return Err(ZONE.into()),
+            _ => return Err("it is not an address with a port".into()),
+        },
+    };
+    match address.ip() {
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => Err(ZONE.into()),
+        _ => Ok(address),
     }
 }
+
+/// Why a link-local server is refused.
+const ZONE: &str = "a link-local address needs a zone such as `%eth0`, and no zone is kept";
 
 /// Reads a port.
 pub(super) fn port(text: &str) -> Result<u16, String> {

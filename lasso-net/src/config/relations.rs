@@ -1,9 +1,8 @@
 //! What must hold between variables.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
-use lasso_core::name::ROLES_MAX;
+use lasso_core::name::{ROLES_MAX, undialable};
 
 use super::{
     COOKIE_ADVISED, COOKIE_MIN, Config, ConfigError, ConfigErrors, ConfigWarning, Origin, Variable,
@@ -55,19 +54,21 @@ impl Check<'_> {
     /// What the parsers see to, for a configuration that a program filled field by field.
     fn ranges(&mut self) {
         let config = self.config;
-        let unreachable = |ip: &IpAddr| parse::reachable(*ip).is_err();
-        if let Some(ip) = config.ip.filter(unreachable) {
-            let problem = "peers cannot reach it";
-            self.refuse("CLUSTER_NODE_IP", Some(ip.to_string()), problem);
+        if let Some(ip) = config.ip
+            && let Err(problem) = parse::reachable(ip)
+        {
+            self.refuse("CLUSTER_NODE_IP", Some(ip.to_string()), &problem);
         }
         for peer in &config.peers {
-            if unreachable(&peer.address().ip()) || peer.address().port() == 0 {
-                self.refuse(
-                    "CLUSTER_PEERS",
-                    Some(peer.to_string()),
-                    "it cannot be dialled",
-                );
+            if let Some(why) = undialable(peer.address()) {
+                let problem = format!("it cannot be dialled: {why}");
+                self.refuse("CLUSTER_PEERS", Some(peer.to_string()), &problem);
             }
+        }
+        if let Some(server) = config.dns_server
+            && let Err(problem) = parse::dns_server(&server.to_string())
+        {
+            self.refuse("CLUSTER_DNS_SERVER", Some(server.to_string()), &problem);
         }
         for (name, value) in [
             ("CLUSTER_PORT", u32::from(config.port)),

@@ -466,6 +466,26 @@ fn a_program_may_set_a_variable_by_its_text() {
 }
 
 #[test]
+fn addresses_at_which_nobody_can_be_are_refused_with_the_reason() {
+    for (variable, value, reason) in [
+        ("CLUSTER_NODE_IP", "0.0.0.0", "any address"),
+        ("CLUSTER_NODE_IP", "255.255.255.255", "broadcast"),
+        ("CLUSTER_NODE_IP", "fe80::1", "link-local"),
+        ("CLUSTER_NODE_IP", "fe80::1%eth0", "zone"),
+        ("CLUSTER_PEERS", "lasso@224.0.0.1", "multicast"),
+        ("CLUSTER_PEERS", "lasso@::ffff:0.0.0.0", "any address"),
+        ("CLUSTER_PEERS", "lasso@[fe80::1%2]:9155", "link-local"),
+        ("CLUSTER_DNS_SERVER", "fe80::1", "zone"),
+        ("CLUSTER_DNS_SERVER", "[fe80::1%2]:53", "zone"),
+        ("CLUSTER_DNS_SERVER", "[fe80::1%eth0]:53", "zone"),
+    ] {
+        let error = Config::default().set(variable, value).unwrap_err();
+        let error = error.0[0].to_string();
+        assert!(error.contains(reason), "{value}: {error}");
+    }
+}
+
+#[test]
 fn what_a_program_filled_in_is_held_against_the_same_bounds() {
     let errors = |fill: &dyn Fn(&mut Config)| {
         let mut config = load(&clustered()).unwrap().config;
@@ -492,6 +512,10 @@ fn what_a_program_filled_in_is_held_against_the_same_bounds() {
     assert_eq!(
         errors(&|c| c.peers = vec!["lasso@0.0.0.0".parse().unwrap()]),
         ["CLUSTER_PEERS"]
+    );
+    assert_eq!(
+        errors(&|c| c.dns_server = Some("[fe80::1%2]:53".parse().unwrap())),
+        ["CLUSTER_DNS_SERVER"]
     );
     assert_eq!(
         Config::default().set("APP_ROLE", " ").unwrap_err().0.len(),

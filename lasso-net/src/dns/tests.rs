@@ -126,6 +126,79 @@ async fn a_silent_server_fails_the_lookup_within_its_limit() {
     assert!(began.elapsed() <= Duration::from_millis(310));
 }
 
+/// A server that answers every question so late: services with one target, addresses with 10.0.0.1.
+async fn late(delay: Duration) -> Resolver {
+    let socket = std::sync::Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut buffer = [0; 4096];
+        loop {
+            let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
+            let query = Message::from_vec(&buffer[..length]).unwrap();
+            let socket = socket.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(delay).await;
+                let reply = late_reply(&query).to_vec().unwrap();
+                socket.send_to(&reply, from).await.unwrap();
+            });
+        }
+    });
+    Resolver::new(Some(address))
+}
+
+fn late_reply(query: &Message) -> Message {
+    let mut reply = query.clone().into_response();
+    let question = &query.queries[0];
+    let data = match question.query_type() {
+        RecordType::SRV => RData::SRV(SRV::new(0, 0, 9156, absolute("t.internal").unwrap())),
+        RecordType::A => RData::A(A::new(10, 0, 0, 1)),
+        _ => return reply,
+    };
+    reply.add_answer(Record::from_rdata(question.name().clone(), 60, data));
+    reply
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_counts_until_the_limit_however_late_it_is() {
+    for ms in [1_500, 2_500, 3_900] {
+        let delay = Duration::from_millis(ms);
+        let resolver = late(delay).await;
+        let resolve = |family| resolver.resolve("lasso.internal", family);
+        assert_eq!(resolve(Family::A).await, found(&["10.0.0.1"]), "{ms}");
+        assert_eq!(resolve(Family::Aaaa).await, DnsAnswer::Empty, "{ms}");
+        let services = services(&[("10.0.0.1", 9156)], false);
+        assert_eq!(resolve(Family::Srv).await, services, "{ms}");
+    }
+    let resolver = late(LIMIT + Duration::from_millis(100)).await;
+    let answer = resolver.resolve("lasso.internal", Family::A).await;
+    assert!(matches!(answer, DnsAnswer::Failed(_)), "{answer:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_of_several_servers_may_answer_after_the_others_were_asked() {
+    let slow = late(Duration::from_millis(3_500)).await;
+    let (silent, _) = responder().await;
+    silent.set_answer("lasso.internal", Answer::Silence);
+    let servers = vec![only(slow.server.unwrap()), only(silent.local_addr())];
+    let name = absolute("lasso.internal").unwrap();
+    let answer = ask_in_turn(servers, name, RecordType::A, LIMIT).await;
+    assert_eq!(answer.unwrap().records.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_local_server_is_refused_with_its_reason_and_the_next_one_is_asked() {
+    let (good, _) = responder().await;
+    good.set("lasso.internal", vec![ip("10.0.0.1")]);
+    let local = || only("[fe80::1]:53".parse().unwrap());
+    let name = || absolute("lasso.internal").unwrap();
+    let why = ask_in_turn(vec![local()], name(), RecordType::A, LIMIT).await;
+    let why = why.err().unwrap();
+    assert!(why.contains("fe80::1") && why.contains("zone"), "{why}");
+    let servers = vec![local(), only(good.local_addr())];
+    let answer = ask_in_turn(servers, name(), RecordType::A, LIMIT).await;
+    assert_eq!(answer.unwrap().records.len(), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_silent_name_holds_up_no_other() {
     let (responder, resolver) = responder().await;
@@ -354,6 +427,7 @@ async fn services_become_addresses_with_their_ports() {
         service("a.internal", 9155),
         service("b.internal", 9156),
         service("gone.internal", 9157),
+        service("a.internal", 0),
         service(".", 0),
     ];
     responder.set_answer("_lasso._tcp.internal", Answer::Services(targets));

@@ -5,11 +5,13 @@ use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use lasso_core::metrics::service::{Errand, METHOD, Responders, Service, Subject, Value};
 use lasso_core::metrics::store::{Brought, Change, RefreshId};
-use lasso_core::plane::{Answer, Reject};
+use lasso_core::name::NodeName;
+use lasso_core::plane::{Answer, CallError, Reject};
 use lasso_core::time::Instant;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep_until;
 
 use super::state::State;
@@ -124,15 +126,34 @@ async fn gather(shared: Arc<Shared>, errand: Errand, finish: mpsc::Sender<Finish
                 .collect(),
         }
     };
-    // An application's query is code of its own: it costs its answer, not the others'.
-    let merged = catch_unwind(AssertUnwindSafe(|| errand.merge(shared.now(), outcomes)));
-    let brought = merged.unwrap_or_else(|_panic| errand.nothing());
+    let brought = merge(&shared, errand.clone(), outcomes).await;
+    let brought = brought.unwrap_or_else(|| errand.nothing());
     if !brought.own {
         let (query, failed) = (errand.subject().query(), &brought.failed);
         tracing::error!(query, ?failed, "an answer lacks this node's own part");
     }
     // The refresher is there until the node has stopped.
     let _ = finish.send((errand.id(), brought)).await;
+}
+
+/// Reads and merges the parts where no task waits for it: a member's part may have millions of elements. `None` when
+/// that panicked, or there is no thread for it.
+async fn merge(
+    shared: &Shared,
+    errand: Errand,
+    outcomes: Vec<(NodeName, Result<Bytes, CallError>)>,
+) -> Option<Brought<Value>> {
+    let (bring, brought) = oneshot::channel();
+    let now = shared.now();
+    let work = move || {
+        // An application's query is code of its own: it costs its answer, not the others'.
+        let merged = catch_unwind(AssertUnwindSafe(|| errand.merge(now, outcomes)));
+        // The refresher may have stopped.
+        let _ = bring.send(merged.ok());
+    };
+    // Without a thread the work is dropped, which the receiver notices.
+    let _ = catch_unwind(AssertUnwindSafe(|| shared.aside(work)));
+    brought.await.ok().flatten()
 }
 
 /// Wishes taken before what they lead to is begun.

@@ -28,7 +28,7 @@ pub(super) const IDENTIFIED: Entry = Entry {
 
 pub(super) const EXPECTED: Entry = Entry {
     key: "expected",
-    summary: "how many nodes there should be: the operator's number or what discovery names",
+    summary: "how many nodes there should be: the operator's number, what discovery names, or who is connected",
     absent: false,
     parse: |value, reader| {
         let amount = amount_within(value, reader, 1, usize::MAX)?;

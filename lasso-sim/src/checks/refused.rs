@@ -2,6 +2,8 @@
 //! by reason, since its process started: `refused = { wrong_cookie = ">= 1" }`,
 //! `refused = { by = "peer", name_taken = ">= 1" }`.
 
+use lasso_core::event::CloseReason;
+
 use super::{Check, Entry, Mismatch, Observed, amount_within};
 use crate::scenario::{Amount, Diagnostic, Kind, Reader, Value};
 
@@ -12,38 +14,12 @@ pub(super) const ENTRY: Entry = Entry {
     parse,
 };
 
-/// The names of all reasons, as they are counted.
-const REASONS: &[&str] = &[
-    "garbage",
-    "version",
-    "no_common_version",
-    "wrong_cookie",
-    "bad_record",
-    "replayed",
-    "handshake_timeout",
-    "too_many_handshakes",
-    "too_large",
-    "other_cluster",
-    "other_basename",
-    "myself",
-    "name_taken",
-    "stale_incarnation",
-    "duplicate",
-    "superseded",
-    "replaced",
-    "silent",
-    "control_lane_full",
-    "left",
-    "renumbered",
-    "transport",
-    "connect_timeout",
-    "overlap",
-    "unknown",
-];
-
 /// The reasons as choices, for other checks that read one.
 pub(super) fn reasons() -> Vec<(&'static str, &'static str)> {
-    REASONS.iter().map(|reason| (*reason, *reason)).collect()
+    CloseReason::NAMES
+        .iter()
+        .map(|reason| (*reason, *reason))
+        .collect()
 }
 
 #[derive(Debug)]
@@ -109,41 +85,5 @@ impl Check for Refused {
             }
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use lasso_core::event::CloseReason;
-    use lasso_core::name::{Basename, Incarnation, Label};
-
-    use super::REASONS;
-
-    #[test]
-    fn every_reason_that_carries_more_than_its_name_is_known() {
-        let basename = Basename::new("lasso").expect("a basename");
-        for reason in [
-            CloseReason::OtherCluster {
-                theirs: Label::unknown(),
-            },
-            CloseReason::OtherBasename { theirs: basename },
-            CloseReason::StaleIncarnation {
-                known: Incarnation(1),
-            },
-        ] {
-            assert!(REASONS.contains(&reason.name()), "{}", reason.name());
-        }
-    }
-
-    #[test]
-    fn every_other_reason_is_known_and_none_is_invented() {
-        for name in REASONS {
-            let carries = ["other_cluster", "other_basename", "stale_incarnation"].contains(name);
-            let read: Result<CloseReason, _> = serde_json::from_str(&format!("\"{name}\""));
-            assert!(
-                carries || read.is_ok_and(|reason| reason.name() == *name),
-                "{name}"
-            );
-        }
     }
 }

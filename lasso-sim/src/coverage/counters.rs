@@ -91,6 +91,7 @@ fn of_node(
 ) {
     fields!(put, node => NodeCounters {
         dials: "dials",
+        dials_failed: "dials_failed",
         accepts: "accepts",
         links: "links",
         links_replaced: "links_replaced",
@@ -123,6 +124,7 @@ fn of_discovery(discovery: &DiscoveryCounters, put: &mut impl FnMut(&'static str
         forgotten: "candidates_forgotten",
         learned_shed: "learned_shed",
         named_shed: "named_shed",
+        refused: "addresses_refused",
     });
 }
 

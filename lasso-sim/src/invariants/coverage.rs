@@ -1,4 +1,4 @@
-//! Invariant 5: Coverage adds up: responding ≤ connected ≤ known, every node counted once, and what
+//! Invariant 5: Coverage adds up: responding ≤ connected ≤ expected, every node counted once, and what
 //! an event says is what the node knows.
 
 use std::collections::BTreeSet;
@@ -39,6 +39,10 @@ impl Invariant for Adds {
             "more respond or are identified than are connected",
         );
         demand(
+            coverage.connected <= coverage.expected,
+            "more are connected than are expected",
+        );
+        demand(
             coverage.responding + coverage.unresponsive.len() <= coverage.connected,
             "a node both responds and does not",
         );
@@ -70,6 +74,9 @@ fn compare(at: &mut Moment<'_>, told: &Coverage, known: &dyn Knowledge) {
         || (now.connected, now.responding) == (told.connected, told.responding);
     at.demand(same, || {
         format!("coverage must add up; an event says {told:?}, and the node {now:?}")
+    });
+    at.demand(now.connected <= now.expected, || {
+        format!("coverage must add up; the node says {now:?}: more are connected than are expected")
     });
     let members = known.members();
     let linked = members.iter().filter(|(_, linked)| *linked).count();

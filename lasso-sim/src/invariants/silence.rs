@@ -157,6 +157,8 @@ fn may_close(reason: &CloseReason) -> bool {
         | CloseReason::Overlap
         | CloseReason::Transport => true,
         CloseReason::Garbage
+        | CloseReason::NotLasso
+        | CloseReason::BadAddress
         | CloseReason::Version
         | CloseReason::NoCommonVersion
         | CloseReason::WrongCookie

@@ -170,7 +170,12 @@ impl Liar {
                 self.on_linked(now);
             }
             Frame::Adopt => self.on_linked(now),
-            Frame::Close(_) => self.over = true,
+            Frame::Close(_) => {
+                // A refusal in place of a `Hello`: what it claimed was heard.
+                let heard = self.peer.is_none() && self.lie.is_told_in_hello();
+                self.told += u64::from(heard);
+                self.over = true;
+            }
             Frame::Topology(frame) if self.lie.ignores(frame) => self.told += 1,
             Frame::Topology(frame) => self.on_topology(now, frame),
             _ => {}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::{Entry, Verb, keys};
-use crate::scenario::{Diagnostic, Fields, Kind, NodeId, Reader, Scenario, Value, address};
+use crate::scenario::{Diagnostic, Fields, Kind, NodeId, Reader, Scenario, Value};
 use crate::world::{Ability, DnsMode, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
@@ -148,10 +148,12 @@ fn word(value: &Value, reader: &mut Reader<'_>) -> Option<DnsMode> {
         .map(|index: usize| modes[index].clone())
 }
 
-/// A node, a group, or an address of nobody.
+/// A node, a group, or an address of nobody, which may be one at which nobody can be.
 fn read_address(value: &Value, reader: &mut Reader<'_>) -> Option<Vec<IpAddr>> {
-    if matches!(&value.kind, Kind::Text(text) if text.parse::<IpAddr>().is_ok()) {
-        return Some(vec![address(reader, value)?]);
+    if let Kind::Text(text) = &value.kind
+        && let Ok(ip) = text.parse::<IpAddr>()
+    {
+        return Some(vec![ip]);
     }
     let nodes = reader.nodes(value)?;
     Some(

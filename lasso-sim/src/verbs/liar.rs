@@ -53,11 +53,11 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
     let named = keys.take("as");
     let claims = named.and_then(|value| reader.node(value));
     if let Some(lie) = lie
-        && (lie.name == lies::ANOTHER_NAME) != named.is_some()
+        && lies::CLAIMS.contains(&lie.name) != named.is_some()
     {
         let span = named.map_or_else(|| keys.span(), |value| value.span.clone());
-        let lie = lies::ANOTHER_NAME;
-        let message = format!("`as` names the node that `{lie}` claims to be, and goes with it");
+        let lies = lies::CLAIMS.join("` and `");
+        let message = format!("`as` names the node that `{lies}` claim to be, and goes with them");
         reader.error(Diagnostic::new(span, message).label("here"));
     }
     let from = keys

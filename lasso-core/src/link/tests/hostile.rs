@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::codec::kind;
-use crate::secure::{FIRST_BYTES, GO_ON, MESSAGE_BYTES, refusal_reason};
+use crate::secure::{FIRST_BYTES, GO_ON, MESSAGE_BYTES, STATUS_LIMIT, refusal_reason};
 
 /// Before it is authenticated, a peer can make a node hold this much.
 const HELD_MAX: usize = 4_096;
@@ -160,10 +160,11 @@ fn an_acceptor_that_holds_its_own_greeting_still_holds_little() {
 fn a_dialer_holds_little_of_whoever_answers() {
     for security in both() {
         for (answer, verdict) in [
-            (vec![GO_ON; 1 << 20], Err(CloseReason::WrongCookie)),
-            (vec![GO_ON; 49], Err(CloseReason::WrongCookie)),
+            (vec![GO_ON; 1 << 20], Err(CloseReason::NotLasso)),
+            (vec![GO_ON; 49], Err(CloseReason::NotLasso)),
             (vec![GO_ON; 48], Ok(())),
-            (vec![2; 1 << 20], Ok(())),
+            (vec![2; 1 << 20], Err(CloseReason::NotLasso)),
+            (vec![2; 1], Ok(())),
         ] {
             let (mut link, mut guard, mut events) =
                 (dialer(&security), ReplayGuard::new(), Vec::new());
@@ -225,21 +226,76 @@ fn a_recording_played_to_another_node_does_not_open() {
 }
 
 #[test]
-fn a_refusal_reaches_the_dialer_as_a_close_with_its_reason() {
+fn a_refusal_is_one_byte_and_counts_once_nothing_has_followed_it() {
     for security in both() {
-        for status in 1..=20 {
+        for status in 1..STATUS_LIMIT {
             let (mut link, mut guard, mut events) =
                 (dialer(&security), ReplayGuard::new(), Vec::new());
-            link.receive(at(0), &[status, 1, 2, 3], &mut guard, &mut events)
+            link.receive(at(0), &[status], &mut guard, &mut events)
                 .unwrap();
-            let reason = refusal_reason(status);
-            assert_eq!(events, [LinkEvent::Frame(Frame::Close(reason))]);
+            assert_eq!(events, []);
+            assert_eq!(link.last_word(), Some(refusal_reason(status)));
             assert_eq!(
                 link.close(at(0), &CloseReason::Left),
                 None,
                 "there is nobody to tell"
             );
         }
+    }
+}
+
+/// The first bytes of services that a node may find at an address, and whether they then close.
+const OTHER_SERVICES: [(&str, &[u8]); 14] = [
+    ("HTTP", b"HTTP/1.1 400 Bad Request\r\n"),
+    ("TLS alert", &[0x15, 3, 1, 0, 2, 2, 70]),
+    ("Redis", b"-ERR unknown command\r\n"),
+    ("SSH", b"SSH-2.0-OpenSSH_9.6\r\n"),
+    ("echo", b"lasso\x01\x01\x00"),
+    ("HTTP/2", &[0, 0, 18, 4, 0, 0, 0, 0, 0]),
+    ("zeros", &[0; 64]),
+    ("one zero", &[0]),
+    ("RDP", &[3, 0, 0, 19, 14, 208]),
+    ("DNS", &[0, 12, 0, 0, 128, 1]),
+    ("MySQL", &[74, 0, 0, 0, 10]),
+    ("telnet", &[255, 253, 1]),
+    ("a start like a wrong cookie's", &[3, 3]),
+    ("text", b"220 mail\r\n"),
+];
+
+#[test]
+fn another_service_is_named_for_what_it_is_however_its_bytes_are_sliced() {
+    for security in both() {
+        for (service, says) in OTHER_SERVICES {
+            for slice in [1, usize::MAX] {
+                let (mut link, mut guard, mut events) =
+                    (dialer(&security), ReplayGuard::new(), Vec::new());
+                let fed = says
+                    .chunks(slice.min(says.len()))
+                    .try_for_each(|bytes| link.receive(at(0), bytes, &mut guard, &mut events));
+                let named = fed.err().or(link.last_word());
+                let zeros_are_the_null_cipher =
+                    service == "zeros" && matches!(&*security, Security::InsecureNull);
+                if !zeros_are_the_null_cipher {
+                    assert_eq!(named, Some(CloseReason::NotLasso), "{service}");
+                }
+                assert_eq!(events, [], "{service}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_service_that_begins_to_answer_and_waits_is_named_when_the_time_is_over() {
+    for (says, named) in [
+        (vec![], CloseReason::HandshakeTimeout),
+        (vec![GO_ON; 9], CloseReason::NotLasso),
+        (vec![3], CloseReason::NotLasso),
+    ] {
+        let (mut link, mut guard, mut events) =
+            (dialer(&cookie("right")), ReplayGuard::new(), Vec::new());
+        link.receive(at(0), &says, &mut guard, &mut events).unwrap();
+        let late = link.deadline().expect("a handshake has an end");
+        assert_eq!(link.tick(late, &mut events), Err(named));
     }
 }
 
@@ -255,10 +311,7 @@ fn a_wrong_cookie_is_refused_and_both_sides_know_it() {
     pair.dialer
         .receive(at(0), &status, &mut pair.guard, &mut pair.at_dialer)
         .unwrap();
-    assert_eq!(
-        pair.at_dialer,
-        [LinkEvent::Frame(Frame::Close(CloseReason::WrongCookie))]
-    );
+    assert_eq!(pair.dialer.last_word(), Some(CloseReason::WrongCookie));
     assert_eq!(pair.at_acceptor, []);
 }
 
@@ -394,10 +447,10 @@ fn pieces_beyond_the_largest_message_end_the_link() {
         unreachable!()
     };
     halves.inbound.message_bytes_max = settings.message_bytes_max;
-    pair.dialer.send(at(1), &view(4_000)).unwrap();
+    push_message(&pair.dialer, 90_000);
     pair.carry(at(1), usize::MAX).unwrap();
     assert_eq!(pair.at_acceptor.len(), 1);
-    pair.dialer.send(at(1), &view(9_000)).unwrap();
+    push_message(&pair.dialer, 150_000);
     assert_eq!(pair.carry(at(1), usize::MAX), Err(CloseReason::TooLarge));
     assert!(pair.acceptor.held_bytes() < 200_000);
 }

@@ -152,28 +152,45 @@ fn a_ping_is_answered_by_the_link_itself() {
     }
 }
 
+/// Puts a message of so many bytes into the lane for data; the whole frame.
+fn push_message(link: &Link, length: usize) -> Bytes {
+    let (mut head, body) = (Vec::new(), Bytes::from(vec![7; length]));
+    codec::put_header(codec::kind::MESSAGE, length, &mut head);
+    let pushed = link.lanes().lock().push(LaneId::Data, &head, &body);
+    assert!(pushed.is_ok());
+    [head, body.to_vec()].concat().into()
+}
+
 #[test]
 fn a_frame_larger_than_a_record_arrives_whole() {
     for security in both() {
         let mut pair = Pair::standing(&security);
-        let frames = [
-            Frame::Offer,
-            view(9_000),
-            Frame::Adopt,
-            view(1_000),
-            Frame::Pong(1),
-        ];
+        let frames = [Frame::Offer, view(1_000), Frame::Adopt, Frame::Pong(1)];
+        let message = push_message(&pair.dialer, 200_000);
         for frame in &frames {
             pair.dialer.send(at(1), frame).unwrap();
         }
         pair.carry(at(1), 1_000).unwrap();
-        let expected: Vec<_> = frames.into_iter().map(LinkEvent::Frame).collect();
+        let expected = frames.into_iter().map(LinkEvent::Frame);
+        let expected: Vec<_> = expected.chain([LinkEvent::Text(message)]).collect();
         assert!(pair.at_acceptor == expected);
         assert!(
             pair.acceptor.held_bytes() < 4_096,
             "the pieces' memory is given back"
         );
     }
+}
+
+#[test]
+fn a_control_frame_that_is_too_long_is_not_taken() {
+    let mut pair = Pair::standing(&both()[0]);
+    assert_eq!(
+        pair.dialer.send(at(1), &view(9_000)),
+        Err(CloseReason::TooLarge)
+    );
+    pair.dialer.send(at(1), &view(4_000)).unwrap();
+    pair.carry(at(1), usize::MAX).unwrap();
+    assert_eq!(pair.at_acceptor.len(), 1);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use core::fmt;
 use core::ops::Deref;
 use std::collections::{BTreeSet, btree_set};
 
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::ROWS_MAX;
@@ -70,30 +70,42 @@ impl Serialize for Names {
 
 impl<'de> Deserialize<'de> for Names {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AtMost;
+        let mut room = ROWS_MAX;
+        Within(&mut room).deserialize(deserializer)
+    }
+}
 
-        impl<'de> Visitor<'de> for AtMost {
-            type Value = Names;
+/// Reads names while there is room, which each name uses up, taken or not. The others are read over, without
+/// memory for them.
+pub(super) struct Within<'a>(pub(super) &'a mut usize);
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("names")
-            }
+impl<'de> DeserializeSeed<'de> for Within<'_> {
+    type Value = Names;
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Names, A::Error> {
-                let mut names = Names::default();
-                while names.taken.len() < ROWS_MAX {
-                    let Some(name) = seq.next_element::<String>()? else {
-                        return Ok(names);
-                    };
-                    names.insert(&name);
-                }
-                while seq.next_element::<IgnoredAny>()?.is_some() {
-                    names.left_out = names.left_out.saturating_add(1);
-                }
-                Ok(names)
-            }
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Names, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Within<'_> {
+    type Value = Names;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("names")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Names, A::Error> {
+        let mut names = Names::default();
+        while *self.0 > 0 {
+            let Some(name) = seq.next_element::<String>()? else {
+                return Ok(names);
+            };
+            *self.0 -= 1;
+            names.insert(&name);
         }
-
-        deserializer.deserialize_seq(AtMost)
+        while seq.next_element::<IgnoredAny>()?.is_some() {
+            names.left_out = names.left_out.saturating_add(1);
+        }
+        Ok(names)
     }
 }

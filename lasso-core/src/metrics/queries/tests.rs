@@ -245,6 +245,20 @@ fn names_beside_rows_are_bounded_for_a_part_as_a_whole() {
 }
 
 #[test]
+fn names_that_come_again_and_again_use_up_the_room_too() {
+    let row = |name: &str| {
+        serde_json::json!({
+            "name": name, "region": "iad", "others": vec!["again"; 3_000], "tally": {},
+        })
+    };
+    let rows = ["a", "b", "c"].map(row);
+    let bytes = rmp_serde::to_vec_named(&serde_json::json!({ "rows": rows })).unwrap();
+    let part: CallsPartial = rmp_serde::from_slice(&bytes).unwrap();
+    let left_out: Vec<u64> = part.rows.iter().map(|row| row.others.left_out()).collect();
+    assert_eq!(left_out, [0, 6_000 - ROWS_MAX as u64, 3_000]);
+}
+
+#[test]
 fn what_a_newer_release_adds_is_skipped_and_what_an_older_one_lacks_is_nothing() {
     let newer = serde_json::json!({
         "rows": [{

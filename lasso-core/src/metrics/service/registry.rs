@@ -40,6 +40,8 @@ pub const QUERIES_MAX: usize = 64;
 pub const QUERY_NAME_BYTES_MAX: usize = 120;
 /// Largest key, in bytes as it is sent.
 pub const KEY_BYTES_MAX: usize = 1_024;
+/// Longest question of a peer that is looked into: a key, a name, and as much again for what later releases add.
+const QUESTION_BYTES_MAX: usize = 4_096;
 
 /// Why a query was not registered. The caller's fault; nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -264,6 +266,12 @@ impl Registry {
 
     /// This node's part of an answer that a peer asks for with `question`.
     pub fn answer(&self, now: Instant, question: &[u8]) -> Answer {
+        if question.len() > QUESTION_BYTES_MAX {
+            let bytes = question.len();
+            return Answer::Malformed(format!(
+                "a question of {bytes} bytes; {QUESTION_BYTES_MAX} are accepted"
+            ));
+        }
         if let Err(unfit) = depth::check(question) {
             return Answer::Malformed(unfit.to_string());
         }

@@ -233,6 +233,16 @@ fn questions_that_are_none_are_refused() {
         here.answer(at(0), &question),
         Answer::Malformed(_)
     ));
+    // A field of a later release is skipped, but not one of megabytes.
+    for (bytes, good) in [(1_000_u32, true), (1 << 20, false)] {
+        let mut question = subject.question().to_vec();
+        question[0] += 1;
+        question.extend(b"\xa5later\xdb");
+        question.extend(bytes.to_be_bytes());
+        question.resize(question.len() + bytes as usize, b'x');
+        let answer = here.answer(at(0), &question);
+        assert_eq!(matches!(answer, Answer::Done(_)), good, "{answer:?}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use lasso_core::name::{Identity, Incarnation};
 use super::{Entry, Lie};
 
 pub(super) const ENTRY: Entry = Entry {
-    name: super::ANOTHER_NAME,
+    name: "another_name",
     summary: "says that it is the node under `as`, in a later life",
     weight: 2,
     make: || Box::new(AnotherName),

@@ -1,5 +1,6 @@
 //! The lies, one file each. A new one is a file here and a line in [`ALL`].
 
+mod addresses;
 mod another_name;
 mod answers_of_others;
 mod calls_without_end;
@@ -8,6 +9,7 @@ mod false_losses;
 mod huge_description;
 mod incarnations;
 mod interest_flood;
+mod last_life;
 mod late_description;
 mod many_names;
 mod moods;
@@ -27,6 +29,7 @@ use super::Says;
 
 /// All lies, by name.
 pub const ALL: &[Entry] = &[
+    addresses::ENTRY,
     another_name::ENTRY,
     answers_of_others::ENTRY,
     calls_without_end::ENTRY,
@@ -35,6 +38,7 @@ pub const ALL: &[Entry] = &[
     huge_description::ENTRY,
     incarnations::ENTRY,
     interest_flood::ENTRY,
+    last_life::ENTRY,
     late_description::ENTRY,
     many_names::ENTRY,
     moods::ENTRY,
@@ -46,8 +50,8 @@ pub const ALL: &[Entry] = &[
     silent_data::ENTRY,
 ];
 
-/// The lie that needs the name of another node.
-pub const ANOTHER_NAME: &str = "another_name";
+/// The lies that need the name of another node.
+pub const CLAIMS: [&str; 2] = [another_name::ENTRY.name, last_life::ENTRY.name];
 
 /// One line of the table.
 #[derive(Debug)]

@@ -19,7 +19,7 @@ pub(super) const FAULT: Fault = Fault {
         let other = drawn.pop().expect("one more than it lies to");
         let lie = lie(dice);
         let mut keys = format!("to = {}, lies = \"{}\"", plan.cast.list(&drawn), lie.name);
-        if lie.name == lies::ANOTHER_NAME {
+        if lies::CLAIMS.contains(&lie.name) {
             keys += &format!(", as = {}", plan.cast.name(other));
         }
         // Half of them lie about a topic that others may use.

@@ -1,0 +1,110 @@
+//! What the health answer and the operator's log are told of queries.
+//!
+//! 1. A query's state is logged when it changes, not when it is asked.
+//! 2. A family that fails beside one that does not is told by itself, once it has failed twice in a row: both
+//!    families of a server that goes away fail within moments, and are one line.
+
+use super::{
+    Discovery, Family, FamilyStatus, Found, Query, QueryId, QueryState, QueryStatus, Source,
+};
+use crate::event::Notice;
+use crate::time::Instant;
+
+impl Discovery {
+    /// The queries as the health answer shows them, in the order of the configuration.
+    pub fn status(&self, now: Instant) -> Vec<QueryStatus> {
+        let seconds = |at: Instant| (now - at).as_secs();
+        let of_query = |(position, query): (usize, &Query)| {
+            let mine = || {
+                self.sources
+                    .iter()
+                    .filter(move |s| s.query.0 as usize == position)
+            };
+            let last_good = mine().filter_map(|s| s.last_good).max();
+            QueryStatus {
+                query: query.to_string(),
+                state: self.query_state(QueryId(position as u32)),
+                addresses: mine().map(|s| s.named.len()).sum(),
+                age_seconds: last_good.map(seconds),
+                families: mine()
+                    .map(|source| FamilyStatus {
+                        family: source.family,
+                        state: source.state,
+                        addresses: source.named.len(),
+                        age_seconds: source.last_good.map(seconds),
+                        cause: source.cause.clone(),
+                    })
+                    .collect(),
+            }
+        };
+        self.queries.iter().enumerate().map(of_query).collect()
+    }
+
+    fn query_state(&self, query: QueryId) -> QueryState {
+        let states = || {
+            self.sources
+                .iter()
+                .filter(|s| s.query == query)
+                .map(|s| s.state)
+        };
+        let precedence = [
+            QueryState::Truncated,
+            QueryState::Ok,
+            QueryState::Failed,
+            QueryState::Pending,
+        ];
+        let strongest = precedence.into_iter().find(|p| states().any(|s| s == *p));
+        strongest.unwrap_or(QueryState::Empty)
+    }
+
+    /// Tells what has changed with the answer, or the missing answer, of a source.
+    pub(super) fn tell(&mut self, position: usize, found: &mut Found) {
+        let query = self.sources[position].query;
+        let state = self.query_state(query);
+        let told = &mut self.told[query.0 as usize];
+        if *told != state && state != QueryState::Pending {
+            *told = state;
+            let mut sources = self.sources.iter().filter(|s| s.query == query);
+            let cause = sources.find_map(|s| s.cause.clone());
+            let cause = cause.filter(|_| state == QueryState::Failed);
+            found.notices.push(self.notice(query, None, state, cause));
+        }
+        self.tell_family(position, state, found);
+    }
+
+    fn tell_family(&mut self, position: usize, of_query: QueryState, found: &mut Found) {
+        let source = &mut self.sources[position];
+        let news = if source.state == QueryState::Failed {
+            source.failures >= FAILURES_TOLD
+                && of_query != QueryState::Failed
+                && !core::mem::replace(&mut source.told_failing, true)
+        } else {
+            core::mem::take(&mut source.told_failing)
+        };
+        if news {
+            let Source { query, family, .. } = *source;
+            let (state, cause) = (source.state, source.cause.clone());
+            found
+                .notices
+                .push(self.notice(query, Some(family), state, cause));
+        }
+    }
+
+    fn notice(
+        &self,
+        query: QueryId,
+        family: Option<Family>,
+        state: QueryState,
+        cause: Option<String>,
+    ) -> Notice {
+        Notice::Discovery {
+            query: self.queries[query.0 as usize].to_string(),
+            family,
+            state,
+            cause,
+        }
+    }
+}
+
+/// Failures in a row after which a family is told by itself.
+const FAILURES_TOLD: u32 = 2;

@@ -1,0 +1,25 @@
+//! A liar that bears the name of another node, in the last life of it that can be.
+
+use lasso_core::name::{Identity, Incarnation};
+
+use super::{Entry, Lie};
+
+pub(super) const ENTRY: Entry = Entry {
+    name: "last_life",
+    summary: "says that it is the node under `as`, in the last life that can be",
+    weight: 1,
+    make: || Box::new(LastLife),
+};
+
+#[derive(Debug)]
+struct LastLife;
+
+impl Lie for LastLife {
+    fn claim(&self, identity: &mut Identity, _attempt: u32) {
+        identity.incarnation = Incarnation::MAX;
+    }
+
+    fn is_told_in_hello(&self) -> bool {
+        true
+    }
+}
