@@ -77,3 +77,11 @@ fn the_core_depends_on_nothing_that_does_io_or_reads_a_clock() {
         );
     }
 }
+
+#[test]
+fn a_release_of_the_core_checks_its_arithmetic() {
+    let manifest = include_str!("../Cargo.toml");
+    let manifest: toml::Table = manifest.parse().expect("a manifest");
+    let core = &manifest["profile"]["release"]["package"]["lasso-core"];
+    assert_eq!(core["overflow-checks"].as_bool(), Some(true));
+}
