@@ -409,7 +409,7 @@ impl Node {
         if let Some(connecting) = self.connecting.remove(&id) {
             let (address, name) = (connecting.candidate.address().ip(), connecting.candidate);
             self.ledger
-                .closed(now, address, Some(&name), &reason, by_peer);
+                .closed(now, address, Some(&name), true, &reason, by_peer);
             return self.dial_ended(now, id, &name, &reason);
         }
         let Some(conn) = self.conns.remove(&id) else {
@@ -419,9 +419,11 @@ impl Node {
         self.strangers.remove(id);
         let peer = conn.peer().map(|peer| &peer.name);
         let name = peer.or(conn.candidate.as_ref()).cloned();
+        let address = conn.remote.ip();
+        let is_known = self.mesh.is_address_of_one(address);
         let notice = self
             .ledger
-            .closed(now, conn.remote.ip(), name.as_ref(), &reason, by_peer);
+            .closed(now, address, name.as_ref(), is_known, &reason, by_peer);
         self.emit_notice(notice);
         if let Some(candidate) = &conn.candidate {
             self.dial_ended(now, id, candidate, &reason);
