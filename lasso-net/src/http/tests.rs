@@ -188,7 +188,7 @@ async fn start_slow(
     let slow = get(async move || {
         come.send_modify(|come| *come += 1);
         let _ = let_through.acquire().await;
-        "slow"
+        uncached(StatusCode::OK, "slow")
     });
     let router = router(node("healthy")).route("/slow", slow);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
