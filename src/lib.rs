@@ -98,7 +98,7 @@ pub use lasso_net::messaging::{
 pub use lasso_net::{
     Builder, Cluster, StartError, TopologyEvents, TopologySnapshot, TopologyUpdate,
 };
-pub use lasso_net::{config, events, messaging, metrics, responder};
+pub use lasso_net::{config, events, log, messaging, metrics, process, responder};
 
 /// What a node looks up to find the others.
 pub mod discovery {

@@ -77,3 +77,41 @@ fn the_core_depends_on_nothing_that_does_io_or_reads_a_clock() {
         );
     }
 }
+
+#[test]
+fn a_release_of_the_core_checks_its_arithmetic() {
+    let manifest = include_str!("../Cargo.toml");
+    let manifest: toml::Table = manifest.parse().expect("a manifest");
+    let core = &manifest["profile"]["release"]["package"]["lasso-core"];
+    assert_eq!(core["overflow-checks"].as_bool(), Some(true));
+}
+
+#[test]
+fn no_line_of_the_log_is_written_by_a_task_of_the_library() {
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("lasso-net/src");
+    let mut folders = vec![source];
+    let mut calls = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                // What is written there is written for the others, on a thread of its own.
+                if !path.ends_with("log") {
+                    folders.push(path);
+                }
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("a source");
+            let lines: Vec<&str> = text.lines().collect();
+            for (n, line) in lines.iter().enumerate() {
+                if line.contains("tracing::") && !line.contains("//") {
+                    calls += 1;
+                    let before = &lines[n.saturating_sub(4)..=n];
+                    let aside = before.iter().any(|line| line.contains(".say("));
+                    assert!(aside, "{}:{}", path.display(), n + 1);
+                }
+            }
+        }
+    }
+    assert!(calls > 5, "{calls}");
+}

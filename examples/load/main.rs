@@ -15,6 +15,8 @@ mod tally;
 mod watch;
 
 use std::error::Error;
+use std::fmt::Display;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -75,7 +77,7 @@ async fn main() -> ExitCode {
     let watched = match watch::start(&http, &options, None).await {
         Ok(watched) => watched,
         Err(error) => {
-            eprintln!("{error}");
+            complain(error);
             return ExitCode::FAILURE;
         }
     };
@@ -86,32 +88,42 @@ async fn main() -> ExitCode {
     };
     for account in 0..looked_at {
         if let Err(error) = watch::start(&http, &options, Some(account)).await {
-            eprintln!("{error}");
+            complain(error);
             return ExitCode::FAILURE;
         }
     }
     let tally = Arc::new(Tally::new());
-    println!("{}", tally::HEADER);
+    say(tally::HEADER);
     let end = Instant::now() + Duration::from_secs(options.seconds);
     let sending = tokio::spawn(send(http, Arc::new(options), tally.clone(), end));
     let mut lines = interval(LINE);
     lines.tick().await;
     while Instant::now() + LINE / 2 < end {
         lines.tick().await;
-        println!("{}", tally.line(&watched.figures()));
+        say(tally.line(&watched.figures()));
     }
     let _ = sending.await;
-    println!("{}", tally.summary());
+    say(tally.summary());
     match tally.compared(&watched.figures()) {
         Ok(compared) => {
-            println!("{compared}");
+            say(compared);
             ExitCode::SUCCESS
         }
         Err(why) => {
-            eprintln!("nothing is compared: {why}");
+            complain(format!("nothing is compared: {why}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints a line; where nobody reads any more, the load goes on.
+fn say(line: impl Display) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// The same on standard error.
+pub(crate) fn complain(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Sends at the rate asked for, until `end`.

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use hyper::{Request, StatusCode};
 use serde_json::Value;
 
-use crate::{Http, Options};
+use crate::{Http, Options, complain};
 
 /// What a viewer was shown so far.
 #[derive(Debug, Clone, Default)]
@@ -97,7 +97,7 @@ async fn read(mut body: Incoming, figures: Arc<Mutex<Figures>>) {
         }
     }
     figures.lock().expect("nobody panics").has_ended = true;
-    eprintln!("a viewer's stream has ended");
+    complain("a viewer's stream has ended");
 }
 
 fn take(delivery: &Value, figures: &mut Figures) {

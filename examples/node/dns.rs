@@ -6,6 +6,7 @@ use lasso::responder::Responder;
 
 use crate::cli::DnsOptions;
 use crate::failure::{self, Failure};
+use crate::print;
 use crate::signals::Signals;
 
 /// Answers until it is asked to stop.
@@ -29,7 +30,8 @@ async fn answer(options: DnsOptions) -> Result<(), Failure> {
     for (name, addresses) in names {
         responder.set(&name, addresses);
     }
-    println!("CLUSTER_DNS_SERVER={}", responder.local_addr());
+    let server = responder.local_addr();
+    print::out(&format!("CLUSTER_DNS_SERVER={server}\n"))?;
     signals.next().await;
     Ok(())
 }

@@ -5,6 +5,8 @@ use std::process::{ExitCode, ExitStatus};
 
 use lasso::config::{ConfigErrors, EXIT_CONFIG};
 
+use crate::logs;
+
 /// A text for the operator, and the exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -56,7 +58,7 @@ pub(crate) fn exit(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("{failure}");
+            logs::tell(&failure.text);
             ExitCode::from(failure.code)
         }
     }

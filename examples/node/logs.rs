@@ -1,16 +1,28 @@
 //! What a node tells its operator: log lines with fields, on standard error.
+//!
+//! Nothing here waits for standard error or fails with it: see [`LogWriter`].
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+use std::time::Duration;
 
-use lasso::{Change, Coverage, DownReason, TopologyEvent};
-use tracing::{info, warn};
+use lasso::Coverage;
+use lasso::log::{self, LogWriter};
 use tracing_subscriber::EnvFilter;
 
-/// What `RUST_LOG` calls the changes of the topology.
-const TARGET: &str = "topology";
+use crate::failure::Failure;
+
+/// Where the logs of this process go, once they have started.
+static LOGS: OnceLock<LogWriter> = OnceLock::new();
 
 /// Logs go to standard error from here on; `RUST_LOG` says which, `info` and above by default.
-pub(crate) fn start(json: bool) {
+///
+/// # Errors
+/// The system has no file descriptor or no thread left.
+pub(crate) fn start(json: bool) -> Result<(), Failure> {
+    let writer = LogWriter::stderr()
+        .map_err(|error| Failure::new(format!("no log can be kept: {error}")))?;
+    let writer = LOGS.get_or_init(|| writer);
     let filter = EnvFilter::builder()
         .with_default_directive(tracing::Level::INFO.into())
         .from_env_lossy();
@@ -18,47 +30,31 @@ pub(crate) fn start(json: bool) {
         .with_env_filter(filter)
         .with_target(false)
         .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
+        .with_writer(|| writer.clone());
     if json {
         logs.json().flatten_event(true).init();
     } else {
         logs.init();
     }
+    log::log_panics();
+    Ok(())
 }
 
-/// A change of the topology.
-pub(crate) fn event(event: &TopologyEvent) {
-    let TopologyEvent {
-        epoch,
-        coverage,
-        change,
-    } = event;
-    let coverage = short(coverage);
-    match change {
-        Change::NodeConnected { name, incarnation } => {
-            info!(target: TARGET, peer = %name, incarnation = incarnation.0, epoch, coverage, "node_connected");
-        }
-        Change::NodeDisconnected { name, reason } => {
-            let reason = reason_name(*reason);
-            if reason == "left" {
-                info!(target: TARGET, peer = %name, reason, epoch, coverage, "node_disconnected");
-            } else {
-                warn!(target: TARGET, peer = %name, reason, epoch, coverage, "node_disconnected");
-            }
-        }
-        Change::NodeIdentified { name, description } => {
-            let roles: Vec<&str> = description.roles.iter().map(|role| role.as_str()).collect();
-            let roles = roles.join(",");
-            info!(
-                target: TARGET, peer = %name, id = %description.id, region = %description.region, roles,
-                version = %description.version, epoch, coverage, "node_identified"
-            );
-        }
-        Change::HealthUpdate { changed } => {
-            for (name, state) in changed {
-                info!(target: TARGET, peer = %name, state = state.name(), epoch, coverage, "health_update");
-            }
-        }
+/// One line for the operator, in words: with the logs, where there are any.
+pub(crate) fn tell(text: &str) {
+    let line = format!("{text}\n");
+    // Nobody else could be told that standard error takes nothing.
+    let _ = match LOGS.get() {
+        Some(logs) => logs.clone().write_all(line.as_bytes()),
+        None => io::stderr().write_all(line.as_bytes()),
+    };
+}
+
+/// What was logged gets a moment to be written before the process ends.
+pub(crate) fn finish() {
+    if let Some(logs) = LOGS.get() {
+        log::flush_within(MOMENT);
+        logs.flush_within(MOMENT);
     }
 }
 
@@ -67,12 +63,5 @@ pub(crate) fn short(coverage: &Coverage) -> String {
     format!("{}/{}", coverage.responding, coverage.expected)
 }
 
-/// The reason's name, as in JSON.
-pub(crate) fn reason_name(reason: DownReason) -> &'static str {
-    match reason {
-        DownReason::Left => "left",
-        DownReason::Down => "down",
-        DownReason::Closed => "closed",
-        DownReason::Replaced => "replaced",
-    }
-}
+/// For a sink that is read: far more than it takes.
+const MOMENT: Duration = Duration::from_millis(500);

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `cli` says what may be asked for, `run` is one node, `proxy` is what it serves, `logs` is what it
-//! tells its operator, `dns` names nodes that are started by hand, and `local` starts many nodes as
+//! tells its operator, `print` what its commands print, `dns` names nodes that are started by hand, and `local` starts many nodes as
 //! processes of their own and shows what they say of each other.
 
 mod cli;
@@ -15,6 +15,7 @@ mod dns;
 mod failure;
 mod local;
 mod logs;
+mod print;
 mod proxied;
 mod proxy;
 mod report;
@@ -26,11 +27,13 @@ use std::process::ExitCode;
 use cli::Job;
 
 fn main() -> ExitCode {
-    match cli::parse() {
+    let code = match cli::parse() {
         Job::Keygen => run::keygen(),
         Job::Dns(options) => dns::run(options),
         Job::CheckConfig(node) => run::check_config(&node),
         Job::Node(node) => run::node(node),
         Job::Local(local) => local::run(local),
-    }
+    };
+    logs::finish();
+    code
 }

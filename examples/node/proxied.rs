@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::Router;
-use lasso::Cluster;
+use lasso::config::Config;
 use lasso::events::SampleRates;
 use lasso::http::Limits;
+use lasso::{Cluster, process};
+use tracing::{info, warn};
+use zeroize::Zeroizing;
 
 use crate::failure::Failure;
-use crate::proxy::Proxy;
 use crate::proxy::settings::{Secret, Settings};
 use crate::proxy::sink::{self, ClusterSink};
+use crate::proxy::{Proxy, budget};
 
 /// What the proxy is told, and by whom.
 pub(crate) struct Proxied {
@@ -35,6 +38,7 @@ pub(crate) fn load(flag: Option<&Path>) -> Result<Proxied, Failure> {
         None => Settings::built_in(),
         Some(path) => {
             let text = std::fs::read_to_string(path)
+                .map(Zeroizing::new)
                 .map_err(|error| Failure::refused(format!("{}: {error}", path.display())))?;
             Settings::read(&text).map_err(|wrong| {
                 let wrong: Vec<String> = wrong.iter().map(|one| format!("\n  {one}")).collect();
@@ -64,6 +68,33 @@ fn operators(settings: &Settings, text: &OsStr) -> Result<Secret, Failure> {
 }
 
 impl Proxied {
+    /// Raises the limit of file descriptors, and fits its bounds into what the system gives.
+    ///
+    /// # Errors
+    /// The system gives too few.
+    pub(crate) fn fit(&mut self, config: &Config) -> Result<(), Failure> {
+        if let Ok(files) = process::raise_open_files()
+            && files.now > files.before
+        {
+            let (before, now) = (files.before, files.now);
+            info!(before, now, "the limit of open files was raised");
+        }
+        let Some(files) = process::open_files_max() else {
+            return Ok(());
+        };
+        if budget::fit(files, config, &mut self.settings).map_err(Failure::new)? {
+            let bounds = &self.settings.limits;
+            warn!(
+                files,
+                connections = bounds.connections,
+                in_flight = bounds.in_flight,
+                viewers = bounds.viewers,
+                "bounds of HTTP were reduced to fit into the limit of open files"
+            );
+        }
+        Ok(())
+    }
+
     /// Starts it; its routes come back.
     pub(crate) fn start(&self, cluster: &Cluster) -> Router {
         let (node, region) = (cluster.name().to_string(), cluster.health().node.region);
@@ -87,9 +118,11 @@ impl Proxied {
     }
 
     /// What clients may make the process hold.
-    pub(crate) fn http_limits(&self) -> Limits {
+    pub(crate) fn http_limits(&self, drain_time: Duration) -> Limits {
         Limits {
             connections: self.settings.limits.connections,
+            connections_per_address: self.settings.limits.connections / 4 * 3,
+            drain_time,
             connection_time: CONNECTION_TIME,
             ..Limits::default()
         }

@@ -1,13 +1,15 @@
 //! One node, from its configuration to its goodbye.
 
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use lasso::config::{Config, Loaded, keygen as new_secret};
-use lasso::{Cluster, Label, Member, StartError, TopologyEvent, TopologyUpdate};
-use tokio::io::{AsyncWriteExt, Stdout};
+use lasso::log::{self, LogWriter};
+use lasso::{
+    Cluster, Label, Member, StartError, TopologyEvent, TopologyEvents, TopologyUpdate, process,
+};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, interval_at};
@@ -16,6 +18,7 @@ use tracing::{info, warn};
 use crate::cli::NodeOptions;
 use crate::failure::{self, Failure};
 use crate::logs;
+use crate::print;
 use crate::proxied::{self, Proxied};
 use crate::proxy;
 use crate::report::Report;
@@ -25,14 +28,13 @@ use crate::signals::Signals;
 const ALONE_AFTER: Duration = Duration::from_secs(30);
 /// and again after this, for as long as it has nobody.
 const ALONE_AGAIN: Duration = Duration::from_secs(300);
+/// For the last reports to a parent.
+const LAST_REPORTS: Duration = Duration::from_millis(500);
 
 /// Prints a new secret.
 pub(crate) fn keygen() -> ExitCode {
     failure::exit(match new_secret() {
-        Ok(secret) => {
-            println!("{secret}");
-            Ok(())
-        }
+        Ok(secret) => print::out(&format!("{secret}\n")),
         Err(error) => Err(Failure::new(format!(
             "the system gives no randomness: {error}"
         ))),
@@ -47,9 +49,11 @@ pub(crate) fn check_config(options: &NodeOptions) -> ExitCode {
             proxied::load(options.proxy.as_deref()),
         ) {
             (Ok(loaded), Ok(proxied)) => {
-                print_config(&loaded);
-                print!("{proxied}");
-                Ok(())
+                let printed = print::out(&format!("{}{proxied}", shown(&loaded)));
+                for warning in &loaded.warnings {
+                    logs::tell(&format!("warning: {warning}"));
+                }
+                printed
             }
             (Err(errors), Ok(_)) => Err(Failure::config(errors)),
             (Ok(_), Err(failure)) => Err(failure),
@@ -58,21 +62,20 @@ pub(crate) fn check_config(options: &NodeOptions) -> ExitCode {
     )
 }
 
-fn print_config(loaded: &Loaded) {
+/// The configuration as a table.
+fn shown(loaded: &Loaded) -> String {
     let width = |of: fn(&lasso::config::Row) -> usize| loaded.rows.iter().map(of).max();
     let names = width(|row| row.name.len()).unwrap_or_default();
     let values = width(|row| row.value.chars().count()).unwrap_or_default();
-    for row in &loaded.rows {
+    let lines = loaded.rows.iter().map(|row| {
         let value = if row.value.is_empty() {
             "-"
         } else {
             &row.value
         };
-        println!("{:<names$}  {value:<values$}  {}", row.name, row.origin);
-    }
-    for warning in &loaded.warnings {
-        eprintln!("warning: {warning}");
-    }
+        format!("{:<names$}  {value:<values$}  {}\n", row.name, row.origin)
+    });
+    lines.collect()
 }
 
 /// Runs one node until it is asked to stop.
@@ -85,18 +88,25 @@ pub(crate) fn node(options: NodeOptions) -> ExitCode {
         Ok(proxied) => proxied,
         Err(failure) => return failure::exit(Err(failure)),
     };
-    logs::start(options.json);
+    if let Err(failure) = logs::start(options.json) {
+        return failure::exit(Err(failure));
+    }
     // One thread is enough for some thousand requests a second, and many nodes run on one machine.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     failure::exit(match runtime {
-        Ok(runtime) => runtime.block_on(serve(loaded, proxied, options.child)),
+        Ok(runtime) => {
+            let ended = runtime.block_on(serve(loaded, proxied, options.child));
+            // A name that is being looked up must not hold up the end.
+            runtime.shutdown_background();
+            ended
+        }
         Err(error) => Err(Failure::new(format!("no runtime: {error}"))),
     })
 }
 
-async fn serve(loaded: Loaded, proxied: Proxied, child: bool) -> Result<(), Failure> {
+async fn serve(loaded: Loaded, mut proxied: Proxied, child: bool) -> Result<(), Failure> {
     let Loaded {
         mut config,
         warnings,
@@ -107,6 +117,8 @@ async fn serve(loaded: Loaded, proxied: Proxied, child: bool) -> Result<(), Fail
     for warning in warnings.iter().filter(|one| !repeated.contains(one)) {
         warn!("{warning}");
     }
+    let core_dumps = forbid_core_dumps();
+    proxied.fit(&config)?;
     config.version = Label::new("version", env!("CARGO_PKG_VERSION"))
         .map_err(|error| Failure::new(error.to_string()))?;
     config.settings.sampling = proxied.sampling();
@@ -114,40 +126,74 @@ async fn serve(loaded: Loaded, proxied: Proxied, child: bool) -> Result<(), Fail
     let mut signals =
         Signals::listen().map_err(|error| Failure::new(format!("signals: {error}")))?;
     let (http, address) = listen(&config).await?;
+    let limits = proxied.http_limits(config.http_drain);
     let cluster = Cluster::builder()
         .config(config)
         .start()
         .await
         .map_err(refused)?;
-    let mut events = cluster.topology_events();
+    let events = cluster.topology_events();
     let router = lasso::http::router(cluster.clone()).merge(proxied.start(&cluster));
     let router = proxy::guided(router);
-    let limits = proxied.http_limits();
-    let forever = std::future::pending();
-    tokio::spawn(lasso::http::serve_with(http, router, limits, forever));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let stopped = async { stopped.await.unwrap_or(()) };
+    let mut http = tokio::spawn(lasso::http::serve_with(http, router, limits, stopped));
     cluster.ready();
-    info!(node = %cluster.name(), http = %address, clustered = enabled, "up");
-    let mut parent = child.then(Parent::new);
+    let open_files = process::open_files_max();
+    info!(
+        node = %cluster.name(), http = %address, clustered = enabled, core_dumps, open_files, "up"
+    );
+    let mut parent = child.then(Parent::new).transpose()?;
     if let Some(parent) = &mut parent {
-        parent.tell(&Report::Up { http: address }).await;
+        parent.tell(&Report::Up { http: address });
     }
-
-    let mut alone = interval_at(Instant::now() + ALONE_AFTER, ALONE_AGAIN);
-    let why = loop {
-        tokio::select! {
-            biased;
-            signal = signals.next() => break signal,
-            () = parent_gone(&mut parent) => break "the parent process",
-            update = events.recv() => match update {
-                Some(update) => on_update(update, &cluster, &mut parent).await,
-                None => return Err(Failure::new("the node has stopped by itself")),
-            },
-            _ = alone.tick() => warn_if_alone(&cluster, enabled),
-        }
-    };
-    info!(by = why, "asked to stop; saying goodbye");
+    let why = watch(&cluster, enabled, events, &mut signals, &mut parent).await?;
+    info!(by = why, "asked to stop; answering what is under way");
+    cluster.set_ready(false);
+    drop(stop);
+    tokio::select! {
+        biased;
+        _ = &mut http => {}
+        // Asked once more.
+        _ = signals.next() => {}
+    }
+    info!("saying goodbye");
     cluster.shutdown().await;
     Ok(())
+}
+
+/// Tells what happens, until somebody asks the node to stop; who that is comes back.
+async fn watch(
+    cluster: &Cluster,
+    enabled: bool,
+    mut events: TopologyEvents,
+    signals: &mut Signals,
+    parent: &mut Option<Parent>,
+) -> Result<&'static str, Failure> {
+    let mut alone = interval_at(Instant::now() + ALONE_AFTER, ALONE_AGAIN);
+    loop {
+        tokio::select! {
+            biased;
+            signal = signals.next() => return Ok(signal),
+            () = parent_gone(parent) => return Ok("the parent process"),
+            update = events.recv() => match update {
+                Some(update) => on_update(update, cluster, parent),
+                None => return Err(Failure::new("the node has stopped by itself")),
+            },
+            _ = alone.tick() => warn_if_alone(cluster, enabled),
+        }
+    }
+}
+
+/// Keys must not get into files; what the log says of it.
+fn forbid_core_dumps() -> &'static str {
+    match process::forbid_core_dumps() {
+        Ok(()) => "off",
+        Err(error) => {
+            warn!(%error, "core dumps of this process may hold its keys");
+            "as the system has them"
+        }
+    }
 }
 
 /// Listens for HTTP before anybody else can see the node.
@@ -191,27 +237,38 @@ fn why_not(kind: io::ErrorKind) -> Option<&'static str> {
     }
 }
 
-async fn on_update(update: TopologyUpdate, cluster: &Cluster, parent: &mut Option<Parent>) {
+fn on_update(update: TopologyUpdate, cluster: &Cluster, parent: &mut Option<Parent>) {
     let report = match update {
         TopologyUpdate::Event(event) => {
-            logs::event(&event);
-            Report::Event(TopologyEvent::clone(&event))
-        }
-        TopologyUpdate::Lagged { missed, coverage } => {
-            warn!(
-                missed,
-                "topology events came faster than they could be logged"
-            );
-            let members = cluster.topology().members;
-            let state = |member: &Member| (member.name().clone(), member.state());
-            Report::Members {
-                coverage,
-                members: members.iter().map(state).collect(),
+            log::topology(cluster, &event);
+            if parent.as_mut().is_some_and(Parent::has_lost_reports) {
+                members(cluster)
+            } else {
+                Report::Event(TopologyEvent::clone(&event))
             }
+        }
+        TopologyUpdate::Lagged { missed, .. } => {
+            log::bounded(cluster, "topology_lagged", "", move || {
+                warn!(
+                    missed,
+                    "topology events came faster than they could be logged"
+                );
+            });
+            members(cluster)
         }
     };
     if let Some(parent) = parent {
-        parent.tell(&report).await;
+        parent.tell(&report);
+    }
+}
+
+/// How things stand.
+fn members(cluster: &Cluster) -> Report {
+    let topology = cluster.topology();
+    let state = |member: &Member| (member.name().clone(), member.state());
+    Report::Members {
+        coverage: topology.coverage,
+        members: topology.members.iter().map(state).collect(),
     }
 }
 
@@ -228,30 +285,43 @@ fn warn_if_alone(cluster: &Cluster, enabled: bool) {
 
 /// The process that started this one.
 struct Parent {
-    out: Stdout,
+    /// Never waits: a parent that does not read must not hold up the node.
+    out: LogWriter,
+    /// Reports that it did not take, as far as it was made up for.
+    lost: u64,
     gone: oneshot::Receiver<()>,
 }
 
 impl Parent {
-    fn new() -> Self {
+    fn new() -> Result<Self, Failure> {
+        let out = LogWriter::stdout()
+            .map_err(|error| Failure::new(format!("nothing can be reported: {error}")))?;
         let (tell, gone) = oneshot::channel();
         // A thread, since a read from standard input cannot be given up; it ends with the process.
         std::thread::spawn(move || {
             let _ = io::copy(&mut io::stdin().lock().by_ref(), &mut io::sink());
             let _ = tell.send(());
         });
-        Parent {
-            out: tokio::io::stdout(),
-            gone,
-        }
+        Ok(Parent { out, lost: 0, gone })
     }
 
-    async fn tell(&mut self, report: &Report) {
+    /// Whether reports were dropped since this was last asked.
+    fn has_lost_reports(&mut self) -> bool {
+        let dropped = self.out.dropped();
+        core::mem::replace(&mut self.lost, dropped) < dropped
+    }
+
+    fn tell(&mut self, report: &Report) {
         let mut line = serde_json::to_vec(report).expect("a report that is JSON");
         line.push(b'\n');
         // A parent that is gone closes standard input as well, and that ends the node.
-        let _ = self.out.write_all(&line).await;
-        let _ = self.out.flush().await;
+        let _ = self.out.write_all(&line);
+    }
+}
+
+impl Drop for Parent {
+    fn drop(&mut self) {
+        self.out.flush_within(LAST_REPORTS);
     }
 }
 

@@ -79,6 +79,18 @@ pub struct HealthReport {
     pub node: NodeHealth,
     /// Everybody else.
     pub cluster: ClusterHealth,
+    /// What the log does not show.
+    #[serde(default)]
+    pub log: LogHealth,
+}
+
+/// Log lines that were not written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogHealth {
+    /// Lines dropped by this process: their sink was full, gone or not read.
+    pub lines_dropped: u64,
+    /// Lines suppressed: others caused more of their kind than are logged.
+    pub lines_suppressed: u64,
 }
 
 /// The node that answers.
@@ -207,6 +219,7 @@ impl HealthReport {
                 partitions: partitions(now, topology.partitions()),
                 discovery,
             },
+            log: LogHealth::default(),
         }
     }
 }
@@ -381,7 +394,8 @@ mod tests {
                 "discovery": [ { "query": "lasso.internal", "state": "ok", "addresses": 2,
                                  "age_seconds": 3, "families": [
                     { "family": "a", "state": "ok", "addresses": 2, "age_seconds": 3,
-                      "cause": null } ] } ] } }
+                      "cause": null } ] } ] },
+              "log": { "lines_dropped": 0, "lines_suppressed": 0 } }
         );
         assert_eq!(serde_json::to_value(&report).unwrap(), expected);
         let text = serde_json::to_string(&report).unwrap();

@@ -19,6 +19,8 @@ pub mod name;
 pub mod node;
 pub mod plane;
 pub mod secure;
+pub mod text;
+pub mod throttle;
 pub mod time;
 mod timers;
 pub mod topology;

@@ -14,6 +14,7 @@
 //!
 //! It does not know whether a connection is a good one: see [`crate::node`].
 
+use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -110,6 +111,13 @@ impl Mesh {
         };
         self.peers.insert(name.clone(), peer);
         self.queue.insert((next_at, name.clone()));
+    }
+
+    /// Whether there is a candidate at this address.
+    pub fn is_address_of_one(&self, ip: IpAddr) -> bool {
+        let first = NodeName::first_at(ip);
+        let next = self.peers.range(first..).next();
+        next.is_some_and(|(name, _)| name.address().ip() == ip)
     }
 
     /// A candidate that is no more. A try under way goes on and is reported as for a stranger.

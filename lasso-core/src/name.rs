@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::bounded;
+use crate::text::is_hidden;
 
 /// The port for links, and the one a node name without a port means.
 pub const DEFAULT_PORT: u16 = 9155;
@@ -36,8 +37,8 @@ pub enum NameError {
         "`{0}` is not an IP address with an optional port (`10.0.0.5`, `10.0.0.5:9155`, `[fdaa::3]:9155`)"
     )]
     Address(String),
-    /// A label is empty, too long, or holds a control character.
-    #[error("{what} `{text}` is not 1 to 128 bytes without control characters")]
+    /// A label is empty, too long, or holds a character that nobody sees.
+    #[error("{what} `{text}` is not 1 to 128 bytes without control and other invisible characters")]
     Label {
         /// Which label.
         what: &'static str,
@@ -100,6 +101,14 @@ impl NodeName {
         NodeName {
             address: SocketAddr::new(address.ip().to_canonical(), address.port()),
             basename,
+        }
+    }
+
+    /// Not after any name at this address, in the order of names.
+    pub(crate) fn first_at(ip: IpAddr) -> Self {
+        NodeName {
+            address: SocketAddr::new(ip, 0),
+            basename: Basename("".into()),
         }
     }
 
@@ -227,7 +236,7 @@ text_serde!(Label, |text| Label::new("label", text));
 
 /// A short text that a node says of itself or its cluster: cluster name, id, region, role, version.
 ///
-/// 1 to 128 bytes without control characters.
+/// 1 to 128 bytes without control, format and other invisible characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label(Arc<str>);
 
@@ -235,9 +244,10 @@ impl Label {
     /// Checks and takes a label; `what` names it in the error.
     ///
     /// # Errors
-    /// [`NameError::Label`] when it is empty, longer than 128 bytes or holds a control character.
+    /// [`NameError::Label`] when it is empty, longer than 128 bytes or holds a character that nobody
+    /// sees: see [`is_hidden`].
     pub fn new(what: &'static str, text: &str) -> Result<Self, NameError> {
-        if text.is_empty() || text.len() > LABEL_MAX || text.chars().any(char::is_control) {
+        if text.is_empty() || text.len() > LABEL_MAX || text.chars().any(is_hidden) {
             return Err(NameError::Label {
                 what,
                 text: text.escape_debug().take(LABEL_MAX).collect(),

@@ -155,9 +155,9 @@ impl Builder {
     async fn start_on(self, platform: impl Platform) -> Result<Cluster, StartError> {
         let mut errors = self.errors;
         match self.config.validate() {
-            Ok(warnings) => warnings
-                .iter()
-                .for_each(|warning| tracing::warn!("{warning}")),
+            Ok(warnings) => warnings.into_iter().for_each(|warning| {
+                platform.say(Box::new(move || tracing::warn!("{warning}")));
+            }),
             // What could not be read is not missing as well.
             Err(ConfigErrors(more)) => {
                 let unread = |variable: &str| errors.iter().any(|error| error.variable == variable);

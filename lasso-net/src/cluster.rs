@@ -22,6 +22,7 @@ use crate::builder::Builder;
 use crate::config::ConfigErrors;
 use crate::driver;
 use crate::events::Desk;
+use crate::log::Lines;
 use crate::metrics;
 use crate::seam::Platform;
 use crate::shared::Shared;
@@ -203,10 +204,12 @@ impl Cluster {
             })?),
             None => None,
         };
+        let writer = platform.clone();
         let (metrics, wished) = metrics::State::new(
             settings.metrics.clone(),
             table_seed.finish(),
             platform.ticks(),
+            Arc::new(Lines::new(platform.ticks(), move |line| writer.say(line))),
         );
         let desk = Desk::new(&settings, seed);
         let shared = Arc::new(Shared::new(&platform, node, desk, observer, metrics));
@@ -254,7 +257,10 @@ impl Cluster {
     /// The health answer, as operators see it.
     pub fn health(&self) -> HealthReport {
         let (now, unix_ms) = (self.shared().now(), self.shared().unix_ms());
-        self.inspect(|node| node.health(now, unix_ms))
+        let (mut report, notices) =
+            self.inspect(|node| (node.health(now, unix_ms), node.counters().notices_held));
+        report.log = self.shared().lines.health(notices);
+        report
     }
 
     /// The application is ready to work, or no longer; peers hear at once.

@@ -289,9 +289,6 @@ async fn write_all<S>(writer: &mut (impl AsyncWrite + Unpin), tasks: &Tasks<S>) 
 
 /// How long a connection that is closed may take to send what is left.
 pub(crate) const LINGER: Duration = Duration::from_secs(1);
-/// Connections that wait at a time for their peers to close as well: as many as the links of the
-/// largest cluster that is tested, all of which may say goodbye at once.
-pub(crate) const LINGERING_MAX: usize = 1024;
 /// Until so much has come, little is read at a time: whoever it is may be a stranger.
 const STRANGER_BYTES: usize = 4 << 10;
 const STRANGER_READ: usize = 256;

@@ -16,7 +16,7 @@ use lasso_core::plane::PlaneOutput;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use crate::conn::{self, Conn, Happening};
-use crate::notice;
+use crate::log;
 use crate::seam::{Listener, Platform};
 use crate::shared::Shared;
 
@@ -58,16 +58,23 @@ async fn drive<P: Platform>(
     let (happenings, mut inbox) = mpsc::channel(INBOX);
     let stop = watch::Sender::new(());
     if let Some(listener) = listener {
-        platform.spawn(accept(listener, happenings.clone(), stop.subscribe()));
+        let accepting = accept(
+            listener,
+            Arc::clone(&shared),
+            happenings.clone(),
+            stop.subscribe(),
+        );
+        platform.spawn(accepting);
     }
     let (conns, dials) = (BTreeMap::new(), BTreeMap::new());
+    let lingering = platform.lingering_max();
     let mut driver = Driver {
         platform,
         shared: Arc::clone(&shared),
         conns,
         dials,
         next_in: 0,
-        lingering: Arc::new(Semaphore::new(conn::LINGERING_MAX)),
+        lingering: Arc::new(Semaphore::new(lingering)),
         membership: Membership::default(),
         stopped: false,
         happenings,
@@ -86,14 +93,15 @@ async fn drive<P: Platform>(
                 }
                 // More may wait already: peers that never pause must not hold up the clock.
                 if shared.is_due() {
-                    shared.handle(Input::Tick);
+                    shared.tick();
                 }
             }
             due = shared.sleep() => if due {
-                shared.handle(Input::Tick);
+                shared.tick();
             }
         }
     }
+    shared.tell_suppressed(true);
     // Every connection sends what is left and ends within a second; the last one closes the inbox.
     drop(driver);
     while inbox.recv().await.is_some() {}
@@ -110,6 +118,7 @@ impl Drop for Stopped {
 
 async fn accept<L: Listener>(
     mut listener: L,
+    shared: Arc<Shared>,
     happenings: mpsc::Sender<Happening<L::Stream>>,
     mut stop: watch::Receiver<()>,
 ) where
@@ -126,7 +135,9 @@ async fn accept<L: Listener>(
         match accepted {
             Ok((stream, from)) => {
                 if core::mem::take(&mut failing) {
-                    tracing::info!("connections are accepted again");
+                    shared.lines.say("accepting", "", || {
+                        tracing::info!("connections are accepted again");
+                    });
                 }
                 if happenings
                     .send(Happening::Accepted(stream, from))
@@ -139,7 +150,9 @@ async fn accept<L: Listener>(
             Err(error) => {
                 // Out of sockets, most likely: what is there goes on, and more may come later.
                 if !failing {
-                    tracing::warn!(%error, "connections cannot be accepted");
+                    shared.lines.say("accepting", "", move || {
+                        tracing::warn!(%error, "connections cannot be accepted");
+                    });
                 }
                 failing = true;
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
@@ -224,7 +237,9 @@ impl<P: Platform> Driver<P> {
                     // Nobody may be subscribed.
                     let _ = self.shared.events.send(Arc::new(event));
                 }
-                Output::Notice(told) => notice::log(&told),
+                Output::Notice(told) => {
+                    log::notice(&self.shared.lines, told);
+                }
                 Output::Stopped => self.stopped = true,
             }
         }

@@ -40,9 +40,10 @@ mod driver;
 pub mod events;
 #[cfg(feature = "http")]
 pub mod http;
+pub mod log;
 pub mod messaging;
 pub mod metrics;
-mod notice;
+pub mod process;
 pub mod responder;
 pub mod seam;
 mod shared;

@@ -87,6 +87,18 @@ pub trait Platform: Clone + Send + Sync + 'static {
     fn aside(&self, work: impl FnOnce() + Send + 'static) {
         work();
     }
+
+    /// Connections that wait at a time for their peers to close as well: as many as the links of the
+    /// largest cluster that is tested, all of which may say goodbye at once.
+    fn lingering_max(&self) -> usize {
+        1024
+    }
+
+    /// Writes a log line, where no task waits for the sink of the lines: on a thread of its own, in a real
+    /// node. Here it is done at once, which suits a simulation.
+    fn say(&self, line: Box<dyn FnOnce() + Send>) {
+        line();
+    }
 }
 
 /// A byte stream to one peer, of which one task reads and another writes.

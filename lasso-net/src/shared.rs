@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast, watch};
 
 use crate::events::Desk;
+use crate::log::Lines;
 use crate::messaging::{Handlers, PublishClock};
 use crate::metrics;
 use crate::seam::Platform;
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     /// Live events and who looks at them.
     pub(crate) desk: Desk,
     pub(crate) metrics: Arc<metrics::State>,
+    /// What is logged.
+    pub(crate) lines: Arc<Lines>,
     /// When the node's time began.
     started: tokio::time::Instant,
     /// Tells the loop that a handle has given the node an input.
@@ -71,6 +74,7 @@ impl Shared {
     ) -> Self {
         let (spawner, worker, wall) = (platform.clone(), platform.clone(), platform.clone());
         Shared {
+            lines: Arc::clone(metrics.lines()),
             plane: Arc::clone(node.plane()),
             node: Mutex::new(node),
             handlers: Handlers::default(),
@@ -144,6 +148,18 @@ impl Shared {
     pub(crate) fn is_broken(&self) -> bool {
         let _idle = self.node.lock();
         self.handling.load(Ordering::Relaxed)
+    }
+
+    /// Something is due: of the machine, or a word about log lines that were suppressed.
+    pub(crate) fn tick(&self) {
+        self.handle(Input::Tick);
+        self.tell_suppressed(false);
+    }
+
+    /// Tells what log lines were suppressed: now, or once a minute.
+    pub(crate) fn tell_suppressed(&self, now: bool) {
+        let notices = self.node.lock().counters().notices_held;
+        self.lines.tell_suppressed(notices, now);
     }
 
     /// Whether the machine has a deadline that has passed.

@@ -83,6 +83,18 @@ impl Platform for TokioPlatform {
         // From any thread: the last viewer may be dropped outside of the runtime.
         self.runtime.spawn_blocking(work);
     }
+
+    fn lingering_max(&self) -> usize {
+        // Of few file descriptors, strangers who are being turned away must not take most.
+        let share = crate::process::open_files_max().map_or(usize::MAX, |files| {
+            usize::try_from(files / LINGERING_SHARE).unwrap_or(usize::MAX)
+        });
+        share.clamp(1, 1024)
+    }
+
+    fn say(&self, line: Box<dyn FnOnce() + Send>) {
+        crate::log::aside(line);
+    }
 }
 
 /// Time since 1970, as of the kernel's last tick: to the nanosecond it costs five times as much, and
@@ -132,6 +144,8 @@ impl Listener for TcpListener {
     }
 }
 
+/// Of the process's file descriptors, one in so many may belong to a connection that is over.
+const LINGERING_SHARE: u64 = 8;
 /// The kernel asks for more when it holds less than this that was not sent. More than the network
 /// takes between two runs of the writer, and a fraction of a millisecond of it.
 #[cfg(target_os = "linux")]

@@ -107,6 +107,11 @@ impl Running {
         }
     }
 
+    /// The lines so far.
+    pub(crate) fn seen(&self) -> &[String] {
+        &self.seen
+    }
+
     /// Everything to the end, and how it ended.
     pub(crate) fn finish(mut self) -> (ExitStatus, String) {
         let end = Instant::now() + PATIENCE;

@@ -29,8 +29,8 @@ use table::Screen;
 
 /// How long the cluster may take to become whole, or to notice a loss.
 const BOUND: Duration = Duration::from_secs(30);
-/// How long the nodes may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(5);
+/// How long the nodes may take to answer what is under way, and to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(15);
 /// The table is drawn again after a change, but not more often than this,
 const DRAW_MIN: Duration = Duration::from_millis(40);
 /// and at least this often, since it shows ages.
@@ -268,7 +268,10 @@ impl Local {
         {}
         for (node, child) in self.children.iter_mut().enumerate() {
             if let Some(child) = child {
-                eprintln!("{} does not stop, and is killed", self.plans[node].name);
+                logs::tell(&format!(
+                    "{} does not stop, and is killed",
+                    self.plans[node].name
+                ));
                 child.kill();
             }
         }
@@ -355,7 +358,7 @@ impl Local {
                 let after = after.map_or(String::new(), |after| {
                     format!(", {} after it was killed", ms(after))
                 });
-                let reason = logs::reason_name(reason);
+                let reason = reason.name();
                 format!("{} has lost {}{after} ({reason})", name(by), name(node))
             }
             News::Agreed { node, state, by } => {

@@ -18,7 +18,7 @@ use lasso::metrics::{
     AllMethods, AnswerCoverage, Leaderboard, MethodKey, MethodPerformance, ProviderKey, Readout,
     Realtime,
 };
-use lasso::{Cluster, Segment, metrics};
+use lasso::{Cluster, Segment, log, metrics};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::warn;
@@ -180,7 +180,11 @@ impl Api {
     {
         let readout = self.cluster.metrics().get_or_wait::<Q>(key, wait).await;
         let readout = readout.map_err(|error| {
-            warn!(%error, "a question about figures was refused");
+            let error = error.to_string();
+            log::bounded(&self.cluster, "question_refused", "", move || {
+                let error = log::shown(&error);
+                warn!(%error, "a question about figures was refused");
+            });
             let text = "figures cannot be asked for here";
             Refusal(StatusCode::INTERNAL_SERVER_ERROR, text.into())
         })?;

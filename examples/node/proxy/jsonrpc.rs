@@ -5,7 +5,7 @@
 //! number keeps all of its digits, and nothing is built from what a stranger nests.
 //!
 //! 1. Any bytes are a body or one error, without a panic; whoever calls bounds their number.
-//! 2. A method that comes out of here is a label: 1 to 128 bytes without control characters.
+//! 2. A method that comes out of here is a label: 1 to 128 bytes without invisible characters.
 //! 3. A notification, a request without an id, is never answered.
 
 use std::borrow::Cow;
@@ -198,7 +198,7 @@ fn entry(raw: &RawValue) -> Entry {
     let Some(method) = method else {
         return wrong(
             id,
-            "`method` has to be 1 to 128 bytes without control characters",
+            "`method` has to be 1 to 128 bytes without invisible characters",
         );
     };
     let params = fields.params.filter(|params| params.get() != "null");

@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use lasso::events::{Changes, Delivery, ScopeError, ViewError, Viewer};
 use lasso::http::Endless;
-use lasso::{Cluster, Pass, Scope, Segment};
+use lasso::{Cluster, Pass, Scope, Segment, log};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::warn;
@@ -79,7 +79,7 @@ async fn events(
         .chains(chains)
         .viewer(&pass, scope)
         .await
-        .map_err(refusal)?;
+        .map_err(|error| refused(&live.cluster, error))?;
     let mut response = Sse::new(futures_util::stream::unfold(
         Watching {
             viewer,
@@ -143,6 +143,18 @@ fn no_room() -> Refusal {
     Refusal(StatusCode::SERVICE_UNAVAILABLE, text.into())
 }
 
+/// What a client is told, and the operator where he has to mend it.
+fn refused(cluster: &Cluster, error: ViewError) -> Refusal {
+    if let ViewError::Scope(ScopeError::TooManyChains { .. }) = &error {
+        let error = error.to_string();
+        log::bounded(cluster, "viewer_refused", "", move || {
+            let error = log::shown(&error);
+            warn!(%error, "a viewer was refused: `events.chains_max` is below the chains of a profile");
+        });
+    }
+    refusal(error)
+}
+
 /// What whoever asks is told; which bound it is and how many others look is not theirs to know.
 fn refusal(error: ViewError) -> Refusal {
     match error {
@@ -159,7 +171,6 @@ fn refusal(error: ViewError) -> Refusal {
         | ViewError::Ended => no_room(),
         // Trying again mends nothing: the operator has to.
         ViewError::Scope(ScopeError::TooManyChains { .. }) => {
-            warn!(%error, "a viewer was refused: `events.chains_max` is below the chains of a profile");
             let text = "this profile has more chains than this node can show";
             Refusal(StatusCode::INTERNAL_SERVER_ERROR, text.into())
         }

@@ -17,6 +17,7 @@
 mod admission;
 mod api;
 mod breaker;
+pub(crate) mod budget;
 mod fields;
 mod file;
 mod jsonrpc;

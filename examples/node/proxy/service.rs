@@ -47,6 +47,8 @@ pub(crate) struct Counts {
     abandoned: u64,
     /// What the cluster was not told, as it takes too long.
     reports_shed: u64,
+    /// What HTTP clients were denied.
+    http: lasso::http::Counters,
 }
 
 /// One chain of one profile.
@@ -91,6 +93,7 @@ impl Service {
             }
         }
         let limits = settings.limits.clone();
+        let providers = rooms.values().map(|room| room.len()).sum();
         let gate = Gate::new(Places {
             all: limits.in_flight,
             caller: limits.in_flight_per_account,
@@ -100,7 +103,7 @@ impl Service {
             shared: Arc::new(Shared {
                 rooms,
                 gate,
-                client: Client::new(limits.answer_bytes),
+                client: Client::new(limits.answer_bytes, limits.in_flight, providers),
                 limits,
                 reporter,
                 abandoned: AtomicU64::new(0),
@@ -129,6 +132,7 @@ impl Service {
             under_way: self.shared.gate.taken(),
             abandoned: self.shared.abandoned.load(Ordering::Relaxed),
             reports_shed: self.shared.reporter.shed(),
+            http: lasso::http::counters(),
         }
     }
 

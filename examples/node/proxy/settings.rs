@@ -6,11 +6,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use axum::http::Uri;
 use lasso::Label;
 use lasso::Segment;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use super::breaker::BreakerSettings;
 use super::file;
@@ -137,28 +141,35 @@ impl Default for Limits {
     }
 }
 
-/// A key, which is never shown.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Secret(String);
+/// A key, which is never shown. Only its hash is kept, so that two of any lengths are compared in the same
+/// time; it is overwritten when this is dropped.
+#[derive(Clone)]
+pub(crate) struct Secret {
+    hash: Box<Zeroizing<[u8; 32]>>,
+    bytes: usize,
+}
 
 impl Secret {
     /// Takes a key.
-    pub(crate) fn new(text: impl Into<String>) -> Self {
-        Secret(text.into())
+    pub(crate) fn new(text: &str) -> Self {
+        let mut hash = Box::new(Zeroizing::new([0; 32]));
+        hash[..].copy_from_slice(&Sha256::digest(text));
+        let bytes = text.len();
+        Secret { hash, bytes }
     }
 
     /// Takes a key that somebody has chosen.
     ///
     /// # Errors
     /// What is wrong with it, without the key.
-    pub(crate) fn chosen(text: impl Into<String>) -> Result<Self, String> {
+    pub(crate) fn chosen(text: &str) -> Result<Self, String> {
         let secret = Secret::new(text);
-        if !(KEY_MIN..=KEY_MAX).contains(&secret.0.len()) {
+        if !(KEY_MIN..=KEY_MAX).contains(&text.len()) {
             return Err(format!(
                 "{secret:?} is out of range; accepted: {KEY_MIN} to {KEY_MAX} bytes"
             ));
         }
-        if !secret.0.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             let problem = "it has what no header can carry; accepted: letters, digits and signs \
                 of ASCII, no spaces";
             return Err(problem.into());
@@ -166,17 +177,29 @@ impl Secret {
         Ok(secret)
     }
 
-    /// True when `text` is this key, found out in a time that tells nothing of where they differ.
+    /// True when `text` is this key, found out in a time that tells nothing of it, its length included.
     pub(crate) fn is(&self, text: &str) -> bool {
-        let (own, other) = (self.0.as_bytes(), text.as_bytes());
-        own.len() == other.len()
-            && own.iter().zip(other).fold(0, |seen, (a, b)| seen | (a ^ b)) == 0
+        *self == Secret::new(text)
+    }
+}
+
+impl PartialEq for Secret {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash[..].ct_eq(&other.hash[..]).into()
+    }
+}
+
+impl Eq for Secret {}
+
+impl Hash for Secret {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.hash[..].hash(state);
     }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "({} bytes)", self.0.len())
+        write!(f, "({} bytes)", self.bytes)
     }
 }
 

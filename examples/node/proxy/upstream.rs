@@ -46,14 +46,17 @@ fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Box<RawValue>>, 
 
 impl Client {
     /// A client that takes answers of at most so many bytes.
-    pub(crate) fn new(answer_bytes: usize) -> Self {
+    /// Of connections that nobody uses it keeps few enough for each provider that all together are at most
+    /// `idle_max`.
+    pub(crate) fn new(answer_bytes: usize, idle_max: usize, providers: usize) -> Self {
+        let idle_max = (idle_max / providers.max(1)).clamp(1, IDLE_MAX);
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIME));
         let pooled = Pooled::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIME)
-            .pool_max_idle_per_host(IDLE_MAX)
+            .pool_max_idle_per_host(idle_max)
             .build(connector);
         Client {
             pooled,

@@ -34,7 +34,7 @@ pub const SEGMENT_BYTES_MAX: usize = 100;
 /// A text that cannot be a part of a topic. The fault of whoever chose the id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is not 1 to {SEGMENT_BYTES_MAX} bytes without `:` and without control characters"
+    "`{text}` is not 1 to {SEGMENT_BYTES_MAX} bytes without `:` and without invisible characters"
 )]
 pub struct SegmentError {
     /// The text that was refused, its control characters escaped, at most 100 characters of it.
@@ -42,7 +42,7 @@ pub struct SegmentError {
 }
 
 /// The id of a profile, an account, a chain or a pipeline: 1 to 100 bytes without `:` and without
-/// control characters. Cheap to clone.
+/// invisible characters. Cheap to clone.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Segment(Label);
@@ -51,7 +51,7 @@ impl Segment {
     /// Checks and takes an id.
     ///
     /// # Errors
-    /// [`SegmentError`] when it is empty, longer than 100 bytes or holds a `:` or a control character.
+    /// [`SegmentError`] when it is empty, longer than 100 bytes or holds a `:` or an invisible character.
     pub fn new(text: &str) -> Result<Self, SegmentError> {
         let fits = text.len() <= SEGMENT_BYTES_MAX && !text.contains(':');
         match Label::new("topic segment", text) {

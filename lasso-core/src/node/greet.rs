@@ -95,7 +95,12 @@ impl Node {
         };
         let name = &hello.identity.name;
         let (own, address) = (self.identity.name.basename(), name.address().ip());
-        if share_a_prefix(theirs, own) && self.ledger.may_tell(now, address, "basename_prefix") {
+        let is_known = self.mesh.is_address_of_one(address);
+        if share_a_prefix(theirs, own)
+            && self
+                .ledger
+                .may_tell(now, address, is_known, "basename_prefix")
+        {
             self.emit(Output::Notice(Notice::BasenamePrefix {
                 name: name.clone(),
             }));

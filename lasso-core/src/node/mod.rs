@@ -431,7 +431,7 @@ impl Node {
                 self.ledger.counters.dials_failed += 1;
             } else {
                 self.ledger
-                    .closed(now, address, Some(&name), &reason, by_peer);
+                    .closed(now, address, Some(&name), true, &reason, by_peer);
             }
             return self.dial_ended(now, id, &name, &reason, false);
         }
@@ -442,9 +442,11 @@ impl Node {
         self.strangers.remove(id);
         let peer = conn.peer().map(|peer| &peer.name);
         let name = peer.or(conn.candidate.as_ref()).cloned();
+        let address = conn.remote.ip();
+        let is_known = self.mesh.is_address_of_one(address);
         let notice = self
             .ledger
-            .closed(now, conn.remote.ip(), name.as_ref(), &reason, by_peer);
+            .closed(now, address, name.as_ref(), is_known, &reason, by_peer);
         self.emit_notice(notice);
         if let Some(candidate) = &conn.candidate {
             self.dial_ended(now, id, candidate, &reason, conn.met().is_some());

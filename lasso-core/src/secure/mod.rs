@@ -24,6 +24,8 @@ use core::fmt;
 
 use hkdf::Hkdf;
 use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 pub use handshake::{Dialing, FIRST_BYTES, Listening, MESSAGE_BYTES, PREAMBLE_BYTES, Session};
 pub use record::{Opener, RecordError, Sealer};
@@ -43,10 +45,12 @@ pub const RECORD_BYTES_MAX: usize = 65_535;
 
 /// A shared secret. Never printed.
 ///
-/// Only the key derived from the secret is kept.
-#[derive(Clone, PartialEq, Eq)]
+/// Only the key derived from the secret is kept, in one place of memory for each clone, which is
+/// overwritten when that is dropped. Two are compared in a time that tells nothing of where they differ.
+#[derive(Clone)]
 pub struct Cookie {
-    key: [u8; 32],
+    /// Boxed: moving it leaves no copy behind.
+    key: Box<Zeroizing<[u8; 32]>>,
     len: usize,
 }
 
@@ -54,9 +58,9 @@ impl Cookie {
     /// Takes the secret's bytes.
     pub fn new(secret: impl AsRef<[u8]>) -> Self {
         let secret = secret.as_ref();
-        let mut key = [0; 32];
+        let mut key = Box::new(Zeroizing::new([0; 32]));
         Hkdf::<Sha256>::new(None, secret)
-            .expand(KEY_LABEL, &mut key)
+            .expand(KEY_LABEL, &mut key[..])
             .expect("32 bytes are within what HKDF-SHA256 can give");
         Cookie {
             key,
@@ -74,6 +78,14 @@ impl Cookie {
         &self.key
     }
 }
+
+impl PartialEq for Cookie {
+    fn eq(&self, other: &Self) -> bool {
+        self.key[..].ct_eq(&other.key[..]).into()
+    }
+}
+
+impl Eq for Cookie {}
 
 impl fmt::Debug for Cookie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use toml::{Spanned, Value};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::error::shown;
 use super::{
@@ -38,7 +39,8 @@ pub struct Row {
 #[derive(Default)]
 pub struct Loader {
     config: Config,
-    given: BTreeMap<&'static str, (String, Origin)>,
+    /// Overwritten when they are dropped: some are secrets.
+    given: BTreeMap<&'static str, (Zeroizing<String>, Origin)>,
     errors: Vec<ConfigError>,
     warnings: Vec<ConfigWarning>,
 }
@@ -136,7 +138,7 @@ impl Loader {
     /// A TOML file, read from disk.
     #[must_use]
     pub fn file(mut self, path: &Path) -> Self {
-        match std::fs::read_to_string(path) {
+        match std::fs::read_to_string(path).map(Zeroizing::new) {
             Ok(text) => self.text(path, &text),
             Err(error) => {
                 self.errors.push(ConfigError {
@@ -183,7 +185,7 @@ impl Loader {
                 return self;
             }
         };
-        for (key, value) in keys {
+        for (key, mut value) in keys {
             let origin = origin(key.span().start);
             match VARIABLES
                 .iter()
@@ -200,6 +202,9 @@ impl Loader {
                         accepted: variable.accepted.into(),
                     }),
                 },
+            }
+            if let Value::String(text) = value.get_mut() {
+                text.zeroize();
             }
         }
         self
@@ -265,13 +270,15 @@ impl Loader {
 
     /// Takes a value unless a higher layer gave one.
     fn offer(&mut self, variable: &'static Variable, text: String, origin: Origin) {
+        let text = Zeroizing::new(text);
         let text = text.trim();
         let higher = self
             .given
             .get(variable.name)
             .is_some_and(|(_, other)| *other > origin);
         if !text.is_empty() && !higher {
-            self.given.insert(variable.name, (text.to_owned(), origin));
+            self.given
+                .insert(variable.name, (Zeroizing::new(text.to_owned()), origin));
         }
     }
 

@@ -25,6 +25,7 @@ mod tests;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use lasso_core::config::{NodeConfig, Settings};
 use lasso_core::discovery::Query;
@@ -86,6 +87,9 @@ pub struct Config {
     pub http_port: u16,
     /// `HTTP_BIND`, 127.0.0.1. Anything wider shows the cluster's topology to who can reach it.
     pub http_bind: IpAddr,
+    /// `HTTP_DRAIN_TIME`, 10 s: how long HTTP requests under way may take once the node is to stop. Higher:
+    /// slow requests are answered. Lower: the process ends sooner.
+    pub http_drain: Duration,
     /// `LASSO_DATA_DIR`, none: nothing on disk.
     pub data_dir: Option<PathBuf>,
     /// Development, false: a cookie of fewer than 16 bytes is accepted.
@@ -115,6 +119,7 @@ impl Default for Config {
             metrics_enabled: true,
             http_port: 4000,
             http_bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            http_drain: Duration::from_secs(10),
             data_dir: None,
             dev: false,
             settings: Settings::default(),

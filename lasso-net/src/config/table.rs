@@ -39,7 +39,7 @@ impl Variable {
     }
 }
 
-const LABEL: &str = "1 to 128 bytes without control characters";
+const LABEL: &str = "1 to 128 bytes without control and other invisible characters";
 const SECRET: &str = "at least 16 bytes, better 32; `keygen` makes one";
 
 /// Every variable, in the order in which they are shown.
@@ -215,6 +215,21 @@ pub const VARIABLES: &[Variable] = &[
         accepted: "an IPv4 or IPv6 address of this machine: `127.0.0.1`, `0.0.0.0`, `::`",
         secret: false,
         set: |config, text| put(&mut config.http_bind, parse::ip(text)),
+    },
+    Variable {
+        name: "HTTP_DRAIN_TIME",
+        default: "10s",
+        help: "how long HTTP requests under way may take once the node is to stop",
+        accepted: "0s to 600s, such as `10s`, `1500ms`",
+        secret: false,
+        set: |config, text| {
+            let drain = parse::duration(text)?;
+            if drain > std::time::Duration::from_secs(600) {
+                return Err("it is out of range".into());
+            }
+            config.http_drain = drain;
+            Ok(())
+        },
     },
     Variable {
         name: "LASSO_DATA_DIR",

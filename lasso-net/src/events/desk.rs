@@ -288,7 +288,9 @@ fn call(shared: &Arc<Shared>) {
         resume_unwind(panicked);
     }
     // The system has no thread. Where it was left this one waits for one, and finds its place taken.
-    tracing::warn!("no thread for live events: what viewers want is done by whoever wants it");
+    shared.lines.say("no_thread", "", || {
+        tracing::warn!("no thread for live events: what viewers want is done by whoever wants it");
+    });
     runner().run();
 }
 
@@ -345,7 +347,9 @@ impl Drop for Runner {
             core::mem::take(&mut front.wishes)
         };
         if std::thread::panicking() {
-            tracing::error!("a bug of lasso has ended live events on this node");
+            self.shared.lines.say("live_events_ended", "", || {
+                tracing::error!("a bug of lasso has ended live events on this node");
+            });
         }
         drop(wishes);
         let (seats, readers) = desk.machine.lock().abandon();

@@ -1,8 +1,12 @@
+use super::serve::{CONNECTION_TIME, HEADER_TIME, MAX_CONNECTIONS, MAX_HEADER};
 use super::*;
 use serde_json::{Value, json};
+use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::oneshot;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
 
 #[derive(Clone)]
 struct Node {
@@ -35,7 +39,8 @@ fn shape(status: &str) -> Value {
                           "unresponsive": [], "disconnected": ["lasso@10.0.0.7"], "epoch": 7 },
             "partitions": { "islands": [], "pairs": [] },
             "discovery": [ { "query": "lasso.internal", "state": "ok", "addresses": 2,
-                             "age_seconds": 3 } ] } })
+                             "age_seconds": 3 } ] },
+        "log": { "lines_dropped": 0, "lines_suppressed": 7 } })
 }
 
 fn node(status: &str) -> Node {
@@ -149,17 +154,76 @@ async fn a_client_that_never_finishes_its_headers_is_closed_in_time() {
     assert!(began.elapsed() <= HEADER_TIME + Duration::from_millis(10));
 }
 
-#[tokio::test(start_paused = true)]
-async fn clients_beyond_the_limit_wait_until_others_have_gone() {
+#[tokio::test]
+async fn idle_clients_give_way_to_a_probe_at_once() {
     let (address, _stop, _) = start(node("healthy")).await;
     let mut idle = Vec::new();
-    for _ in 0..MAX_CONNECTIONS {
+    for _ in 0..4 * MAX_CONNECTIONS {
         idle.push(TcpStream::connect(address).await.unwrap());
+        if idle.len() % MAX_CONNECTIONS == 0 {
+            let began = std::time::Instant::now();
+            assert_eq!(ask(address, "GET /livez").await.0, 200);
+            assert!(began.elapsed() < HEADER_TIME / 4, "{:?}", began.elapsed());
+        }
     }
-    assert_eq!(ask(address, "GET /livez").await.0, 200);
-    for mut stream in idle {
-        assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+    let mut first = idle.swap_remove(0);
+    assert_eq!(
+        first.read(&mut [0]).await.unwrap_or(0),
+        0,
+        "the oldest went"
+    );
+}
+
+/// An application with requests that end when they are let, and with probes.
+async fn start_slow(
+    limits: Limits,
+) -> (
+    SocketAddr,
+    std::sync::Arc<tokio::sync::Semaphore>,
+    watch::Receiver<usize>,
+) {
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let let_through = gate.clone();
+    let (come, coming) = watch::channel(0);
+    let slow = get(async move || {
+        come.send_modify(|come| *come += 1);
+        let _ = let_through.acquire().await;
+        uncached(StatusCode::OK, "slow")
+    });
+    let router = router(node("healthy")).route("/slow", slow);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let forever = std::future::pending();
+    tokio::spawn(serve_with(listener, router, limits, forever));
+    (address, gate, coming)
+}
+
+#[tokio::test]
+async fn where_every_place_works_probes_are_answered_and_others_refused() {
+    let limits = Limits {
+        connections: 8,
+        connections_per_address: 8,
+        ..Limits::default()
+    };
+    let (address, gate, mut coming) = start_slow(limits).await;
+    let slow: Vec<_> = (0..8)
+        .map(|_| tokio::spawn(ask(address, "GET /slow")))
+        .collect();
+    coming.wait_for(|come| *come == 8).await.unwrap();
+    assert_eq!(ask(address, "GET /health").await.0, 503);
+    for _ in 0..40 {
+        // They would be closed soon, and take no place from probes meanwhile.
+        let _idle = TcpStream::connect(address).await.unwrap();
+        for path in ["GET /livez", "GET /readyz"] {
+            assert_eq!(ask(address, path).await.0, 200, "{path}");
+        }
     }
+    gate.add_permits(8);
+    for answer in slow {
+        assert_eq!(answer.await.unwrap(), (200, "slow".into()));
+    }
+    assert_eq!(ask(address, "GET /health").await.0, 200);
+    assert!(counters().refused > 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,7 +259,7 @@ async fn a_shutdown_closes_what_is_idle_and_waits_for_nobody() {
     stop.send(()).unwrap();
     let began = tokio::time::Instant::now();
     serving.await.unwrap();
-    assert!(began.elapsed() <= GRACE + Duration::from_millis(10));
+    assert!(began.elapsed() <= Duration::from_millis(200));
     assert_eq!(idle.read(&mut [0]).await.unwrap_or(0), 0);
     assert!(TcpStream::connect(address).await.is_err());
 }
@@ -261,4 +325,86 @@ async fn a_reader_that_has_stopped_reading_an_endless_stream_is_closed() {
     // What was in the buffers, then the end.
     let _ = stream.take(60 << 20).read_to_end(&mut all).await;
     assert!(all.len() < 60 << 20, "{}", all.len());
+}
+
+/// An application whose answer has a million bytes and begins when it is let.
+async fn start_draining(
+    drain_time: Duration,
+) -> (
+    SocketAddr,
+    oneshot::Sender<()>,
+    std::sync::Arc<tokio::sync::Semaphore>,
+    tokio::task::JoinHandle<()>,
+) {
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    let (ready, let_through) = (gate.clone(), gate.clone());
+    let large = get(async move || {
+        let _ = let_through.acquire().await;
+        vec![b'x'; 4_000_000]
+    });
+    // Ready until the first permit: a stand-in for what an application says.
+    let readiness = get(async move || match ready.available_permits() {
+        0 => StatusCode::OK,
+        _ => StatusCode::SERVICE_UNAVAILABLE,
+    });
+    let router = Router::new()
+        .route("/large", large)
+        .route("/readyz", readiness);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = oneshot::channel();
+    let limits = Limits {
+        drain_time,
+        ..Limits::default()
+    };
+    let shutdown = async { stopped.await.unwrap_or(()) };
+    let serving = tokio::spawn(serve_with(listener, router, limits, shutdown));
+    (address, stop, gate, serving)
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_until_answers_under_way_have_been_taken() {
+    let (address, stop, gate, serving) = start_draining(Duration::from_secs(20)).await;
+    let mut asked = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = b"GET /large HTTP/1.1\r\nHost: node\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        asked.push(stream);
+    }
+    assert_eq!(ask_plain(address, "/readyz").await, 200);
+    stop.send(()).unwrap();
+    // New connections are still answered, so that balancers learn that the node is not ready.
+    assert_eq!(ask_plain(address, "/readyz").await, 200);
+    gate.add_permits(20);
+    for mut stream in asked {
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let text = String::from_utf8_lossy(&answer[..200]).to_lowercase();
+        assert!(text.starts_with("http/1.1 200"), "{text}");
+        assert!(text.contains("connection: close"), "{text}");
+        assert!(answer.len() > 4_000_000);
+    }
+    serving.await.unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+async fn ask_plain(address: SocketAddr, path: &str) -> u16 {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n");
+    let answer = send(address, request.as_bytes()).await;
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_for_an_answer_that_never_comes_as_long_as_it_is_told() {
+    let (address, stop, _gate, serving) = start_draining(Duration::from_secs(7)).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = b"GET /large HTTP/1.1\r\nHost: node\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    assert_eq!(ask_plain(address, "/readyz").await, 200);
+    stop.send(()).unwrap();
+    let began = tokio::time::Instant::now();
+    serving.await.unwrap();
+    let lasted = began.elapsed();
+    assert!((7..8).contains(&lasted.as_secs()), "{lasted:?}");
 }

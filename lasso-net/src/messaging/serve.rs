@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::typed;
 use crate::Cluster;
+use crate::log;
 use crate::shared::Shared;
 
 impl Cluster {
@@ -67,7 +68,9 @@ impl Cluster {
         F: Fn(Q, Context) -> W + Send + Sync + 'static,
         W: Future<Output = Result<A, Reject>> + Send + 'static,
     {
+        let lines = Arc::clone(&self.shared().lines);
         self.serve_as(method, move |payload, context| {
+            let (lines, from) = (Arc::clone(&lines), context.from.clone());
             let method = Arc::clone(&context.method);
             let question = typed::decode(&payload);
             let work = question.map(|question| handler(question, context));
@@ -75,8 +78,13 @@ impl Cluster {
                 let work = match work {
                     Ok(work) => work,
                     Err(error) => {
-                        tracing::debug!(%method, %error, "a question could not be understood");
-                        return Answer::Malformed(error.to_string());
+                        let error = error.to_string();
+                        let told = error.clone();
+                        lines.say("malformed_question", &from.to_string(), move || {
+                            let (method, error) = (log::shown(&method), log::shown(&told));
+                            tracing::debug!(%method, %error, "a question could not be understood");
+                        });
+                        return Answer::Malformed(error);
                     }
                 };
                 match work.await {
@@ -259,7 +267,11 @@ impl Drop for Place {
     fn drop(&mut self) {
         if !self.is_free {
             let method = &self.method;
-            tracing::error!(%method, "the handler of a call panicked");
+            let told = Arc::clone(method);
+            self.shared.lines.say("handler_panicked", method, move || {
+                let method = log::shown(&told);
+                tracing::error!(%method, "the handler of a call panicked");
+            });
             let reject = Reject::panicked(method);
             self.free(Some(Answer::Rejected(reject)));
         }

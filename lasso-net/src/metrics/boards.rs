@@ -13,6 +13,7 @@ use lasso_core::metrics::service::{QUERIES_MAX, Subject, Value};
 use lasso_core::metrics::store::{Ages, Change, Reads};
 
 use super::cache::Cache;
+use crate::log::Lines;
 
 /// The answers of one query.
 pub(super) struct Board<Q: Query> {
@@ -125,7 +126,11 @@ impl Boards {
 
     /// Shows what a store has changed, in the order it told. Returns how many changes could not be
     /// shown, as the code of a query's key panicked, which is an application's own.
-    pub(super) fn follow(&self, changes: impl IntoIterator<Item = Change<Subject, Value>>) -> u64 {
+    pub(super) fn follow(
+        &self,
+        changes: impl IntoIterator<Item = Change<Subject, Value>>,
+        lines: &Lines,
+    ) -> u64 {
         let mut lost = 0;
         for change in changes {
             let (Change::Publish(subject, _) | Change::Withdraw(subject)) = &change;
@@ -133,7 +138,12 @@ impl Boards {
             if let Some(hung) = self.hung().find(|hung| hung.name == query) {
                 let follow = AssertUnwindSafe(|| hung.follower.follow(change));
                 if catch_unwind(follow).is_err() {
-                    tracing::error!(query, "a key of a query panicked; its answer is not shown");
+                    lines.say("key_panicked", query, move || {
+                        tracing::error!(
+                            query,
+                            "a key of a query panicked; its answer is not shown"
+                        );
+                    });
                     lost += 1;
                 }
             }

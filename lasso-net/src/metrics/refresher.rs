@@ -16,6 +16,7 @@ use tokio::time::sleep_until;
 
 use super::state::State;
 use crate::Cluster;
+use crate::log;
 use crate::messaging::{CallOptions, RawCallMany};
 use crate::shared::Shared;
 
@@ -28,7 +29,11 @@ pub(crate) fn start(cluster: &Cluster, wished: mpsc::Receiver<Subject>) {
         if let Answer::Rejected(reject) = &answer
             && reject.code == Reject::CODE_NODE
         {
-            tracing::error!(%reject, "a question of another node is not answered");
+            let reject = reject.to_string();
+            state.lines().say("question_failed", "", move || {
+                let reject = log::shown(&reject);
+                tracing::error!(%reject, "a question of another node is not answered");
+            });
         }
         Box::pin(core::future::ready(answer))
     });
@@ -129,8 +134,10 @@ async fn gather(shared: Arc<Shared>, errand: Errand, finish: mpsc::Sender<Finish
     let brought = merge(&shared, errand.clone(), outcomes).await;
     let brought = brought.unwrap_or_else(|| errand.nothing());
     if !brought.own {
-        let (query, failed) = (errand.subject().query(), &brought.failed);
-        tracing::error!(query, ?failed, "an answer lacks this node's own part");
+        let (query, failed) = (errand.subject().query(), brought.failed.clone());
+        shared.lines.say("own_part_lacks", query, move || {
+            tracing::error!(query, ?failed, "an answer lacks this node's own part");
+        });
     }
     // The refresher is there until the node has stopped.
     let _ = finish.send((errand.id(), brought)).await;
@@ -178,7 +185,8 @@ mod tests {
     fn what_comes_before_the_refresher_wakes_is_judged_by_the_new_generation() {
         let now = Instant::ZERO;
         let clock = Box::new(|| Instant::ZERO);
-        let (state, _wished) = State::new(MetricsSettings::default(), 1, clock);
+        let lines = Arc::new(log::Lines::new(clock.clone(), |line| line()));
+        let (state, _wished) = State::new(MetricsSettings::default(), 1, clock, lines);
         let (mut service, mut changes) = (Service::new(state.settings.clone()), Vec::new());
         let key = ProviderKey {
             profile: "free".into(),

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::Readout;
 use super::boards::{Board, Boards};
+use crate::log::Lines;
 
 /// Wishes of readers that may wait for the refresher. What is lost is wished again: by the next
 /// reader, or a second later.
@@ -31,6 +32,7 @@ pub(crate) struct State {
     /// Held by whoever registers a query.
     registering: Mutex<()>,
     boards: Boards,
+    lines: Arc<Lines>,
     /// Grows with each change of membership: what was shown before is fresh no more, at once.
     generation: Arc<AtomicU64>,
     /// Tells the refresher that the generation has grown.
@@ -51,6 +53,7 @@ impl State {
         settings: MetricsSettings,
         seed: u64,
         clock: Box<dyn Fn() -> Instant + Send + Sync>,
+        lines: Arc<Lines>,
     ) -> (Arc<Self>, mpsc::Receiver<Subject>) {
         let recorder = SharedRecorder::new(seed, settings.recorder.clone());
         let generation = Arc::new(AtomicU64::new(0));
@@ -67,6 +70,7 @@ impl State {
             clock,
             registering: Mutex::new(()),
             boards,
+            lines,
             generation,
             grown: Notify::new(),
             wishes,
@@ -76,6 +80,10 @@ impl State {
             counters: Mutex::default(),
         };
         (Arc::new(state), wished)
+    }
+
+    pub(crate) fn lines(&self) -> &Arc<Lines> {
+        &self.lines
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -169,7 +177,7 @@ impl State {
     /// Shows what the store has changed.
     pub(super) fn show(&self, changes: &mut Vec<Change<Subject, Value>>) {
         if !changes.is_empty() {
-            let lost = self.boards.follow(changes.drain(..));
+            let lost = self.boards.follow(changes.drain(..), &self.lines);
             self.changes_lost.fetch_add(lost, Ordering::Relaxed);
             self.shown.send_replace(());
         }

@@ -130,7 +130,8 @@ pub fn main() -> ExitCode {
     match done {
         Ok(verdict) => verdict.into(),
         Err(error) => {
-            eprintln!("lasso-sim: cannot write: {error}");
+            // Nor can this, maybe.
+            let _ = writeln!(io::stderr(), "lasso-sim: cannot write: {error}");
             ExitCode::from(2)
         }
     }

@@ -127,7 +127,8 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verd
     // Speed differs between runs of the tool, so it goes to standard error: the report must not differ.
     let seconds = began.elapsed().as_secs_f64();
     let ran = sweep.saved.total.held + sweep.saved.total.failed;
-    eprintln!(
+    let _ = writeln!(
+        io::stderr(),
         "{ran} runs in {seconds:.1} s: {:.1} a second",
         ran as f64 / seconds.max(0.001)
     );
@@ -221,7 +222,8 @@ fn stop_at_interrupt() -> Arc<AtomicBool> {
                 return;
             }
             set.store(true, Ordering::Relaxed);
-            eprintln!("stops once the runs under way have ended; once more to stop at once");
+            let told = "stops once the runs under way have ended; once more to stop at once";
+            let _ = writeln!(io::stderr(), "{told}");
             if tokio::signal::ctrl_c().await.is_ok() {
                 std::process::exit(i32::from(Verdict::Interrupted.code()));
             }

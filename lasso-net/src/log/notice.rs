@@ -2,9 +2,25 @@
 
 use lasso_core::discovery::QueryState;
 use lasso_core::event::Notice;
+use lasso_core::text::shown;
 
-pub(crate) fn log(notice: &Notice) {
-    match notice {
+use super::Lines;
+
+/// Writes a notice, within the bounds of its kind.
+pub(crate) fn notice(lines: &Lines, told: Notice) {
+    let peer = match &told {
+        Notice::Refused { address, .. } => address.to_string(),
+        Notice::BasenamePrefix { name } | Notice::Flapping { name, .. } => name.to_string(),
+        Notice::Discovery { query, .. } => query.clone(),
+        Notice::Renumbered { .. } | Notice::Stalled { .. } | Notice::Reconciled { .. } => {
+            String::new()
+        }
+    };
+    lines.say(told.name(), &peer, move || write(&told));
+}
+
+fn write(told: &Notice) {
+    match told {
         Notice::Refused {
             address,
             name,
@@ -13,6 +29,8 @@ pub(crate) fn log(notice: &Notice) {
         } => {
             let name = name.as_ref().map(ToString::to_string);
             let by = if *by_peer { "peer" } else { "this node" };
+            let reason = reason.to_string();
+            let reason = shown(&reason);
             tracing::warn!(%address, name, %reason, by, "connection refused");
         }
         Notice::BasenamePrefix { name } => tracing::warn!(
@@ -25,20 +43,16 @@ pub(crate) fn log(notice: &Notice) {
             state,
             cause,
         } => {
+            let (query, cause) = (shown(query), cause.as_deref().map(shown));
+            let cause = cause.map(tracing::field::display);
             let family = family.map(|family| family.to_string());
             match state {
                 QueryState::Ok | QueryState::Pending => {
-                    tracing::info!(query, family, %state, "discovery");
+                    tracing::info!(%query, family, %state, "discovery");
                 }
-                QueryState::Empty | QueryState::Truncated | QueryState::Failed => {
-                    tracing::warn!(
-                        query,
-                        family,
-                        %state,
-                        cause,
-                        "discovery: nobody is removed because of this"
-                    );
-                }
+                QueryState::Empty | QueryState::Truncated | QueryState::Failed => tracing::warn!(
+                    %query, family, %state, cause, "discovery: nobody is removed because of this"
+                ),
             }
         }
         Notice::Renumbered { incarnation } => tracing::warn!(
