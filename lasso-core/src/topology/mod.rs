@@ -49,6 +49,7 @@ mod views;
 #[cfg(test)]
 mod tests;
 
+pub use checks::Unanswered;
 pub use counters::Counters;
 pub use coverage::Coverage;
 pub use member::{Member, NodeState};

@@ -9,6 +9,7 @@ use lasso_core::time::Instant;
 
 use super::cast::{Actor, Cast, Who};
 use super::published::Published;
+use super::receivers::{Heard, receivers};
 use super::weather::Weather;
 use crate::app::Saw;
 use crate::scenario::{Network, NodeId, NodeSpec};
@@ -19,6 +20,10 @@ pub(super) struct Facts {
     pub(super) cast: Cast,
     pub(super) links: Links,
     pub(super) published: Published,
+    /// What nodes have said of themselves, to whom.
+    pub(super) heard: Heard,
+    /// Some application publishes or views live events.
+    pub(super) has_events: bool,
     /// How late the world may be.
     pub(super) slack: Duration,
     /// Which paths lose or delay packets.
@@ -40,6 +45,8 @@ impl Facts {
             cast: Cast::new(nodes, null_cipher),
             links: Links::new(nodes.len()),
             published: Published::default(),
+            heard: Heard::default(),
+            has_events: false,
             slack,
             weather: Weather::new(network),
             dns_latency: network.dns_latency,
@@ -87,6 +94,7 @@ impl Facts {
             Saw::Subscribed { topic, .. } => {
                 self.published.topic(topic);
             }
+            Saw::Events(_) => self.has_events = true,
             Saw::Published {
                 topic,
                 tag,
@@ -94,8 +102,9 @@ impl Facts {
                 result: Ok(_),
             } => {
                 let life = (node, self.cast.actor(node).incarnation);
+                let to = receivers(self, node, audience);
                 let topic = self.published.topic(topic);
-                self.published.published(now, life, topic, *tag, audience);
+                self.published.published(now, life, topic, *tag, &to);
             }
             _ => {}
         }
