@@ -81,7 +81,8 @@ impl Invariant for Candidates {
         }
         // Addresses of its own are none to dial.
         let own = |name: &NodeName| at.facts.cast.at_address(name.address()) == Some(node);
-        row.last.retain(|name, last| *last + keeps > now && !own(name));
+        row.last
+            .retain(|name, last| *last + keeps > now && !own(name));
         let lost = row.last.iter().find(|(name, _)| !known.is_candidate(name));
         at.demand(lost.is_none(), || {
             format!(

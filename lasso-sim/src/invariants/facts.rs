@@ -88,6 +88,15 @@ impl Facts {
         one.tick_time.max(other.tick_time) * 5 / 4
     }
 
+    /// No path loses or delays packets, or ever did.
+    pub(super) fn was_always_fair(&self) -> bool {
+        let nodes = || self.cast.nodes().map(|(node, _)| node.0);
+        nodes().all(|a| {
+            let since = |b: u32| self.weather.fair_since(a, b);
+            nodes().all(|b| since(b) == Some(Instant::ZERO))
+        })
+    }
+
     /// The application of a node has seen something.
     pub(super) fn saw(&mut self, now: Instant, node: NodeId, saw: &Saw) {
         match saw {

@@ -67,13 +67,7 @@ pub(super) trait Invariant: fmt::Debug + Send {
     fn after(&mut self, _: &mut Moment<'_>, _known: &dyn Knowledge, _changes: &Changes<'_>) {}
 
     /// DNS answers a question of a node, which has not handled the answer yet.
-    fn resolved(
-        &mut self,
-        _: &mut Moment<'_>,
-        _question: (QueryId, Family),
-        _answer: &DnsAnswer,
-    ) {
-    }
+    fn resolved(&mut self, _: &mut Moment<'_>, _question: (QueryId, Family), _answer: &DnsAnswer) {}
 
     /// When [`Invariant::advance`] has something to do.
     fn poll_timeout(&self) -> Option<Instant> {

@@ -63,8 +63,7 @@ impl Stand {
     }
 
     fn is_told(&mut self, now: Instant, count: u64) {
-        self.invariants
-            .saw(now, B, &Saw::Missed { sub: 0, count });
+        self.invariants.saw(now, B, &Saw::Missed { sub: 0, count });
     }
 }
 
@@ -170,7 +169,11 @@ fn a_node_is_unresponsive_after_three_checks_that_waited_for_all_of_their_time()
             ..Told::default()
         };
         stand.invariants.after(at(45), A, &knows);
-        assert_eq!(stand.found(), expected, "{checks} from {first} s to {last} s");
+        assert_eq!(
+            stand.found(),
+            expected,
+            "{checks} from {first} s to {last} s"
+        );
     }
 }
 
@@ -234,9 +237,7 @@ fn an_address_that_is_forgotten_too_soon_is_caught_however_often_it_was_absent()
                     .collect(),
                 ..Told::default()
             };
-            stand
-                .invariants
-                .resolved(at(seconds), A, question, &answer);
+            stand.invariants.resolved(at(seconds), A, question, &answer);
             stand.invariants.after(at(seconds), A, &knows);
         }
         assert_eq!(stand.found(), expected, "{looked_at} s");

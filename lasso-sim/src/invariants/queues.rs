@@ -188,7 +188,9 @@ fn lane(
     );
     demand(
         count.overtaken == 0,
-        format_args!("records of later lanes went in front of the {lane:?} lane to {peer}: {count:?}"),
+        format_args!(
+            "records of later lanes went in front of the {lane:?} lane to {peer}: {count:?}"
+        ),
     );
     demand(
         count.least_refused.is_none_or(|would| would > bound),

@@ -51,7 +51,12 @@ impl Heard {
 pub(super) fn receivers(facts: &Facts, source: NodeId, audience: &Audience) -> Receivers {
     let is_alone = |node: NodeId| {
         let name = &facts.cast.actor(node).name;
-        facts.cast.nodes().filter(|(_, actor)| actor.name == *name).count() == 1
+        facts
+            .cast
+            .nodes()
+            .filter(|(_, actor)| actor.name == *name)
+            .count()
+            == 1
     };
     let nodes = match audience {
         Audience::All => return Receivers::All,

@@ -159,7 +159,7 @@ impl Reader {
         }
     }
 
-    /// Numbers grow with places, by as much; where a source may forget its topics, by more.
+    /// Numbers grow with places, by as much; where a source may forget its topics, they only grow.
     fn number_is_right(
         &self,
         life: Life,
@@ -172,11 +172,8 @@ impl Reader {
         let (before, then) = *known;
         let offset = |number: u64, place: u64| number.wrapping_sub(place);
         let same = offset(number, place) == offset(then, before);
-        let grows = if place > before {
-            number.saturating_sub(then) >= place - before
-        } else {
-            then.saturating_sub(number) >= before - place
-        };
+        // A message on a topic for which a full table had no room has a place, and no number.
+        let grows = (number, place) == (then, before) || (number > then) == (place > before);
         demand(
             same || may_jump && grows,
             format_args!(
@@ -319,9 +316,17 @@ impl Reader {
             // Behind a message that has come it is owed all, unless the source may have forgotten it since.
             let got = |row: Row| heard.is_some_and(|source| source.numbers[row as usize].is_some());
             let after = |row: Row| got(row) && !may_forget(facts);
-            let from = if after(Row::All) { next } else { next.max(owed.all) };
+            let from = if after(Row::All) {
+                next
+            } else {
+                next.max(owed.all)
+            };
             let all = stream.count().saturating_sub(from);
-            let from = if after(Row::Directed) { letters } else { letters.max(owed.letters) };
+            let from = if after(Row::Directed) {
+                letters
+            } else {
+                letters.max(owed.letters)
+            };
             // A message for one node that has no link is refused, and one for a role waits for the next session.
             let linked = life.0 == node
                 || facts
@@ -343,14 +348,7 @@ impl Reader {
 
 impl Source {
     /// What is missing between the last message of a row and one at this place.
-    fn gap(
-        &self,
-        node: NodeId,
-        stream: &Stream,
-        row: Row,
-        place: u64,
-        owed: Option<Owed>,
-    ) -> Gap {
+    fn gap(&self, node: NodeId, stream: &Stream, row: Row, place: u64, owed: Option<Owed>) -> Gap {
         if row == Row::Directed {
             let place = place as usize;
             let from = owed.map_or(place, |owed| owed.letters.max(self.letters));
@@ -375,10 +373,17 @@ impl Source {
 
 /// Some node may remember or want fewer topics than there are, or remember fewer nodes.
 pub(super) fn may_forget(facts: &Facts) -> bool {
-    let of_events = if facts.has_events { TOPICS_OF_EVENTS } else { 0 };
-    let topics = facts.published.topics() + of_events + TOPICS_OF_NODES;
-    let cast = &facts.cast;
-    topics > cast.fewest_topics || cast.forgets_nodes
+    !have_room(facts, facts.published.topics()) || facts.cast.forgets_nodes
+}
+
+/// Every node has room for so many topics of applications.
+pub(super) fn have_room(facts: &Facts, topics: usize) -> bool {
+    let of_events = if facts.has_events {
+        TOPICS_OF_EVENTS
+    } else {
+        0
+    };
+    topics + of_events + TOPICS_OF_NODES <= facts.cast.fewest_topics
 }
 
 /// More topics than live events have in any scenario that sets tight bounds.
