@@ -6,7 +6,7 @@
 
 use lasso_core::event::{Change, TopologyEvent};
 use lasso_core::name::NodeName;
-use lasso_core::topology::NodeState;
+use lasso_core::topology::{NodeState, Unanswered};
 
 use super::invariant::{Changes, Entry, Invariant, Moment};
 use super::{Knowledge, Witness};
@@ -55,10 +55,13 @@ fn look(at: &mut Moment<'_>, known: &dyn Knowledge, peer: &NodeName) {
         let link = peer.and_then(|peer| at.facts.links.get(at.node, peer));
         link.is_some_and(|link| link.since <= unanswered.first_sent)
     });
-    let enough = unanswered.is_some_and(|unanswered| {
-        unanswered.checks == after || unanswered.checks > after && !same_session
-    });
     let now = at.now;
+    // The next check may have been sent in the same moment.
+    let counts = |unanswered: Unanswered| {
+        let checks = unanswered.checks - u32::from(unanswered.last_sent == now);
+        checks == after || unanswered.checks >= after && !same_session
+    };
+    let enough = unanswered.is_some_and(counts);
     at.demand(enough, || {
         format!(
             "a node is unresponsive after {after} checks that were not answered; {} calls {peer} that with {unanswered:?}",
@@ -66,7 +69,8 @@ fn look(at: &mut Moment<'_>, known: &dyn Knowledge, peer: &NodeName) {
         )
     });
     let waited = unanswered.is_some_and(|unanswered| {
-        now >= unanswered.last_sent + timeout && now >= unanswered.first_sent + timeout * after
+        let last = unanswered.last_sent;
+        (last == now || now >= last + timeout) && now >= unanswered.first_sent + timeout * after
     });
     at.demand(waited || !enough, || {
         format!(
