@@ -1,10 +1,11 @@
-//! Invariant 5, for the islands that a node reports: none of them has a node that has left in order, or one that is linked
-//! to it.
+//! Invariant 5, for the islands that a node reports: none of them has a node that has left in order.
 
-use std::collections::BTreeSet;
+use core::time::Duration;
+use std::collections::BTreeMap;
 
 use lasso_core::event::{Change, DownReason, TopologyEvent};
 use lasso_core::name::NodeName;
+use lasso_core::time::Instant;
 
 use super::invariant::{Changes, Entry, Invariant, Moment};
 use super::{Knowledge, Witness};
@@ -13,12 +14,15 @@ use crate::scenario::NodeSpec;
 pub(super) const ENTRY: Entry = Entry {
     number: 5,
     name: "islands",
-    make: |nodes| Box::new(Islands(vec![BTreeSet::new(); nodes])),
+    make: |nodes| Box::new(Islands(vec![BTreeMap::new(); nodes])),
 };
 
-/// By node: the peers that have said goodbye to it, and were not back since.
+/// A node gathers changes for a second before it looks for islands.
+const GATHERED: Duration = Duration::from_secs(2);
+
+/// By node: the peers that have said goodbye to it, each with when, and were not back since.
 #[derive(Debug)]
-struct Islands(Vec<BTreeSet<NodeName>>);
+struct Islands(Vec<BTreeMap<NodeName, Instant>>);
 
 impl Invariant for Islands {
     fn started(&mut self, at: &mut Moment<'_>, _: &NodeSpec) {
@@ -32,7 +36,7 @@ impl Invariant for Islands {
                 name,
                 reason: DownReason::Left,
             } => {
-                left.insert(name.clone());
+                left.insert(name.clone(), at.now);
             }
             Change::NodeConnected { name, .. } | Change::NodeDisconnected { name, .. } => {
                 left.remove(name);
@@ -46,9 +50,11 @@ impl Invariant for Islands {
         if left.is_empty() || !changes.round && !changes.resolved && changes.told.is_none() {
             return;
         }
+        let (now, actor) = (at.now, at.facts.cast.actor(at.node));
+        let (name, awake) = (&actor.name, actor.resumed + GATHERED <= now);
+        let has_left = |node: &NodeName| left.get(node).is_some_and(|then| *then + GATHERED <= now);
         let cut_off = known.islands();
-        let name = &at.facts.cast.actor(at.node).name;
-        at.demand(cut_off.iter().all(|node| !left.contains(node)), || {
+        at.demand(!awake || !cut_off.iter().any(has_left), || {
             format!(
                 "a node that has left in order is no island; {name} reports {cut_off:?}, and {left:?} have left"
             )

@@ -120,7 +120,8 @@ impl Knowledge for Living<'_> {
         let plane = self.node.plane().lock();
         let (topics, calls, _) = plane.counters();
         let messages = topics.sent + topics.shed + topics.delivered;
-        messages + calls.started + calls.requests + calls.outcomes()
+        let refused = topics.unwanted + topics.stale + calls.late_answers + calls.stray_answers;
+        messages + refused + calls.started + calls.requests + calls.answers + calls.outcomes()
     }
 
     fn audits(&self) -> Audits {

@@ -197,6 +197,11 @@ fn a_node_that_has_left_and_is_reported_as_an_island_is_caught() {
             ..Told::default()
         };
         stand.invariants.after(at(80), A, &knows);
+        let settled = Told {
+            version: 9,
+            ..knows.clone()
+        };
+        stand.invariants.after(at(200), A, &settled);
         let found: Vec<u32> = stand.found();
         let of_islands = |violation: &&Violation| violation.text.contains("island");
         let islands = stand.invariants.violations().iter().filter(of_islands);
