@@ -57,6 +57,29 @@ struct Gap {
     perhaps: u64,
 }
 
+impl Gap {
+    /// Nobody knows what is missing.
+    const UNKNOWN: Gap = Gap {
+        certain: 0,
+        perhaps: u64::MAX,
+    };
+
+    /// The same where the numbers say how many are missing, which must be as many as were published.
+    fn by_number(self, missing: u64, demand: &mut impl FnMut(bool, fmt::Arguments<'_>)) -> Gap {
+        let (least, most) = (self.certain, self.certain + self.perhaps);
+        demand(
+            (least..=most).contains(&missing),
+            format_args!(
+                "{missing} are missing before it by its number, and {least} to {most} were published"
+            ),
+        );
+        Gap {
+            certain: missing,
+            perhaps: 0,
+        }
+    }
+}
+
 impl Reader {
     /// It begins at the first of these times, and its node first had one at the second.
     pub(super) fn new(
@@ -126,24 +149,8 @@ impl Reader {
         let gap = source.gap(node, stream, got.row, place, owed);
         source.pass(got.row, place);
         let gap = match last {
-            _ if exempt => Gap {
-                certain: 0,
-                perhaps: u64::MAX,
-            },
-            Some(last) => {
-                let missing = got.number.saturating_sub(last + 1);
-                let (least, most) = (gap.certain, gap.certain + gap.perhaps);
-                demand(
-                    (least..=most).contains(&missing),
-                    format_args!(
-                        "{missing} are missing before it by its number, and {least} to {most} were published"
-                    ),
-                );
-                Gap {
-                    certain: missing,
-                    perhaps: 0,
-                }
-            }
+            _ if exempt => Gap::UNKNOWN,
+            Some(last) => gap.by_number(got.number.saturating_sub(last + 1), &mut demand),
             None => gap,
         };
         let (least, most) = self.ahead;
