@@ -57,6 +57,8 @@ pub struct LaneCount {
     pub most: u64,
     /// What would have waited with the smallest frame that was refused; `None`: none was.
     pub least_refused: Option<u64>,
+    /// Records of a later lane that were sent while this one held something that could have been sent.
+    pub overtaken: u64,
 }
 
 /// See the module's text.
@@ -109,6 +111,8 @@ struct Marks {
     least_refused: Option<usize>,
     /// Frames that were fetched, or came too late, and never go out.
     given_up: u64,
+    /// Records of a later lane that were sent in front of what waited here.
+    overtaken: u64,
 }
 
 /// What is to be done after a frame was taken.
@@ -257,6 +261,7 @@ impl Lanes {
             held: lane.held as u64,
             most: marks.most as u64,
             least_refused: marks.least_refused.map(|least| least as u64),
+            overtaken: marks.overtaken,
         }
     }
 
@@ -305,6 +310,15 @@ impl Lanes {
         core::mem::swap(waiting, into);
         waiting.trim(into.copied.len());
         true
+    }
+
+    /// The next record is one of this lane: notes whom it goes in front of, which should be nobody.
+    pub(super) fn chose(&mut self, id: LaneId) {
+        for earlier in [LaneId::Control, LaneId::Calls] {
+            if earlier < id && self.held(earlier) > 0 {
+                self.marks.get_or_insert_default()[earlier as usize].overtaken += 1;
+            }
+        }
     }
 
     /// So many bytes of what was fetched went out, at `at`, in a text of so many bytes.

@@ -125,6 +125,7 @@ impl Outbound {
             let fetched = &mut self.fetched[id as usize];
             let waits = !fetched.is_empty() || lanes.fetch(id, fetched.emptied());
             if waits && lanes.may_send(id) {
+                lanes.chose(id);
                 return Some(id);
             }
             if lanes.is_finished() {

@@ -78,12 +78,49 @@ struct Outstanding {
     kind: Kind,
 }
 
+/// Checks of one peer in a row that were not answered, the one that waits included. They are counted where they are
+/// sent, apart from the failures that decide what the peer is called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unanswered {
+    /// How many.
+    pub checks: u32,
+    /// When the first of them was sent.
+    pub first_sent: Instant,
+    /// When the last of them was sent.
+    pub last_sent: Instant,
+}
+
 #[derive(Debug, Clone, Default)]
 struct Peer {
     /// The check that waits for its answer.
     outstanding: Option<Outstanding>,
     /// Checks in a row that failed.
     failures: u32,
+    unanswered: Option<Unanswered>,
+}
+
+impl Peer {
+    fn note_sent(&mut self, now: Instant) {
+        let first = Unanswered {
+            checks: 0,
+            first_sent: now,
+            last_sent: now,
+        };
+        let unanswered = self.unanswered.get_or_insert(first);
+        unanswered.checks = unanswered.checks.saturating_add(1);
+        unanswered.last_sent = now;
+    }
+
+    /// The check that waits was lost with its session, and counts for nothing.
+    fn void_outstanding(&mut self) {
+        if self.outstanding.is_none() {
+            return;
+        }
+        if let Some(unanswered) = &mut self.unanswered {
+            unanswered.checks -= 1;
+        }
+        self.unanswered = self.unanswered.filter(|unanswered| unanswered.checks > 0);
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,6 +175,9 @@ impl Checks {
     /// A link stands, or a new session took its place: what is outstanding was lost with the old
     /// one and counts for nothing. Returns the number of the check to send at once.
     pub(super) fn up(&mut self, now: Instant, name: &NodeName) -> u64 {
+        if let Some(peer) = self.peers.get_mut(name) {
+            peer.void_outstanding();
+        }
         self.settle(now, name);
         if self.round.is_empty() && !self.timers.has(&Timer::Round) {
             self.timers.set(Timer::Round, now + self.first);
@@ -173,6 +213,7 @@ impl Checks {
             .outstanding
             .filter(|outstanding| outstanding.id == id)?;
         let recovered = core::mem::take(&mut peer.failures) > 0;
+        peer.unanswered = None;
         self.settle(now, name);
         self.assert_invariants();
         let views = outstanding.kind != Kind::First;
@@ -207,6 +248,11 @@ impl Checks {
 
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.timers.next()
+    }
+
+    /// The checks of a peer since its last answer in this session, where there are any.
+    pub(super) fn unanswered(&self, name: &NodeName) -> Option<Unanswered> {
+        self.peers.get(name)?.unanswered
     }
 
     /// True when the last check of the peer did not fail.
@@ -253,6 +299,7 @@ impl Checks {
             sent: now,
             kind,
         });
+        peer.note_sent(now);
         if kind != Kind::Round {
             self.timers
                 .set(Timer::Peer(name.clone()), now + self.timeout);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Counters, Coverage, Member, NodeState, Partitions, Topology};
+use super::{Counters, Coverage, Member, NodeState, Partitions, Topology, Unanswered};
 use crate::name::{Description, Incarnation, NodeName};
 
 impl Topology {
@@ -58,6 +58,11 @@ impl Topology {
     /// One node that is linked or remembered.
     pub fn member(&self, name: &NodeName) -> Option<&Member> {
         self.roster.get(name)
+    }
+
+    /// The checks of a linked node since its last answer; `None`: there are none.
+    pub fn unanswered(&self, name: &NodeName) -> Option<Unanswered> {
+        self.checks.unanswered(name)
     }
 
     /// What this node says of itself.

@@ -50,6 +50,7 @@ mod views;
 #[cfg(test)]
 mod tests;
 
+pub use checks::Unanswered;
 pub use crate::frame::VIEW_MAX;
 pub use counters::Counters;
 pub use coverage::Coverage;

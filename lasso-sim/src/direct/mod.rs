@@ -478,6 +478,8 @@ impl DirectWorld {
             return;
         }
         if let Some(answer) = self.zone.answer(node, name, family) {
+            let question = (query, family);
+            self.invariants.resolved(self.now, node, question, &answer);
             self.feed(
                 node,
                 Input::Resolved {

@@ -268,6 +268,9 @@ fn queue(taken: u64, read: u64, shed: u64, held: u64) -> QueueAudit {
         most: if shed > 0 { 1_024 } else { held },
         most_bytes: 0,
         bound: 1_024,
+        missed: shed,
+        missed_read: shed,
+        missed_held: 0,
     }
 }
 

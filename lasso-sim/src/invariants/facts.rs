@@ -9,6 +9,7 @@ use lasso_core::time::Instant;
 
 use super::cast::{Actor, Cast, Who};
 use super::published::Published;
+use super::receivers::{Heard, receivers};
 use super::weather::Weather;
 use crate::app::Saw;
 use crate::scenario::{Network, NodeId, NodeSpec};
@@ -19,6 +20,10 @@ pub(super) struct Facts {
     pub(super) cast: Cast,
     pub(super) links: Links,
     pub(super) published: Published,
+    /// What nodes have said of themselves, to whom.
+    pub(super) heard: Heard,
+    /// Some application publishes or views live events.
+    pub(super) has_events: bool,
     /// How late the world may be.
     pub(super) slack: Duration,
     /// Which paths lose or delay packets.
@@ -40,6 +45,8 @@ impl Facts {
             cast: Cast::new(nodes, null_cipher),
             links: Links::new(nodes.len()),
             published: Published::default(),
+            heard: Heard::default(),
+            has_events: false,
             slack,
             weather: Weather::new(network),
             dns_latency: network.dns_latency,
@@ -81,12 +88,22 @@ impl Facts {
         one.tick_time.max(other.tick_time) * 5 / 4
     }
 
+    /// No path loses or delays packets, or ever did.
+    pub(super) fn was_always_fair(&self) -> bool {
+        let nodes = || self.cast.nodes().map(|(node, _)| node.0);
+        nodes().all(|a| {
+            let since = |b: u32| self.weather.fair_since(a, b);
+            nodes().all(|b| since(b) == Some(Instant::ZERO))
+        })
+    }
+
     /// The application of a node has seen something.
     pub(super) fn saw(&mut self, now: Instant, node: NodeId, saw: &Saw) {
         match saw {
             Saw::Subscribed { topic, .. } => {
                 self.published.topic(topic);
             }
+            Saw::Events(_) => self.has_events = true,
             Saw::Published {
                 topic,
                 tag,
@@ -94,8 +111,9 @@ impl Facts {
                 result: Ok(_),
             } => {
                 let life = (node, self.cast.actor(node).incarnation);
+                let to = receivers(self, node, audience);
                 let topic = self.published.topic(topic);
-                self.published.published(now, life, topic, *tag, audience);
+                self.published.published(now, life, topic, *tag, &to);
             }
             _ => {}
         }

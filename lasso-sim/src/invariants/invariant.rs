@@ -4,9 +4,10 @@
 use core::fmt;
 use core::time::Duration;
 
+use lasso_core::discovery::{Family, QueryId};
 use lasso_core::event::{CloseReason, TopologyEvent};
 use lasso_core::name::NodeName;
-use lasso_core::node::ConnId;
+use lasso_core::node::{ConnId, DnsAnswer};
 use lasso_core::time::Instant;
 use lasso_core::topology::Coverage;
 
@@ -64,6 +65,9 @@ pub(super) trait Invariant: fmt::Debug + Send {
 
     /// A node has handled an input that changed its links or its queues, or that led to an event.
     fn after(&mut self, _: &mut Moment<'_>, _known: &dyn Knowledge, _changes: &Changes<'_>) {}
+
+    /// DNS answers a question of a node, which has not handled the answer yet.
+    fn resolved(&mut self, _: &mut Moment<'_>, _question: (QueryId, Family), _answer: &DnsAnswer) {}
 
     /// When [`Invariant::advance`] has something to do.
     fn poll_timeout(&self) -> Option<Instant> {
@@ -127,6 +131,8 @@ pub(super) struct Changes<'a> {
     pub(super) queues: bool,
     /// It is time to look at its timers.
     pub(super) round: bool,
+    /// DNS has answered it.
+    pub(super) resolved: bool,
 }
 
 /// When and where something happens, what is known of everybody, and where to complain.

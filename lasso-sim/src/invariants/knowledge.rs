@@ -5,7 +5,7 @@ use core::fmt;
 use lasso_core::name::NodeName;
 use lasso_core::node::{ConnId, LinkInfo, Node};
 use lasso_core::time::Instant;
-use lasso_core::topology::Coverage;
+use lasso_core::topology::{Coverage, Unanswered};
 
 use super::queues::LANES;
 use super::{Audits, PlaneCounts, Rounds, Sizes, TableSizes};
@@ -47,6 +47,12 @@ pub trait Knowledge {
     }
     /// How often it has done its periodic work.
     fn rounds(&self) -> Rounds;
+    /// Its checks of a peer that were not answered, since the last one that was.
+    fn unanswered(&self, peer: &NodeName) -> Option<Unanswered>;
+    /// The nodes that it reports as islands, its own island left out.
+    fn islands(&self) -> Vec<NodeName>;
+    /// True for a node that it would dial.
+    fn is_candidate(&self, name: &NodeName) -> bool;
 }
 
 /// A node and when its process started on the world's clock.
@@ -114,7 +120,8 @@ impl Knowledge for Living<'_> {
         let plane = self.node.plane().lock();
         let (topics, calls, _) = plane.counters();
         let messages = topics.sent + topics.shed + topics.delivered;
-        messages + calls.started + calls.requests + calls.outcomes()
+        let refused = topics.unwanted + topics.stale + calls.late_answers + calls.stray_answers;
+        messages + refused + calls.started + calls.requests + calls.answers + calls.outcomes()
     }
 
     fn audits(&self) -> Audits {
@@ -173,5 +180,24 @@ impl Knowledge for Living<'_> {
             checks_failed: topology.counters().checks_failed,
             heartbeats: self.node.heartbeats(),
         }
+    }
+
+    fn unanswered(&self, peer: &NodeName) -> Option<Unanswered> {
+        let unanswered = self.node.topology().unanswered(peer)?;
+        let on_world = |at: Instant| self.boot + at.since_start();
+        Some(Unanswered {
+            first_sent: on_world(unanswered.first_sent),
+            last_sent: on_world(unanswered.last_sent),
+            ..unanswered
+        })
+    }
+
+    fn islands(&self) -> Vec<NodeName> {
+        let islands = self.node.topology().partitions().islands.into_iter();
+        islands.skip(1).flat_map(|island| island.nodes).collect()
+    }
+
+    fn is_candidate(&self, name: &NodeName) -> bool {
+        self.node.discovery().is_candidate(name)
     }
 }

@@ -7,6 +7,9 @@
 //!    shed messages. Callers got no more outcomes of a kind than the node counts.
 //! 3. Over all nodes and lives, no more messages were received than sent, unless there is a liar.
 //! 4. Subscribers got no more messages than their queues took.
+//! 5. While a node has ended no subscription and lost no link, no message comes to it that it does not want, or that is
+//!    older than another one.
+//! 6. Where no link was ever lost, each message and each answer that was sent has arrived at the end.
 //!
 //! A node counts first and reports afterwards, within the same moment. So its reports are never more
 //! than it counts, and never less than it had counted at an earlier look.
@@ -17,11 +20,13 @@ use lasso_core::plane::CallCounters;
 use lasso_core::plane::pubsub::PubSubCounters;
 use lasso_core::time::Instant;
 
-use super::Knowledge;
+use super::cast::Who;
+use super::facts::{Facts, LinkFact};
 use super::invariant::{Changes, Entry, Invariant, Moment};
+use super::{Knowledge, Member};
 use crate::app::events::EventSaw;
 use crate::app::{Outcome, Saw};
-use crate::scenario::NodeSpec;
+use crate::scenario::{NodeId, NodeSpec};
 
 pub(super) const ENTRY: Entry = Entry {
     number: 12,
@@ -31,6 +36,7 @@ pub(super) const ENTRY: Entry = Entry {
             pages: (0..nodes).map(|_| Page::default()).collect(),
             sent: 0,
             received: 0,
+            lost: false,
         })
     },
 };
@@ -55,11 +61,17 @@ struct Ledger {
     /// Messages sent, as publishers were told, and received, as nodes count them: of all lives.
     sent: u64,
     received: u64,
+    /// Some link was lost, or some process ended.
+    lost: bool,
 }
 
 /// One life of a node.
 #[derive(Debug, Default)]
 struct Page {
+    /// What it counted at the last look.
+    last: PlaneCounts,
+    /// It has ended a subscription, or lost a link.
+    may_refuse: bool,
     /// What its publishers were told.
     reached: u64,
     shed: u64,
@@ -76,9 +88,28 @@ impl Invariant for Ledger {
         self.pages[at.node.index()] = Page::default();
     }
 
+    fn ended(&mut self, _: &mut Moment<'_>) {
+        self.lost = true;
+    }
+
+    fn link(
+        &mut self,
+        at: &mut Moment<'_>,
+        _: Who,
+        before: Option<LinkFact>,
+        now: Option<LinkFact>,
+    ) {
+        let session = |link: Option<LinkFact>| link.map(|link| link.session);
+        if before.is_some() && session(before) != session(now) {
+            self.lost = true;
+            self.pages[at.node.index()].may_refuse = true;
+        }
+    }
+
     fn saw(&mut self, at: &mut Moment<'_>, saw: &Saw) {
         let page = &mut self.pages[at.node.index()];
         match saw {
+            Saw::Unsubscribed { .. } | Saw::NotSubscribed { .. } => page.may_refuse = true,
             Saw::Published {
                 result: Ok(reach), ..
             }
@@ -107,6 +138,7 @@ impl Invariant for Ledger {
         }
         let counts = known.plane_counts();
         let page = &mut self.pages[at.node.index()];
+        page.last = counts.clone();
         calls_add_up(at, &counts);
         if at.facts.cast.has_strange_applications() {
             // The simulator does not see the results that a user's own application gets.
@@ -123,7 +155,62 @@ impl Invariant for Ledger {
         at.demand(received <= sent || at.facts.cast.has_liars(), || {
             format!("no message is received that was not sent; {sent} were, and {received} came")
         });
+        // Live events subscribe and end that by themselves.
+        let wants_all = !self.pages[at.node.index()].may_refuse && !at.facts.has_events;
+        let refused = (topics.unwanted, topics.stale);
+        if wants_all && !at.facts.cast.has_liars() {
+            let name = &at.facts.cast.actor(at.node).name;
+            at.demand(refused == (0, 0), || {
+                format!(
+                    "a message is sent to a node that wants it, and in order; to {name} came {} unwanted and {} old",
+                    refused.0, refused.1
+                )
+            });
+        }
     }
+
+    fn unsettled(&self, _: Instant, facts: &Facts, _: &[Member]) -> Option<(NodeId, String)> {
+        let strange = facts.cast.has_strange_applications() || facts.cast.has_liars();
+        if self.lost || strange || !facts.was_always_fair() {
+            return None;
+        }
+        let sum = |count: fn(&PlaneCounts) -> u64| -> u64 {
+            self.pages.iter().map(|page| count(&page.last)).sum()
+        };
+        let pairs: [(&str, Count, Count); 2] = [
+            ("messages", |now| now.topics.sent, messages_that_came),
+            ("answers", answers_sent, answers_that_came),
+        ];
+        let short = pairs.iter().find(|(_, sent, came)| sum(*sent) > sum(*came));
+        let (what, sent, came) = short?;
+        let (sent, came) = (sum(*sent), sum(*came));
+        let text = format!(
+            "what is sent on links that stand arrives; {sent} {what} were sent, {came} came"
+        );
+        Some((NodeId(0), text))
+    }
+}
+
+/// A number that a node counts.
+type Count = fn(&PlaneCounts) -> u64;
+
+fn messages_that_came(now: &PlaneCounts) -> u64 {
+    now.topics.received + now.topics.stale + now.topics.unwanted
+}
+
+/// Answers and refusals of handlers, those for callers of the same node included.
+fn answers_sent(now: &PlaneCounts) -> u64 {
+    let calls = &now.calls;
+    let refused =
+        calls.requests_no_such_method + calls.requests_overloaded + calls.requests_over_share;
+    (refused + calls.answers + calls.answers_shed).saturating_sub(calls.refusals_lost)
+}
+
+/// The same as callers had them, in time or not. A caller that is overloaded itself counts that as well.
+fn answers_that_came(now: &PlaneCounts) -> u64 {
+    let calls = &now.calls;
+    let told = calls.answered + calls.no_such_method + calls.overloaded;
+    told + calls.rejected + calls.malformed + calls.late_answers + calls.stray_answers
 }
 
 impl Page {

@@ -11,6 +11,7 @@
 mod agreement;
 mod answers;
 mod calm;
+mod candidates;
 mod cast;
 mod coverage;
 mod deadlines;
@@ -19,6 +20,7 @@ mod epochs;
 mod facts;
 mod incarnations;
 mod invariant;
+mod islands;
 mod knowledge;
 mod ledger;
 mod metrics;
@@ -29,6 +31,7 @@ mod outsiders;
 mod published;
 mod queues;
 mod rates;
+mod receivers;
 mod shown;
 mod silence;
 mod spread;
@@ -36,15 +39,17 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod unanswered;
 mod viewers;
 mod weather;
 
 use core::fmt;
 use core::time::Duration;
 
+use lasso_core::discovery::{Family, QueryId};
 use lasso_core::event::{Change, TopologyEvent};
 use lasso_core::name::NodeName;
-use lasso_core::node::{LinkInfo, Output};
+use lasso_core::node::{DnsAnswer, LinkInfo, Output};
 use lasso_core::time::Instant;
 use lasso_core::topology::Coverage;
 
@@ -70,6 +75,7 @@ pub static ALL: &[Entry] = &[
     silence::ENTRY,
     coverage::ENTRY,
     answers::ENTRY,
+    islands::ENTRY,
     epochs::ENTRY,
     deliveries::ENTRY,
     viewers::ENTRY,
@@ -84,6 +90,8 @@ pub static ALL: &[Entry] = &[
     agreement::ENTRY,
     calm::ENTRY,
     timers::ENTRY,
+    unanswered::ENTRY,
+    candidates::ENTRY,
     spread::ENTRY,
     tables::ENTRY,
 ];
@@ -120,6 +128,8 @@ struct Pending {
     looked_at: Option<Instant>,
     /// When its timers are looked at next.
     round_at: Instant,
+    /// DNS has answered it.
+    resolved: bool,
 }
 
 /// Queues are looked at this often while they change: what they count only grows, so nothing is lost.
@@ -184,6 +194,7 @@ impl Invariants {
     pub fn started(&mut self, now: Instant, node: NodeId, spec: &NodeSpec, incarnation: u64) {
         self.facts.cast.started(now, node, spec, incarnation);
         self.facts.links.forget(node);
+        self.facts.heard.started(node);
         self.pending[node.index()] = Pending::default();
         self.tell(now, node, |invariant, at| invariant.started(at, spec));
     }
@@ -235,6 +246,20 @@ impl Invariants {
         self.tell(now, node, |invariant, at| invariant.asked(at, asked));
     }
 
+    /// DNS answers a question of a node, which is to handle the answer next.
+    pub fn resolved(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        question: (QueryId, Family),
+        answer: &DnsAnswer,
+    ) {
+        self.pending[node.index()].resolved = true;
+        self.tell(now, node, |invariant, at| {
+            invariant.resolved(at, question, answer);
+        });
+    }
+
     /// A node gives an order, or tells something.
     pub fn output(&mut self, now: Instant, node: NodeId, output: &Output, seen: &dyn Witness) {
         match output {
@@ -261,6 +286,16 @@ impl Invariants {
             }
             Change::NodeIdentified { .. } | Change::HealthUpdate { .. } => None,
         };
+        if let Change::NodeIdentified { name, .. } = &event.change {
+            let peer = self.facts.cast.find(name);
+            let link = peer.and_then(|peer| Some((peer, self.facts.links.get(node, peer)?)));
+            if let Some((peer, link)) = link
+                && let Some(other) = self.facts.cast.whose(peer, link.incarnation)
+            {
+                let heard = &mut self.facts.heard;
+                heard.told(node, other, link.incarnation, &event.change);
+            }
+        }
         let who = name.map(|name| self.facts.cast.who(name));
         self.tell(now, node, |invariant, at| invariant.event(at, event, seen));
         if let Some(who) = who {
@@ -304,7 +339,7 @@ impl Invariants {
         let may_look = pending.looked_at.is_none_or(|at| at + LOOK_EVERY <= now);
         let queues = may_look && pending.queues != known.queues_version();
         let round = pending.round_at <= now;
-        if links || queues || round {
+        if links || queues || round || pending.resolved {
             self.changed(now, node, known, version, queues);
         }
     }
@@ -339,6 +374,7 @@ impl Invariants {
             touched: &pending.touched,
             queues,
             round,
+            resolved: pending.resolved,
         };
         self.tell(now, node, |invariant, at| {
             invariant.after(at, known, &changes);

@@ -1,16 +1,15 @@
 //! The published messages, by topic and by life of the publishing node. Part of the facts.
 //!
 //! Messages for all nodes have numbers without a gap, so their tags are kept in order, as ranges. Other
-//! messages are kept with their audience.
+//! messages are kept by the node that is to get them.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use lasso_core::name::NodeName;
-use lasso_core::plane::Audience;
 use lasso_core::time::Instant;
 
+use super::receivers::Receivers;
 use crate::scenario::NodeId;
 
 /// One life of a node: the node and its incarnation.
@@ -40,12 +39,21 @@ pub(super) struct Topic {
 pub(super) struct Stream {
     /// The tags of messages for all nodes.
     all: Tags,
-    /// The tags of all other messages, each with its audience.
-    directed: Vec<(u64, Audience)>,
+    /// All other messages, by the node that is to get them, in the order of their tags.
+    directed: BTreeMap<NodeId, Vec<Letter>>,
     /// How many messages for all nodes had been published before these moments.
     times: Vec<(Instant, u64)>,
     /// When a message for all nodes was last published.
     pub(super) last: Instant,
+}
+
+/// A message for some nodes, as one of them is to get it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Letter {
+    tag: u64,
+    at: Instant,
+    /// The source certainly counts this node among those that are to get it.
+    certain: bool,
 }
 
 impl Published {
@@ -76,13 +84,17 @@ impl Published {
         life: Life,
         topic: TopicId,
         tag: u64,
-        audience: &Audience,
+        to: &Receivers,
     ) {
         let topic = &mut self.topics[topic.0 as usize];
         topic.last = now;
         let stream = topic.streams.entry(life).or_default();
-        if *audience != Audience::All {
-            stream.directed.push((tag, audience.clone()));
+        if let Receivers::Some(nodes) = to {
+            for (node, certain) in nodes {
+                let (at, certain) = (now, *certain);
+                let letters = stream.directed.entry(*node).or_default();
+                letters.push(Letter { tag, at, certain });
+            }
             return;
         }
         if stream.times.last().is_none_or(|(at, _)| *at + GRAIN <= now) {
@@ -113,25 +125,49 @@ impl Stream {
         self.all.place(tag)
     }
 
-    /// Whether a message with this tag was for some only, and may have been for this node.
-    pub(super) fn is_for(&self, tag: u64, source: NodeId, node: NodeId, name: &NodeName) -> bool {
-        let found = self.directed.binary_search_by_key(&tag, |(tag, _)| *tag);
-        found.is_ok_and(|at| match &self.directed[at].1 {
-            Audience::Local => source == node,
-            Audience::Node(to) => to == name,
-            // Who has which role is known here and there at different times.
-            Audience::All | Audience::Role(_) => true,
-        })
+    /// The place of a tag among the messages for some that one node is to get, from 0; `None`: it is none.
+    pub(super) fn letter(&self, node: NodeId, tag: u64) -> Option<usize> {
+        let letters = self.letters(node);
+        letters.binary_search_by_key(&tag, |letter| letter.tag).ok()
+    }
+
+    /// How many letters to a node were published before then.
+    pub(super) fn letters_before(&self, node: NodeId, then: Instant) -> usize {
+        let letters = self.letters(node);
+        letters.partition_point(|letter| letter.at < then)
+    }
+
+    /// How many letters to a node have smaller tags.
+    pub(super) fn letters_before_tag(&self, node: NodeId, tag: u64) -> usize {
+        let letters = self.letters(node);
+        letters.partition_point(|letter| letter.tag < tag)
+    }
+
+    /// How many letters to a node there are from one place to another: the certain ones, and the others.
+    pub(super) fn letters_within(&self, node: NodeId, from: usize, until: usize) -> (u64, u64) {
+        let letters = self.letters(node).get(from..until).unwrap_or_default();
+        let certain = letters.iter().filter(|letter| letter.certain).count() as u64;
+        (certain, letters.len() as u64 - certain)
+    }
+
+    /// How many letters to a node had been published by then.
+    pub(super) fn letters_by(&self, node: NodeId, then: Instant) -> usize {
+        let letters = self.letters(node);
+        letters.partition_point(|letter| letter.at <= then)
+    }
+
+    fn letters(&self, node: NodeId) -> &[Letter] {
+        self.directed.get(&node).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many messages for all have smaller tags.
+    pub(super) fn before_tag(&self, tag: u64) -> u64 {
+        self.all.before(tag)
     }
 
     /// How many messages for everybody there are.
     pub(super) fn count(&self) -> u64 {
         self.all.len()
-    }
-
-    /// How many messages may have been for one node alone, at most.
-    pub(super) fn count_directed(&self) -> u64 {
-        self.directed.len() as u64
     }
 
     /// An upper bound of the messages for all nodes that had been published by then.
@@ -170,6 +206,17 @@ impl Tags {
         self.count += 1;
     }
 
+    /// How many of them are smaller.
+    fn before(&self, tag: u64) -> u64 {
+        let next = self.ranges.partition_point(|(first, _)| *first < tag);
+        let Some((first, before)) = next.checked_sub(1).map(|at| self.ranges[at]) else {
+            return 0;
+        };
+        let end = self.ranges.get(next);
+        let end = end.map_or(self.count, |(_, before)| *before);
+        (before + (tag - first)).min(end)
+    }
+
     fn place(&self, tag: u64) -> Option<u64> {
         let next = self.ranges.partition_point(|(first, _)| *first <= tag);
         let (first, before) = *self.ranges.get(next.checked_sub(1)?)?;
@@ -198,6 +245,8 @@ mod tests {
         assert_eq!(tags.ranges.len(), 3);
         let places = [3, 4, 5, 9, 11, 12].map(|tag| tags.place(tag));
         assert_eq!(places, [0, 1, 2, 3, 4, 5].map(Some));
+        let before = [0, 3, 5, 6, 9, 10, 11, 12, 13].map(|tag| tags.before(tag));
+        assert_eq!(before, [0, 0, 2, 3, 3, 4, 4, 5, 6]);
         assert!(
             [0, 2, 6, 8, 10, 13]
                 .iter()
@@ -211,7 +260,7 @@ mod tests {
         let topic = published.topic(&"t".into());
         let at = |millis| Instant::ZERO + Duration::from_millis(millis);
         for tag in 0..100 {
-            published.published(at(tag * 30), (NodeId(0), 1), topic, tag, &Audience::All);
+            published.published(at(tag * 30), (NodeId(0), 1), topic, tag, &Receivers::All);
         }
         let stream = published
             .of(topic)

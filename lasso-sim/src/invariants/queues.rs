@@ -1,5 +1,6 @@
 //! Invariant 12: every queue is within its bound, and what was taken = handed on + shed + held; and
-//! nothing is shed or refused while there is room.
+//! nothing is shed or refused while there is room. What a queue has to report as missed = what it has
+//! reported + what it still has to, and control goes before calls, and calls before data.
 //!
 //! A queue counts what it takes separately from what becomes of it. For the queues of subscribers this
 //! number is compared with the node's counters of queued and shed messages; for the lanes of links, with
@@ -145,6 +146,10 @@ fn subscriber(
         queue.most_bytes <= bytes,
         format_args!("a queue of {bytes} bytes has held more: {id} {queue:?}"),
     );
+    demand(
+        queue.missed == queue.missed_read + queue.missed_held && queue.missed >= queue.shed,
+        format_args!("what a subscriber must be told of as missed does not add up: {id} {queue:?}"),
+    );
     // `most_bytes` leaves out a message that is alone in the queue: the next one may not fit beside it.
     let was_full = queue.most == bound || queue.most_bytes.max(message) + message > bytes;
     demand(
@@ -180,6 +185,12 @@ fn lane(
     demand(
         most <= alone,
         format_args!("the {lane:?} lane to {peer} has held more than {alone}: {count:?}"),
+    );
+    demand(
+        count.overtaken == 0,
+        format_args!(
+            "records of later lanes went in front of the {lane:?} lane to {peer}: {count:?}"
+        ),
     );
     demand(
         count.least_refused.is_none_or(|would| would > bound),

@@ -253,6 +253,9 @@ fn queues_that_shed_with_room_or_held_too_much_between_looks_are_caught() {
         most: 1024,
         most_bytes: 1024,
         bound: 1024,
+        missed: 8,
+        missed_read: 0,
+        missed_held: 8,
     };
     let audits = |queue: lasso_core::plane::QueueAudit| Audits {
         subscribers: vec![(1, queue)],
@@ -292,6 +295,21 @@ fn queues_that_shed_with_room_or_held_too_much_between_looks_are_caught() {
             },
             false,
         ),
+        // Of two losses in a row only the larger one is reported, or both are reported twice.
+        (
+            lasso_core::plane::QueueAudit {
+                missed_held: 6,
+                ..right
+            },
+            false,
+        ),
+        (
+            lasso_core::plane::QueueAudit {
+                missed_read: 8,
+                ..right
+            },
+            false,
+        ),
     ];
     for (queue, holds) in cases {
         let mut stand = Stand::new();
@@ -309,14 +327,17 @@ fn queues_that_shed_with_room_or_held_too_much_between_looks_are_caught() {
 #[test]
 fn lanes_that_refuse_with_room_or_held_one_byte_too_many_are_caught() {
     let bound = 8 << 20;
-    for (most, least_refused, holds) in [
-        (bound, Some(bound + 1), true),
-        (bound, Some(bound), false),
-        (bound + 1, None, false),
+    for (most, least_refused, overtaken, holds) in [
+        (bound, Some(bound + 1), 0, true),
+        (bound, Some(bound), 0, false),
+        (bound + 1, None, 0, false),
+        // A record of another lane went first.
+        (bound, None, 1, false),
     ] {
         let lane = lasso_core::link::LaneCount {
             most,
             least_refused,
+            overtaken,
             ..Default::default()
         };
         let mut stand = Stand::new();

@@ -6,9 +6,13 @@ use lasso_core::event::DownReason;
 use lasso_core::name::{Identity, Incarnation, NodeName};
 use lasso_core::node::ConnId;
 
+use lasso_core::topology::Unanswered;
+
 use super::*;
 use crate::scenario::Scenario;
 
+#[path = "letter_tests.rs"]
+mod letter_tests;
 #[path = "app_tests.rs"]
 mod of_applications;
 #[path = "teeth_tests.rs"]
@@ -57,6 +61,9 @@ struct Told {
     sizes: Sizes,
     tables: Option<TableSizes>,
     rounds: Rounds,
+    unanswered: BTreeMap<NodeName, Unanswered>,
+    islands: Vec<NodeName>,
+    candidates: BTreeSet<NodeName>,
 }
 
 impl Knowledge for Told {
@@ -113,6 +120,18 @@ impl Knowledge for Told {
 
     fn rounds(&self) -> Rounds {
         self.rounds
+    }
+
+    fn unanswered(&self, peer: &NodeName) -> Option<Unanswered> {
+        self.unanswered.get(peer).copied()
+    }
+
+    fn islands(&self) -> Vec<NodeName> {
+        self.islands.clone()
+    }
+
+    fn is_candidate(&self, name: &NodeName) -> bool {
+        self.candidates.contains(name)
     }
 }
 

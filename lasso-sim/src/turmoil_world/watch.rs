@@ -134,6 +134,15 @@ impl Observer for Eye {
             let digest = books.record.trace.digest();
             digest.word(now.as_nanos() << 10 | u64::from(self.node.0 & 0x3ff));
             digest_input(digest, input);
+            if let Input::Resolved {
+                query,
+                family,
+                answer,
+            } = input
+            {
+                let (invariants, question) = (&mut books.invariants, (*query, *family));
+                invariants.resolved(now, self.node, question, answer);
+            }
             match input {
                 Input::Received { conn, .. } => {
                     watch.last_bytes.0.insert((self.node, *conn), now);

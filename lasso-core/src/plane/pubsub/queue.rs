@@ -4,7 +4,7 @@
 //!    give way, and their number stands at the front.
 //! 2. Two numbers of missed messages never stand side by side, so that there is at most one more of
 //!    them than messages.
-//! 3. Messages taken = read + shed + held.
+//! 3. Messages taken = read + shed + held. Losses noted = told + waiting to be told.
 
 use std::collections::VecDeque;
 
@@ -28,6 +28,12 @@ pub struct QueueAudit {
     pub most_bytes: u64,
     /// How many may wait.
     pub bound: u64,
+    /// Losses that the reader had to be told of: the sum of the next two, and counted apart from them.
+    pub missed: u64,
+    /// Losses that the reader was told of.
+    pub missed_read: u64,
+    /// Losses of which the report waits.
+    pub missed_held: u64,
 }
 
 /// See the module's text.
@@ -45,6 +51,9 @@ pub(super) struct Queue {
     shed: u64,
     most: usize,
     most_bytes: usize,
+    /// Losses ever noted, and those that were read.
+    noted: u64,
+    told: u64,
 }
 
 impl Queue {
@@ -61,6 +70,8 @@ impl Queue {
             shed: 0,
             most: 0,
             most_bytes: 0,
+            noted: 0,
+            told: 0,
         }
     }
 
@@ -93,6 +104,7 @@ impl Queue {
     }
 
     pub(super) fn push_missed(&mut self, number: u64) {
+        self.noted = self.noted.saturating_add(number);
         if let Some(Update::Missed(before)) = self.updates.back_mut() {
             *before = before.saturating_add(number);
         } else {
@@ -104,6 +116,7 @@ impl Queue {
     pub(super) fn read(&mut self, out: &mut VecDeque<Update>) {
         self.read += self.messages as u64;
         (self.messages, self.bytes) = (0, 0);
+        self.told = self.told.saturating_add(self.missed_held());
         if self.missed > 0 {
             out.push_back(Update::Missed(core::mem::take(&mut self.missed)));
         }
@@ -124,7 +137,23 @@ impl Queue {
             most: self.most as u64,
             most_bytes: self.most_bytes as u64,
             bound: self.messages_max as u64,
+            missed: self.noted,
+            missed_read: self.told,
+            missed_held: self.missed_held(),
         }
+    }
+
+    /// Losses of which the report waits.
+    fn missed_held(&self) -> u64 {
+        if self.noted == 0 {
+            // The usual case, in which nothing has to be looked through.
+            return 0;
+        }
+        let waiting = self.updates.iter().map(|update| match update {
+            Update::Missed(number) => *number,
+            Update::Message(_) => 0,
+        });
+        waiting.fold(self.missed, u64::saturating_add)
     }
 
     pub(super) fn assert_invariants(&self) {
@@ -165,6 +194,7 @@ impl Queue {
             self.updates.pop_front();
         }
         self.shed += shed;
+        self.noted = self.noted.saturating_add(shed);
         shed
     }
 }

@@ -3,11 +3,15 @@
 //! only of nodes that run and are not frozen, and what a process was to do for as long as it lives
 //! is ordered again of each that starts later.
 
+mod answers;
 mod bursts;
 mod calls;
+mod churn;
 mod events;
 mod gathers;
+mod letters;
 mod metrics;
+mod ramp;
 mod readers;
 mod sizes;
 mod topics;
@@ -41,7 +45,14 @@ pub(crate) const ALL: &[Load] = &[
     events::LOAD,
     metrics::LOAD,
     words::LOAD,
+    letters::LOAD,
+    ramp::LOAD,
+    churn::LOAD,
+    answers::LOAD,
 ];
+
+/// What one record holds beside its seal.
+const RECORD: u64 = 65_519;
 
 /// At least one of the nodes, and at most `most`.
 fn some(plan: &Plan<'_>, dice: &mut Dice, most: u64) -> Vec<Player> {
@@ -72,8 +83,6 @@ fn subscribe(plan: &mut Plan<'_>, node: Player, from: Duration, topic: &str, key
 
 /// Sizes around every bound that a message or a call meets, in bytes.
 fn sizes(cast: &Cast) -> Vec<u64> {
-    /// What one record holds beside its seal.
-    const RECORD: u64 = 65_519;
     /// Larger sizes would slow runs down. A file that wants to reach a bound lowers the bound.
     const MOST: u64 = 1 << 20;
     let mut bounds = vec![64, 1 << 10, 4 << 10, RECORD - 100, RECORD, 2 * RECORD];

@@ -59,6 +59,10 @@ pub(super) fn topics(dice: &mut Dice, drafts: &mut [Draft]) {
     same(dice, drafts, "interest_max", &["64", "65", "128"]);
 }
 
+pub(super) fn memory(dice: &mut Dice, drafts: &mut [Draft]) {
+    same(dice, drafts, "topics_max", &["8", "12", "16"]);
+}
+
 pub(super) fn handlers(dice: &mut Dice, drafts: &mut [Draft]) {
     each(dice, drafts, "handlers_max", &["1", "2", "3", "8"]);
     each(dice, drafts, "waiting_max", &["1", "2", "8", "64"]);

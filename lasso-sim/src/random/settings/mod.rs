@@ -64,6 +64,11 @@ pub(crate) const ALL: &[Family] = &[
     ),
     usual("queues", "queues of a few messages", bounds::queues),
     usual("topics", "few topics", bounds::topics),
+    usual(
+        "memory",
+        "so few topics that some are forgotten",
+        bounds::memory,
+    ),
     usual("handlers", "few calls at a time", bounds::handlers),
     usual("handshakes", "few handshakes at a time", bounds::handshakes),
     usual(
