@@ -129,20 +129,20 @@ fn blocks(document: &str) -> impl Iterator<Item = &str> {
 fn every_block_of_rust_in_the_documents_is_compiled() {
     let root = env!("CARGO_MANIFEST_DIR");
     let read = |file: &str| std::fs::read_to_string(format!("{root}/{file}")).expect(file);
-    let compiled = [
-        include_str!("blocks.rs").to_owned(),
-        read("examples/tested-app/tests/orders.rs"),
-        read("examples/tested-app/tests/numbers.rs"),
-    ];
+    let files = |folder: &str, ending: &str| -> Vec<String> {
+        let entries = std::fs::read_dir(format!("{root}/{folder}")).expect(folder);
+        let names = entries.map(|entry| entry.expect("it can be listed").file_name());
+        let names = names.map(|name| format!("{folder}/{}", name.to_string_lossy()));
+        names.filter(|name| name.ends_with(ending)).collect()
+    };
+    let mut compiled = vec![include_str!("blocks.rs").to_owned()];
+    let tested = files("examples/tested-app/tests", ".rs");
+    compiled.extend(tested.iter().map(|file| read(file)));
     let compiled: Vec<Vec<&str>> = compiled.iter().map(|source| lines(source)).collect();
-    let documents = std::fs::read_dir(format!("{root}/docs")).expect("there are documents");
-    let documents = documents.map(|entry| entry.expect("it can be listed").file_name());
-    let documents = documents.map(|name| format!("docs/{}", name.to_string_lossy()));
+    let mut documents = files("docs", ".md");
+    documents.push("README.md".to_owned());
     let mut seen = 0;
-    for document in documents.chain(["README.md".to_owned()]) {
-        if !document.ends_with(".md") {
-            continue;
-        }
+    for document in documents {
         for block in blocks(&read(&document)) {
             let (shown, mut at, mut parts) = (lines(block), 0, 0);
             while at < shown.len() {

@@ -262,7 +262,8 @@ impl Model {
         for wire in &mut self.wires {
             wire.touched = true;
         }
-        self.input(n, Input::Command(Command::Leave));
+        let within = Duration::ZERO;
+        self.input(n, Input::Command(Command::Leave { within }));
         assert!(self.nodes[n].is_stopped());
         assert_eq!(self.nodes[n].links().count(), 0, "{n} left a link behind");
         assert_eq!(
