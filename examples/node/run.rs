@@ -10,7 +10,7 @@ use lasso::log::{self, LogWriter};
 use lasso::{
     Cluster, Label, Member, StartError, TopologyEvent, TopologyEvents, TopologyUpdate, process,
 };
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, interval_at};
 use tracing::{info, warn};
@@ -28,6 +28,8 @@ use crate::signals::Signals;
 const ALONE_AFTER: Duration = Duration::from_secs(30);
 /// and again after this, for as long as it has nobody.
 const ALONE_AGAIN: Duration = Duration::from_secs(300);
+/// Connections that wait to be accepted over HTTP; the system may allow fewer.
+const BACKLOG: u32 = 4096;
 /// For the last reports to a parent.
 const LAST_REPORTS: Duration = Duration::from_millis(500);
 
@@ -199,13 +201,27 @@ fn forbid_core_dumps() -> &'static str {
 /// Listens for HTTP before anybody else can see the node.
 async fn listen(config: &Config) -> Result<(TcpListener, SocketAddr), Failure> {
     let address = SocketAddr::new(config.http_bind, config.http_port);
-    let listener = TcpListener::bind(address).await.map_err(|error| {
+    let listener = bound(address).map_err(|error| {
         let why = why_not(error.kind()).map_or(error.to_string(), str::to_owned);
         Failure::new(format!(
             "cannot answer HTTP on {address}: {why}; HTTP_BIND and HTTP_PORT say where"
         ))
     })?;
     Ok((listener, address))
+}
+
+/// A listener behind which more clients can wait than come while the node has no processor: one that finds
+/// no room there tries again after a second, a probe too.
+fn bound(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    // As `TcpListener::bind` has it.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Why a node did not start.
