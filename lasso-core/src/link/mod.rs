@@ -108,8 +108,8 @@ pub struct Link {
     judge_from: Instant,
     tick_time: Duration,
     heartbeat_every: Duration,
-    /// Heartbeats that were sent.
-    heartbeats: u64,
+    /// Heartbeats that were sent: a number that lasts for a hundred years of them.
+    heartbeats: u32,
     /// The start of a message of the handshake whose rest has not come.
     partial: Vec<u8>,
     /// The clear part of the handshake that waits to be sent.
@@ -289,7 +289,7 @@ impl Link {
 
     /// Heartbeats that were sent so far.
     pub fn heartbeats(&self) -> u64 {
-        self.heartbeats
+        self.heartbeats.into()
     }
 
     /// Tells the peer no longer how much data came, so that the peer's data lane stalls at its window. No

@@ -65,15 +65,15 @@ impl Pace {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     taken: u64,
+    /// No less than what is ever taken, once it is to tell nothing.
     told: u64,
-    is_mute: bool,
 }
 
 impl Tally {
     /// A text of data came; how much has come in all, if that is to be told.
     pub(super) fn take(&mut self, bytes: usize) -> Option<u64> {
         self.taken += bytes as u64;
-        if self.is_mute || self.taken - self.told < TELL_EVERY {
+        if self.taken.saturating_sub(self.told) < TELL_EVERY {
             return None;
         }
         self.told = self.taken;
@@ -82,7 +82,7 @@ impl Tally {
 
     /// Tells nothing from now on.
     pub(super) fn mute(&mut self) {
-        self.is_mute = true;
+        self.told = u64::MAX;
     }
 }
 
