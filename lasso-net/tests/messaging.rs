@@ -508,7 +508,7 @@ async fn a_call_under_way_when_its_node_goes_is_disconnected() {
         .unwrap();
     let call = a.call::<_, ()>(&b.name(), "for ever", &());
     soon(begins).await.unwrap();
-    b.shutdown().await;
+    b.shutdown_within(Duration::ZERO).await;
     let reason = soon(call).await.unwrap_err().reason;
     assert_eq!(reason, CallError::Disconnected);
 }

@@ -50,8 +50,8 @@ mod views;
 #[cfg(test)]
 mod tests;
 
-pub use checks::Unanswered;
 pub use crate::frame::VIEW_MAX;
+pub use checks::Unanswered;
 pub use counters::Counters;
 pub use coverage::Coverage;
 pub use member::{Member, NodeState};

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lasso_core::discovery::{Family, QueryId};
 use lasso_core::event::{Change, DownReason, TopologyEvent};
-use lasso_core::name::NodeName;
+use lasso_core::name::{NodeName, undialable};
 use lasso_core::node::DnsAnswer;
 use lasso_core::time::Instant;
 
@@ -112,9 +112,10 @@ impl Row {
             let address = SocketAddr::new(*ip, with.unwrap_or(port));
             NodeName::new(basename.clone(), address)
         });
-        let names: BTreeSet<NodeName> = names.filter(|name| name != own).collect();
+        let may_be = |name: &NodeName| name != own && undialable(name.address()).is_none();
+        let names: BTreeSet<NodeName> = names.filter(may_be).collect();
         let cut = *truncated || addresses.len() > self.addresses_max;
-        if addresses.is_empty() && !cut {
+        if names.is_empty() && !cut {
             return;
         }
         let before = self.named.entry(question).or_default();
