@@ -112,12 +112,14 @@ impl Row {
             let address = SocketAddr::new(*ip, with.unwrap_or(port));
             NodeName::new(basename.clone(), address)
         });
-        let may_be = |name: &NodeName| name != own && undialable(name.address()).is_none();
-        let names: BTreeSet<NodeName> = names.filter(may_be).collect();
+        let mut names: BTreeSet<NodeName> = names
+            .filter(|name| undialable(name.address()).is_none())
+            .collect();
         let cut = *truncated || addresses.len() > self.addresses_max;
         if names.is_empty() && !cut {
             return;
         }
+        names.remove(own);
         let before = self.named.entry(question).or_default();
         for name in before.iter() {
             self.last.insert(name.clone(), now);
