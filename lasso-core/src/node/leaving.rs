@@ -38,8 +38,8 @@ pub struct Unsent {
     /// Messages of topics, one per message and peer that did not get it. Each peer that could still be
     /// told counts them as missed.
     pub messages: u64,
-    /// Calls and answers. The callers among them were told [`CallError::Disconnected`]
-    /// (crate::plane::CallError::Disconnected).
+    /// Calls and answers. The callers among them were told
+    /// [`CallError::Disconnected`](crate::plane::CallError::Disconnected).
     pub calls: u64,
     /// Calls of others whose handler had not answered; their callers are told
     /// [`CallError::Disconnected`](crate::plane::CallError::Disconnected).
