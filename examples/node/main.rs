@@ -26,14 +26,22 @@ use std::process::ExitCode;
 
 use cli::Job;
 
+/// Writes the last lines also where a panic ends the process.
+struct Finish;
+
+impl Drop for Finish {
+    fn drop(&mut self) {
+        logs::finish();
+    }
+}
+
 fn main() -> ExitCode {
-    let code = match cli::parse() {
+    let _finish = Finish;
+    match cli::parse() {
         Job::Keygen => run::keygen(),
         Job::Dns(options) => dns::run(options),
         Job::CheckConfig(node) => run::check_config(&node),
         Job::Node(node) => run::node(node),
         Job::Local(local) => local::run(local),
-    };
-    logs::finish();
-    code
+    }
 }

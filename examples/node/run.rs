@@ -160,7 +160,15 @@ async fn serve(loaded: Loaded, mut proxied: Proxied, child: bool) -> Result<(), 
         _ = signals.next() => {}
     }
     info!("saying goodbye");
-    cluster.shutdown().await;
+    let unsent = cluster.shutdown().await;
+    if !unsent.is_empty() {
+        warn!(
+            messages = unsent.messages,
+            calls = unsent.calls,
+            unanswered = unsent.unanswered,
+            "peers did not read everything in time"
+        );
+    }
     Ok(())
 }
 

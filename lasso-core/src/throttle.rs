@@ -5,7 +5,8 @@
 //! whom the node knows have a sum of their own, so that strangers use up none of it.
 //!
 //! 1. Within any time `t` a pace lets through at most `burst + t / every` lines.
-//! 2. A line that one peer's pace holds back uses up nothing of the sum, nor does one of another kind.
+//! 2. A line that the pace of its peer holds back does not count towards the sum. Each kind has sums of its
+//!    own; only the memory of rule 3 is shared.
 //! 3. It remembers at most [`PEERS_MAX`] peers; a line of one more is held back.
 //!
 //! It does not know what the lines say.

@@ -360,7 +360,7 @@ impl Cluster {
     /// `Missed`, as far as their nodes could still be told.
     ///
     /// Other handles of the node stay valid; what they show does not change any more. A second call waits
-    /// for the same end, and can only bring it nearer.
+    /// for the same end; if its `within` is shorter, the node stops sooner.
     pub async fn shutdown_within(&self, within: Duration) -> Unsent {
         let mut stopped = self.handle.shared.stopped.subscribe();
         self.command(Command::Leave { within });

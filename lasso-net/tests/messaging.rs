@@ -179,7 +179,7 @@ async fn nothing_is_lost_once_every_node_has_heard_of_a_subscription() {
         }
     }
     let lone = Cluster::builder().start().await.unwrap();
-    let subscription = lone.subscribe_raw("nobody else").unwrap();
+    let mut subscription = lone.subscribe_raw("nobody else").unwrap();
     soon(subscription.subscribed()).await;
     lone.shutdown().await;
     soon(subscription.subscribed()).await;

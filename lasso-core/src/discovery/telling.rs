@@ -1,8 +1,8 @@
-//! What the health answer and the operator's log are told of queries.
+//! Reports the state of DNS queries: in the health answer, and as notices for the log.
 //!
-//! 1. A query's state is logged when it changes, not when it is asked.
-//! 2. A family that fails beside one that does not is told by itself, once it has failed twice in a row: both
-//!    families of a server that goes away fail within moments, and are one line.
+//! 1. A notice is given when the state of a query changes, not each time it is asked.
+//! 2. A family gets a notice of its own when it has failed twice in a row while the other family has not. When
+//!    the server goes away both fail within moments, and the query gets one notice.
 
 use super::{
     Discovery, Family, FamilyStatus, Found, Query, QueryId, QueryState, QueryStatus, Source,

@@ -267,6 +267,10 @@ impl Lanes {
 
     /// Appends the very last frame, whatever the bound says; the other lanes are given up.
     pub(super) fn finish(&mut self, last: &[u8]) -> Pushed {
+        for id in [LaneId::Calls, LaneId::Data] {
+            let given_up = core::mem::take(&mut self.lanes[id as usize].frames);
+            self.give_up(id, given_up.count_from(0, 0));
+        }
         let control = &mut self.lanes[LaneId::Control as usize];
         control.frames.push(last, &Bytes::new());
         control.held += last.len();
@@ -277,7 +281,6 @@ impl Lanes {
 
     /// Frames that were fetched never go out, as the link is closed.
     pub(super) fn give_up(&mut self, id: LaneId, frames: u64) {
-        debug_assert!(self.finished);
         if frames > 0 {
             self.marks.get_or_insert_default()[id as usize].given_up += frames;
         }
@@ -287,8 +290,8 @@ impl Lanes {
     /// the lanes any more.
     pub fn left_over(&self) -> LeftOver {
         let left = |id: LaneId| {
-            let given_up = self.marks.as_ref().map_or(0, |it| it[id as usize].given_up);
-            given_up + self.lanes[id as usize].frames.count_from(0, 0)
+            let marks = self.marks.as_ref();
+            marks.map_or(0, |marks| marks[id as usize].given_up)
         };
         LeftOver {
             calls: left(LaneId::Calls),

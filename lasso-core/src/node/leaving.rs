@@ -7,8 +7,9 @@
 //! 3. Nothing waits once each peer that was sent messages, calls or answers has answered a ping that was sent
 //!    behind the last of them: what an operating system has taken is lost with it when a connection is
 //!    closed before the peer has read it.
-//! 4. What did not go out is counted, and each peer that is still linked is told the last number of each
-//!    of its topics, so that it counts as missed what never comes.
+//! 4. Frames that are still in a lane are counted. Each peer that has not read everything is told the last
+//!    number of each of its topics, and counts the rest as missed. What the operating system has taken
+//!    and the peer has not read is not counted here.
 //!
 //! What it does not do: it does not make applications stop, and does not wait for subscribers to read.
 
@@ -159,7 +160,9 @@ impl Node {
     }
 
     fn leave(&mut self, now: Instant) {
-        self.say_last_numbers();
+        let unread = self.leaving.take().and_then(|leaving| leaving.unread);
+        let unread = unread.unwrap_or_default();
+        self.say_last_numbers(unread.keys().copied().collect());
         self.farewell.unanswered = self.plane.lock().calls_open().1 as u64;
         for id in self.all_connections() {
             if let Some(conn) = self.conns.get(&id).filter(|conn| conn.is_link()) {

@@ -118,9 +118,9 @@ impl Node {
         self.plane.lock().forgotten(name);
     }
 
-    pub(super) fn say_last_numbers(&mut self) {
+    pub(super) fn say_last_numbers(&mut self, unread: Vec<ConnId>) {
         let mut fx = Effects::default();
-        self.plane.lock().say_last_numbers(&mut fx);
+        self.plane.lock().say_last_numbers(unread, &mut fx);
         self.carry(fx);
     }
 

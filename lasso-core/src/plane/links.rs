@@ -41,13 +41,11 @@ impl Links {
         })
     }
 
-    /// The links whose data lanes hold messages, in order.
+    /// The links whose data lanes hold messages.
     pub(super) fn with_messages(&self) -> Vec<ConnId> {
         let holds = |lanes: &SharedLanes| lanes.lock().held(LaneId::Data) > 0;
         let holding = self.lanes.iter().filter(|(_, lanes)| holds(lanes));
-        let mut conns: Vec<ConnId> = holding.map(|(&conn, _)| conn).collect();
-        conns.sort_unstable();
-        conns
+        holding.map(|(&conn, _)| conn).collect()
     }
 
     /// Appends a frame, given in two parts, to a lane: bytes that it holds now, or `None` when it is

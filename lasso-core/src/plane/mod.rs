@@ -91,7 +91,7 @@ pub use pubsub::{
 use crate::codec::{self, kind};
 use crate::config::NodeConfig;
 use crate::event::CloseReason;
-use crate::frame::Frame;
+use crate::frame::{Frame, PubSubFrame};
 use crate::link::{LaneCount, LaneId, SharedLanes};
 use crate::name::{Description, Identity, Incarnation, NodeName};
 use crate::node::ConnId;
@@ -180,8 +180,8 @@ impl Plane {
     }
 
     /// True once each linked peer has heard of a subscription, so that what it publishes from now on comes;
-    /// also when the subscription or the node has ended. Else `waker` is kept and woken when that may
-    /// have changed. A peer whose tables are full does not answer for as long as they are.
+    /// also when the subscription has ended, or the node begins to stop. Else `waker` is kept, in place of
+    /// an earlier one for this subscription, and woken when that may have changed. A peer whose tables are full does not answer for as long as they are.
     pub fn is_heard(&mut self, id: SubscriberId, waker: &Waker) -> bool {
         self.has_ended || self.hub.is_heard(id, waker)
     }
@@ -327,8 +327,11 @@ impl Plane {
         let frame = codec::RawFrame { kind, body: &body };
         match codec::decode(frame)? {
             Some(Frame::PubSub(frame)) => {
+                let starts = matches!(frame, PubSubFrame::Streams(_));
                 self.hub.on_frame(conn, frame, fx);
-                self.hub.wake_listeners(fx);
+                if starts {
+                    self.hub.wake_listeners(fx);
+                }
                 self.tell_all(fx);
             }
             _ => self.counters.unknown += 1,
@@ -364,10 +367,12 @@ impl Plane {
     }
 
     /// The links are about to be closed: tells each peer how far the numbers of its topics go, so that it
-    /// counts the messages that never leave their lane as missed.
-    pub fn say_last_numbers(&mut self, fx: &mut Effects) {
+    /// counts the messages that never leave their lane as missed. `unread` are links whose lanes are empty
+    /// and whose peers may not have read everything.
+    pub fn say_last_numbers(&mut self, unread: Vec<ConnId>, fx: &mut Effects) {
         let (hub, links) = (&mut self.hub, &mut self.links);
-        for conn in links.with_messages() {
+        let told: BTreeSet<ConnId> = links.with_messages().into_iter().chain(unread).collect();
+        for conn in told {
             for frame in hub.last_numbers(conn) {
                 let mut bytes = Vec::new();
                 codec::encode(&Frame::PubSub(frame), &mut bytes);

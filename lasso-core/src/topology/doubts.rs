@@ -26,7 +26,8 @@ impl Doubts {
     pub(super) fn raise(&mut self, now: Instant, peers: impl Iterator<Item = NodeName>) {
         self.waiting.extend(peers);
         if !self.waiting.is_empty() {
-            self.ask_at.get_or_insert(now + WAIT);
+            // A crash takes several nodes at a time: the last of them counts.
+            self.ask_at = Some(now + WAIT);
         }
     }
 
@@ -83,6 +84,15 @@ mod tests {
         assert_eq!(doubts.whom_to_ask(at(500)), names(1..9));
         assert_eq!(doubts.whom_to_ask(at(1_000)), names(9..11));
         assert_eq!(doubts.deadline(), None);
+    }
+
+    #[test]
+    fn a_second_loss_gives_the_others_as_long_to_notice_it_as_the_first() {
+        let mut doubts = Doubts::default();
+        doubts.raise(at(0), names(1..3).into_iter());
+        doubts.raise(at(499), names(1..3).into_iter());
+        assert!(doubts.whom_to_ask(at(998)).is_empty());
+        assert_eq!(doubts.whom_to_ask(at(999)), names(1..3));
     }
 
     #[test]

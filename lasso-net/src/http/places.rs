@@ -7,7 +7,7 @@
 //! 3. A newcomer that finds no place gets a reserved one, in which only probes are answered. There the
 //!    oldest of the address with the most gives way, so that a probe never waits behind clients.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -213,9 +213,9 @@ impl State {
         } else if total < self.connections {
             return (false, false);
         } else {
-            let most = most(&self.ordinary);
+            let most = those_with_most(&self.ordinary);
             let oldest = self
-                .oldest_idle(|held| ordinary(held) && Some(held.address) == most)
+                .oldest_idle(|held| ordinary(held) && most.contains(&held.address))
                 .or_else(|| self.oldest_idle(ordinary));
             if let Some(id) = oldest {
                 return (false, self.give_way(id));
@@ -224,10 +224,15 @@ impl State {
         if self.in_reserve.values().sum::<usize>() < self.reserved {
             return (true, false);
         }
-        let most = most(&self.in_reserve);
-        let mut of_most = self.held.iter().filter(|(_, held)| held.is_reserved);
-        let oldest = of_most.find(|(_, held)| Some(held.address) == most);
-        let oldest = oldest.map(|(id, _)| *id);
+        let most = those_with_most(&self.in_reserve);
+        let of_most = || {
+            let reserved = self.held.iter().filter(|(_, held)| held.is_reserved);
+            reserved.filter(|(_, held)| most.contains(&held.address))
+        };
+        // A probe that is being answered gives way only to others where all are.
+        let rests = |held: &Held| !matches!(held.doing, Doing::Working | Doing::Flushing);
+        let oldest = of_most().find(|(_, held)| rests(held));
+        let oldest = oldest.or_else(|| of_most().next()).map(|(id, _)| *id);
         (true, oldest.is_some_and(|id| self.give_way(id)))
     }
 
@@ -327,10 +332,11 @@ impl Drop for Place {
     }
 }
 
-/// The address with the most connections.
-fn most(counts: &BTreeMap<IpAddr, usize>) -> Option<IpAddr> {
-    let most = counts.iter().max_by_key(|(_, count)| **count);
-    most.map(|(address, _)| *address)
+/// The addresses with the most connections: several, where they have as many.
+fn those_with_most(counts: &BTreeMap<IpAddr, usize>) -> BTreeSet<IpAddr> {
+    let most = counts.values().max();
+    let those = counts.iter().filter(|(_, count)| Some(*count) == most);
+    those.map(|(address, _)| *address).collect()
 }
 
 /// What one client can have many of counts as one address: the first half of an IPv6 address.

@@ -75,7 +75,7 @@ fn write(queue: &Queue) -> ! {
 /// Waits until the subscriber has every line of the library, for at most `patience`; false when there is
 /// more. Blocks the thread: for the end of a process.
 pub fn flush_within(patience: Duration) -> bool {
-    let until = Instant::now() + patience;
+    let until = Instant::now() + patience.min(PATIENCE_MAX);
     let queue = &*QUEUE;
     let mut state = queue.state.lock();
     while state.is_writing || !state.lines.is_empty() {
@@ -86,6 +86,8 @@ pub fn flush_within(patience: Duration) -> bool {
     true
 }
 
+/// The longest wait for a flush: later moments may be none of the system's clock.
+pub(super) const PATIENCE_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Lines that wait for the subscriber; each is a few hundred bytes.
 const LINES_MAX: usize = 4096;
 

@@ -18,6 +18,9 @@ static LINES: LazyLock<Lines> = LazyLock::new(|| {
 /// Logs panics of this process from now on, in place of the standard library's own message, which waits
 /// for whoever reads standard error. Within the bounds of [`bounded`](super::bounded) for each place in
 /// the source, since peers may cause the panics of a handler.
+///
+/// Another thread writes the line: call [`flush_within`](super::flush_within) before the process ends. With
+/// `panic = "abort"` the line is lost.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(log_panic));
 }

@@ -11,6 +11,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::aside::PATIENCE_MAX;
 use parking_lot::{Condvar, Mutex};
 
 /// Lines that were lost in this process, by all writers and before any of them.
@@ -98,7 +99,7 @@ impl LogWriter {
     /// Waits until every line is written, for at most `patience`; false when there is more. Blocks the
     /// thread: for the end of a process.
     pub fn flush_within(&self, patience: Duration) -> bool {
-        let until = Instant::now() + patience;
+        let until = Instant::now() + patience.min(PATIENCE_MAX);
         let mut state = self.0.state.lock();
         while state.is_writing || !state.lines.is_empty() {
             if self.0.changed.wait_until(&mut state, until).timed_out() {

@@ -160,7 +160,7 @@ pub struct Subscription<T> {
 
 impl<T: DeserializeOwned> Subscription<T> {
     /// Waits until every linked node has heard of the subscription: see [`RawSubscription::subscribed`].
-    pub async fn subscribed(&self) {
+    pub async fn subscribed(&mut self) {
         self.raw.subscribed().await;
     }
 
@@ -214,7 +214,7 @@ impl RawSubscription {
     }
 
     /// Waits until every node that is linked has heard of the subscription, usually one round trip: what
-    /// they publish after that comes, or is reported as missed. Also returns when this node has stopped. A node
+    /// they publish after that comes, or is reported as missed. Also returns once this node begins to stop. A node
     /// that links up later hears of it by itself, and is not waited for once this has returned.
     ///
     /// A node whose tables of topics are full does not answer, and holds this up until it has room or is gone:
@@ -235,7 +235,7 @@ impl RawSubscription {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn subscribed(&self) {
+    pub async fn subscribed(&mut self) {
         poll_fn(|cx| {
             let is_heard = |plane: &mut Plane| plane.is_heard(self.id, cx.waker());
             // Looked at last, as below.

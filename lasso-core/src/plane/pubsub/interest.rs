@@ -104,7 +104,9 @@ impl Hub {
             match self.topics.evict() {
                 Some((place, topic)) => {
                     self.counters.topics_forgotten += 1;
-                    self.counters.losses_untold += u64::from(!topic.receivers.is_empty());
+                    let is_away = |receiver: &Receiver| self.peers[receiver.peer].conn.is_none();
+                    let may_miss = topic.receivers.iter().any(is_away);
+                    self.counters.losses_untold += u64::from(may_miss);
                     for receiver in topic.receivers {
                         self.peers[receiver.peer].absent.remove(&place);
                         self.remove_if_nobody(receiver.peer);

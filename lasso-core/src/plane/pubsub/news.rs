@@ -38,8 +38,8 @@ impl Hub {
 }
 
 impl Hub {
-    /// How far the numbers of each topic go that this peer gets, as the last that it hears of them. All
-    /// that it has not got by then never comes.
+    /// The last numbers of each topic that this peer gets, as frames. They are the last frames about topics
+    /// that the peer hears from this node: it counts every lower number that it has not got as missed.
     pub(crate) fn last_numbers(&self, conn: ConnId) -> Vec<PubSubFrame> {
         let Some(&peer) = self.conns.get(&conn) else {
             return Vec::new();

@@ -2,9 +2,9 @@
 //!
 //! 1. A stream's number is given to one topic, once.
 //! 2. The numbers of a topic never go back, even when it was forgotten in between.
-//! 3. A topic is forgotten only to make room for another, and only while nobody is interested in it:
-//!    the one that was used longest ago, and one that no node was ever interested in before one of which
-//!    a node that is away may have missed messages.
+//! 3. A topic is forgotten only to make room for another, and only while nobody is interested in it.
+//!    Topics without receivers go first, since no node can have missed a message of them; in each group, the
+//!    one that was used longest ago.
 
 use std::sync::Arc;
 
@@ -202,8 +202,7 @@ impl Topics {
         Some(place)
     }
 
-    /// Takes out the idle topic that was used longest ago, of those first of which nobody missed
-    /// anything.
+    /// Takes out the idle topic that was used longest ago; topics without receivers go first.
     pub(super) fn evict(&mut self) -> Option<(Place, Topic)> {
         let place = self.idle[FREE][OLDER].or(self.idle[OWING][OLDER])?;
         self.unlink(place);
