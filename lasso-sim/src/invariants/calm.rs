@@ -54,7 +54,13 @@ impl Invariant for Calm {
         };
         let peer = at.facts.cast.find(name);
         let link = peer.and_then(|peer| Some((peer, at.facts.links.get(at.node, peer)?)));
-        if let Some((peer, link)) = link.filter(|_| *reason != DownReason::Left) {
+        // A node whose name a liar has claimed for a later life goes on under a higher one, without its links.
+        let is_calm = match reason {
+            DownReason::Left => false,
+            DownReason::Replaced => !at.facts.cast.has_liars(),
+            DownReason::Down | DownReason::Closed => true,
+        };
+        if let Some((peer, link)) = link.filter(|_| is_calm) {
             demand(at, peer, &link, |peer| format!("calls {peer} disconnected"));
         }
     }
