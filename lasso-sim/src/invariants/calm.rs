@@ -54,10 +54,10 @@ impl Invariant for Calm {
         };
         let peer = at.facts.cast.find(name);
         let link = peer.and_then(|peer| Some((peer, at.facts.links.get(at.node, peer)?)));
-        // A node whose name a liar has claimed for a later life goes on under a higher one, without its links.
+        // A node whose name a liar has claimed for a later life renumbers itself, and gives up its links.
         let is_calm = match reason {
             DownReason::Left => false,
-            DownReason::Replaced => !at.facts.cast.has_liars(),
+            DownReason::Replaced => !at.facts.cast.is_renumbered_by_lie(at.now, at.node),
             DownReason::Down | DownReason::Closed => true,
         };
         if let Some((peer, link)) = link.filter(|_| is_calm) {

@@ -41,6 +41,8 @@ pub(super) struct Actor {
     pub(super) ended: Instant,
     /// When it last went on after it was frozen; zero: it was not, in this life.
     pub(super) resumed: Instant,
+    /// When its present process last took another incarnation.
+    renumbered: Option<Instant>,
     /// When something last happened to it that its peers learn of by silence only.
     disturbed: Option<Instant>,
     address: SocketAddr,
@@ -193,6 +195,11 @@ impl Cast {
         !self.liars.is_empty()
     }
 
+    /// The node takes another incarnation just now, in a run with a liar, which may have claimed its name.
+    pub(super) fn is_renumbered_by_lie(&self, now: Instant, node: NodeId) -> bool {
+        self.has_liars() && self.actor(node).renumbered == Some(now)
+    }
+
     /// A liar says what was missed of this topic.
     pub(super) fn is_lied_about(&self, topic: &str) -> bool {
         self.lied_about.contains(topic)
@@ -235,10 +242,10 @@ impl Cast {
         self.last_change = now;
     }
 
-    pub(super) fn renumbered(&mut self, node: NodeId, incarnation: u64) {
+    pub(super) fn renumbered(&mut self, now: Instant, node: NodeId, incarnation: u64) {
         let actor = &mut self.actors[node.index()];
         if actor.incarnation != incarnation {
-            actor.incarnation = incarnation;
+            (actor.incarnation, actor.renumbered) = (incarnation, Some(now));
             self.identities.insert((actor.who, incarnation), node);
         }
     }
@@ -353,6 +360,7 @@ fn actor(spec: &NodeSpec, who: Who, null_cipher: bool) -> Actor {
         started: Instant::ZERO,
         ended: Instant::ZERO,
         resumed: Instant::ZERO,
+        renumbered: None,
         disturbed: None,
         address: SocketAddr::new(spec.host, spec.address.port()),
     }

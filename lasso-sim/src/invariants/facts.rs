@@ -88,6 +88,12 @@ impl Facts {
         one.tick_time.max(other.tick_time) * 5 / 4
     }
 
+    /// Every node has room for so many topics of applications, besides those of nodes and of live events.
+    pub(super) fn has_room_for(&self, topics: usize) -> bool {
+        let of_events = if self.has_events { TOPICS_OF_EVENTS } else { 0 };
+        topics + of_events + TOPICS_OF_NODES <= self.cast.fewest_topics
+    }
+
     /// No path loses or delays packets, or ever did.
     pub(super) fn was_always_fair(&self) -> bool {
         let nodes = || self.cast.nodes().map(|(node, _)| node.0);
@@ -216,5 +222,9 @@ impl Links {
     }
 }
 
+/// More topics than live events have in any scenario that sets tight bounds.
+const TOPICS_OF_EVENTS: usize = 64;
+/// More topics than nodes use for themselves.
+const TOPICS_OF_NODES: usize = 4;
 /// After a start or the end of a fault, and after silence would have told, two nodes have one link.
 const SETTLED: Duration = Duration::from_secs(30);

@@ -47,7 +47,7 @@ use core::fmt;
 use core::time::Duration;
 
 use lasso_core::discovery::{Family, QueryId};
-use lasso_core::event::{Change, TopologyEvent};
+use lasso_core::event::{Change, Notice, TopologyEvent};
 use lasso_core::name::NodeName;
 use lasso_core::node::{DnsAnswer, LinkInfo, Output};
 use lasso_core::time::Instant;
@@ -275,6 +275,10 @@ impl Invariants {
                     invariant.dials(at, Dial { conn, to });
                 });
             }
+            // The links that it gives up for it are told next.
+            Output::Notice(Notice::Renumbered { incarnation }) => {
+                self.facts.cast.renumbered(now, node, incarnation.0);
+            }
             _ => {}
         }
     }
@@ -332,7 +336,7 @@ impl Invariants {
             return;
         }
         // A node may renumber itself before anything else about it changes.
-        self.facts.cast.renumbered(node, known.incarnation());
+        self.facts.cast.renumbered(now, node, known.incarnation());
         let version = known.links_version();
         let pending = &self.pending[node.index()];
         let links = self.facts.links.version(node) != version || pending.told.is_some();

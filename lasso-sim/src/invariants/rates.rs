@@ -4,7 +4,8 @@
 //! 1. A viewer that reads at once gets no more events in any time than its rate allows, plus a second's
 //!    worth. Any other viewer gets no more than that in total, and no more at once than its queue holds.
 //! 2. An event published for its scope, while both nodes and their link were well, arrives or is reported
-//!    as lost.
+//!    as lost. A node whose table of topics may be full refuses the interest of others, and so its events
+//!    are not owed.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -257,6 +258,9 @@ fn has_come(facts: &Facts, now: Instant, sent: &Sent) -> bool {
 
 /// Whether the publisher knows that a node wants what a viewer looks at.
 fn knows(facts: &Facts, now: Instant, source: NodeId, node: NodeId, since: Instant) -> bool {
+    if source != node && !facts.has_room_for(facts.published.topics()) {
+        return false;
+    }
     let linked = if source == node {
         Some(since)
     } else {

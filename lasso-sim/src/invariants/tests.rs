@@ -13,6 +13,8 @@ use crate::scenario::Scenario;
 
 #[path = "letter_tests.rs"]
 mod letter_tests;
+#[path = "liar_tests.rs"]
+mod liar_tests;
 #[path = "app_tests.rs"]
 mod of_applications;
 #[path = "teeth_tests.rs"]

@@ -431,3 +431,17 @@ fn a_full_queue_of_a_viewer_that_does_not_keep_the_newest_is_caught() {
     assert_eq!(reads_late(0..1_000), [8]);
     assert_eq!(reads_late(150..1_150), [8]);
 }
+
+#[test]
+fn an_event_is_owed_to_a_viewer_only_where_every_table_has_room_for_its_topics() {
+    for (topics, expected) in [(67, None), (68, Some((A, 8)))] {
+        let mut stand = desk();
+        let mut spec = stand.scenario.node(C).clone();
+        spec.settings.pubsub.topics_max = topics;
+        stand.invariants.started(at(0), C, &spec, BORN);
+        stand.connects(at(2), A, B, 7);
+        stand.connects(at(2), B, A, 7);
+        stand.publishes_event(at(60), "a");
+        assert_eq!(stand.unsettled(at(90), &[]), expected, "{topics}");
+    }
+}

@@ -380,20 +380,5 @@ impl Source {
 
 /// Some node may remember or want fewer topics than there are, or remember fewer nodes.
 pub(super) fn may_forget(facts: &Facts) -> bool {
-    !have_room(facts, facts.published.topics()) || facts.cast.forgets_nodes
+    !facts.has_room_for(facts.published.topics()) || facts.cast.forgets_nodes
 }
-
-/// Every node has room for so many topics of applications.
-pub(super) fn have_room(facts: &Facts, topics: usize) -> bool {
-    let of_events = if facts.has_events {
-        TOPICS_OF_EVENTS
-    } else {
-        0
-    };
-    topics + of_events + TOPICS_OF_NODES <= facts.cast.fewest_topics
-}
-
-/// More topics than live events have in any scenario that sets tight bounds.
-const TOPICS_OF_EVENTS: usize = 64;
-/// More topics than nodes use for themselves.
-const TOPICS_OF_NODES: usize = 4;

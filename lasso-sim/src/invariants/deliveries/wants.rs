@@ -7,7 +7,6 @@ use lasso_core::time::Instant;
 
 use super::super::facts::Facts;
 use super::super::published::{Life, Stream, TopicId};
-use super::reader::have_room;
 use crate::scenario::NodeId;
 
 /// After a subscription or a link is this old, its source knows of the interest.
@@ -90,7 +89,7 @@ impl Wants {
         (topic, tag): (TopicId, u64),
     ) {
         // A table that is full of wanted topics refuses others.
-        if !have_room(facts, self.0.len()) {
+        if !facts.has_room_for(self.0.len()) {
             return;
         }
         let Some(wants) = self.0.get_mut(&topic) else {
