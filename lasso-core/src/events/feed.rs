@@ -8,7 +8,7 @@
 //! 2. Without viewers nothing is due but the end.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::batch::{Batch, Flush};
@@ -186,7 +186,7 @@ impl<E: StreamEvent> Feed<E> {
         viewer.coverage_seen = self.coverage_version;
         let mut snapshot = Delivery {
             lost: 0,
-            events: self.recent.newest_first().cloned().collect(),
+            events: self.newest_of_each_id(),
             states: self.states.all(),
             figures: self.board.all(),
             coverage: self.coverage.clone(),
@@ -195,6 +195,14 @@ impl<E: StreamEvent> Feed<E> {
         self.counters.delivered += snapshot.events.len() as u64;
         self.viewers.insert(id, viewer);
         snapshot
+    }
+
+    /// The newest events. An id that came again after the dedup had forgotten it is there once.
+    fn newest_of_each_id(&self) -> Vec<Arc<E>> {
+        let mut ids = BTreeSet::new();
+        let newest = self.recent.newest_first();
+        let newest = newest.filter(|event| event.id().is_none_or(|id| ids.insert(id)));
+        newest.cloned().collect()
     }
 
     /// A viewer goes. With the last one everything that is due is put off.

@@ -217,6 +217,20 @@ fn an_event_that_is_seen_twice_within_the_window_is_caught() {
     assert_eq!(stand.found(), [8]);
 }
 
+/// The viewer's snapshot had an event that is older than the window.
+#[test]
+fn an_id_that_is_emitted_again_after_the_window_may_be_seen_once_more() {
+    let mut stand = Stand::viewing(None, &[("a", None)]);
+    stand.sees_event(at(115), "a", None);
+    let emission = stand.emission("a", None);
+    let result = Ok(Some(Reach::default()));
+    stand.sees_events(at(125), B, EventSaw::Emitted { emission, result });
+    stand.sees_event(at(126), "a", None);
+    assert!(stand.found().is_empty());
+    stand.sees_event(at(127), "a", None);
+    assert_eq!(stand.found(), [8]);
+}
+
 #[test]
 fn an_event_of_another_account_is_caught_whatever_it_says_of_itself() {
     for says in [Some("acme"), Some("other"), None] {

@@ -8,11 +8,13 @@
 //! checked. A node remembers only so many ids: once as many others came after an event, it may show that
 //! event again. Which events came to a node is not known here, and a viewer does not see all of them. So
 //! the copies that the whole cluster emitted since, and those that may still have been under way, are
-//! counted: an event may be shown again only after as many as the node remembers.
+//! counted: an event may be shown again only after as many as the node remembers. The window is the node's, and
+//! a snapshot may show an event that came long ago: an id that was emitted again after a window, and after
+//! the viewer saw it, may be shown once more.
 
 use core::fmt;
 use core::time::Duration;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lasso_core::events::Scope;
 use lasso_core::events::topics::Segment;
@@ -41,6 +43,8 @@ struct Watched {
     seen: BTreeMap<Label, Instant>,
     /// The same by time: what is out of the window is forgotten.
     order: VecDeque<(Instant, Label)>,
+    /// Ids that were shown again, as they were emitted again a window later.
+    anew: BTreeSet<Label>,
 }
 
 /// One event that was emitted.
@@ -57,6 +61,8 @@ struct Viewers {
     watched: BTreeMap<(NodeId, u32), Watched>,
     /// Whose each event is: profile and account.
     owners: BTreeMap<Label, (Segment, Option<Segment>)>,
+    /// When each id was emitted first.
+    first_emitted: BTreeMap<Label, Instant>,
     /// By profile: the id and the account of each event that was emitted.
     emitted: BTreeMap<Segment, VecDeque<Emitted>>,
     /// By node: for how long, and how many, ids are remembered.
@@ -92,6 +98,7 @@ impl Invariant for Viewers {
                     at_once: *at_once,
                     seen: BTreeMap::new(),
                     order: VecDeque::new(),
+                    anew: BTreeSet::new(),
                 };
                 self.watched.insert((at.node, *viewer), watched);
             }
@@ -121,8 +128,24 @@ impl Viewers {
             at.demand(holds, || format!("viewer `{name}` at {at_name} {what}"));
         };
         foreign(&watched.what, &self.owners, sight, &mut demand);
-        let again = watched.again(now, window, sight);
+        let mut again = watched.again(now, window, sight);
         let emitted = self.emitted.get(&watched.what.profile);
+        again.retain(|(id, then)| {
+            let Some((all, first)) = emitted.zip(self.first_emitted.get(id)) else {
+                return true;
+            };
+            // What was under way when the viewer saw the first event may come after it, once.
+            let slack = if watched.anew.contains(id) {
+                Duration::ZERO
+            } else {
+                SLACK
+            };
+            let is_anew = is_anew(all, (*first, window.0), id, *then, slack);
+            if is_anew {
+                watched.anew.insert(id.clone());
+            }
+            !is_anew
+        });
         let twice = again.iter().find(|(id, then)| {
             let scope = &watched.what.scope;
             let others = emitted.map_or(0, |all| others(all, (*then, window.0), id, scope));
@@ -151,6 +174,7 @@ impl Viewers {
             id: id.clone(),
             account: emission.account().cloned(),
         });
+        self.first_emitted.entry(id.clone()).or_insert(at.now);
         let first = self.owners.entry(id.clone());
         let first = first.or_insert_with(|| owner.clone());
         at.demand(*first == owner, || {
@@ -176,6 +200,18 @@ fn others(
     let recent = all.iter().rev();
     let recent = recent.take_while(|event| event.at + window >= then);
     recent.filter(counts).count()
+}
+
+/// Was this id emitted again since then, when nodes had forgotten the first event with it?
+fn is_anew(
+    all: &VecDeque<Emitted>,
+    (first, window): (Instant, Duration),
+    id: &Label,
+    then: Instant,
+    slack: Duration,
+) -> bool {
+    let newest = all.iter().rev().find(|event| event.id == *id);
+    newest.is_some_and(|event| event.at + slack >= then && event.at + SLACK >= first + window)
 }
 
 /// Events that are not the viewer's to see.

@@ -322,6 +322,21 @@ fn a_heartbeat_comes_every_two_seconds_and_its_absence_shows_as_stale() {
     assert!(!staleness.is_stale(ms(49_999)) && staleness.is_stale(ms(50_000)));
 }
 
+/// The dedup remembers an id for 120 s; the hundred newest events may be older than that.
+#[test]
+fn a_snapshot_has_an_id_once_that_came_again_after_the_window() {
+    let mut world = world();
+    world.operator(Scope::Profile);
+    world.comes(event("again", 0));
+    world.run_to(130_000);
+    world.comes(event("other", 130_000));
+    world.comes(event("again", 130_000));
+    world.run_to(131_000);
+    let seat = world.operator(Scope::Profile);
+    assert_eq!(ids(&seat.snapshot), ["again", "other"]);
+    assert_eq!(seat.snapshot.events[0].unix_ms(), EPOCH_MS + 130_000);
+}
+
 #[test]
 fn coverage_is_in_the_snapshot_and_its_newest_value_in_a_batch() {
     let mut world = world();
