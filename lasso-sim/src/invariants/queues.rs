@@ -131,6 +131,10 @@ fn subscriber(
         format_args!("a subscriber's queue does not add up: {id} {queue:?}"),
     );
     demand(
+        queue.bytes_taken == queue.bytes_read + queue.bytes_shed + queue.bytes_held,
+        format_args!("the bytes of a subscriber's queue do not add up: {id} {queue:?}"),
+    );
+    demand(
         bound == settings.pubsub.queue_max as u64 || asked.contains(&bound),
         format_args!("nobody asked for a queue of {bound}: {id}"),
     );

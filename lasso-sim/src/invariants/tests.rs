@@ -17,6 +17,8 @@ mod letter_tests;
 mod liar_tests;
 #[path = "app_tests.rs"]
 mod of_applications;
+#[path = "link_tests.rs"]
+mod of_links;
 #[path = "teeth_tests.rs"]
 mod of_teeth;
 #[path = "viewer_tests.rs"]
@@ -209,6 +211,36 @@ impl Stand {
     }
 
     /// The numbers of what was found, each run of the same once.
+    /// `A` and `B` are linked from the start, and have been for long.
+    fn calm() -> Self {
+        let mut stand = Stand::new();
+        stand.connects(at(1), A, B, 7);
+        stand.connects(at(1), B, A, 7);
+        stand
+    }
+
+    fn tells(&mut self, now: Instant, node: NodeId, saw: Saw) {
+        self.invariants.saw(now, node, &saw);
+    }
+
+    fn does(&mut self, now: Instant, node: NodeId, output: &Output, last: Instant) {
+        self.invariants.output(now, node, output, &Last(last));
+    }
+
+    fn knows(&mut self, now: Instant, node: NodeId, told: Told) {
+        self.invariants.after(now, node, &told);
+    }
+
+    /// The paths between two nodes lose packets from now on, or no longer.
+    fn loses(&mut self, now: Instant, (a, b): (NodeId, NodeId), loses: bool) {
+        let shape = Shape {
+            loss_ppm: if loses { 10_000 } else { 0 },
+            ..Shape::default()
+        };
+        let paths = [(a.0, b.0), (b.0, a.0)];
+        self.invariants.shaped(now, &paths, &shape);
+    }
+
     fn found(&self) -> Vec<u32> {
         let found = self.invariants.violations().iter();
         let mut numbers: Vec<u32> = found.map(|violation| violation.number).collect();

@@ -28,6 +28,14 @@ pub struct QueueAudit {
     pub most_bytes: u64,
     /// How many may wait.
     pub bound: u64,
+    /// Bytes of the messages that it ever took: the sum of the next three, and counted apart from them.
+    pub bytes_taken: u64,
+    /// Bytes of those that were read.
+    pub bytes_read: u64,
+    /// Bytes of those that gave way.
+    pub bytes_shed: u64,
+    /// Bytes of those that wait, as the queue compares them with its bound.
+    pub bytes_held: u64,
     /// Losses that the reader had to be told of: the sum of the next two, and counted apart from them.
     pub missed: u64,
     /// Losses that the reader was told of.
@@ -51,6 +59,9 @@ pub(super) struct Queue {
     shed: u64,
     most: usize,
     most_bytes: usize,
+    bytes_taken: u64,
+    bytes_read: u64,
+    bytes_shed: u64,
     /// Losses ever noted, and those that were read.
     noted: u64,
     told: u64,
@@ -70,6 +81,9 @@ impl Queue {
             shed: 0,
             most: 0,
             most_bytes: 0,
+            bytes_taken: 0,
+            bytes_read: 0,
+            bytes_shed: 0,
             noted: 0,
             told: 0,
         }
@@ -89,6 +103,7 @@ impl Queue {
     /// How many older ones gave way.
     pub(super) fn push(&mut self, message: Message) -> u64 {
         self.bytes += message.payload.len();
+        self.bytes_taken += message.payload.len() as u64;
         self.messages += 1;
         self.taken += 1;
         self.updates.push_back(Update::Message(message));
@@ -115,6 +130,7 @@ impl Queue {
     /// Moves everything to the end of `out`.
     pub(super) fn read(&mut self, out: &mut VecDeque<Update>) {
         self.read += self.messages as u64;
+        self.bytes_read += self.bytes as u64;
         (self.messages, self.bytes) = (0, 0);
         self.told = self.told.saturating_add(self.missed_held());
         if self.missed > 0 {
@@ -137,6 +153,10 @@ impl Queue {
             most: self.most as u64,
             most_bytes: self.most_bytes as u64,
             bound: self.messages_max as u64,
+            bytes_taken: self.bytes_taken,
+            bytes_read: self.bytes_read,
+            bytes_shed: self.bytes_shed,
+            bytes_held: self.bytes as u64,
             missed: self.noted,
             missed_read: self.told,
             missed_held: self.missed_held(),
@@ -181,6 +201,7 @@ impl Queue {
             match self.updates.pop_front() {
                 Some(Update::Message(message)) => {
                     self.bytes -= message.payload.len();
+                    self.bytes_shed += message.payload.len() as u64;
                     self.messages -= 1;
                     self.missed = self.missed.saturating_add(1);
                     shed += 1;
