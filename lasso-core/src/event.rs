@@ -119,8 +119,10 @@ pub enum CloseReason {
     Replayed,
     /// The handshake was not finished in time.
     HandshakeTimeout,
-    /// Too many handshakes are open; the oldest gave way.
+    /// Too many handshakes are open: the oldest gave way, or an authenticated newcomer was refused.
     TooManyHandshakes,
+    /// As many nodes are linked as may be, or as many of this address.
+    Full,
     /// A length beyond what is allowed.
     TooLarge,
     /// The peer belongs to another cluster.
@@ -179,6 +181,7 @@ named! {
     CloseReason::Replayed => "replayed",
     CloseReason::HandshakeTimeout => "handshake_timeout",
     CloseReason::TooManyHandshakes => "too_many_handshakes",
+    CloseReason::Full => "full",
     CloseReason::TooLarge => "too_large",
     CloseReason::OtherCluster { .. } => "other_cluster",
     CloseReason::OtherBasename { .. } => "other_basename",
@@ -285,6 +288,12 @@ pub enum Notice {
         /// Cycles within the window.
         cycles: u32,
     },
+    /// A peer refuses topics that this node subscribes to, as its tables are full: what it publishes on them
+    /// does not come. It is asked again every 5 s until it has room.
+    InterestRefused {
+        /// The peer.
+        name: NodeName,
+    },
 }
 
 named! {
@@ -296,4 +305,5 @@ named! {
     Notice::Stalled { .. } => "stalled",
     Notice::Reconciled { .. } => "reconciled",
     Notice::Flapping { .. } => "flapping",
+    Notice::InterestRefused { .. } => "interest_refused",
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
+use lasso_core::event::Notice;
 use lasso_core::node::{ConnId, Input, Node, Output};
 use lasso_core::plane::{Audience, Effects, Plane, PublishError, Reach, SharedPlane, Wake};
 use lasso_core::time::Instant;
@@ -22,7 +23,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast, watch};
 
 use crate::events::Desk;
-use crate::log::Lines;
+use crate::log::{self, Lines};
 use crate::messaging::{Handlers, PublishClock};
 use crate::metrics;
 use crate::seam::Platform;
@@ -246,13 +247,16 @@ impl Shared {
                 waker.wake();
             }
         }
+        for name in effects.refusing {
+            log::notice(&self.lines, Notice::InterestRefused { name });
+        }
         for request in effects.requests {
             self.handlers.hand_over(self, request);
         }
     }
 
     /// The loop is to be awake at `deadline`, which was set outside of it.
-    fn wake_loop_for(&self, deadline: Option<Instant>) {
+    pub(crate) fn wake_loop_for(&self, deadline: Option<Instant>) {
         let Some(deadline) = deadline.map(Instant::as_nanos) else {
             return;
         };

@@ -190,6 +190,7 @@ fn refuse_unless(
     if fits {
         Ok(())
     } else {
+        let why = why.into();
         Err(SettingsError { field, value, why })
     }
 }

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::config::NodeConfig;
-use crate::event::{Change, CloseReason, TopologyEvent};
+use crate::event::{Change, CloseReason, Notice, TopologyEvent};
 use crate::link::{Detached, SharedLanes};
 use crate::name::{Description, Identity, NodeName};
 use crate::plane::{
@@ -153,6 +153,13 @@ impl Node {
         }
     }
 
+    /// The end of a frame came that was given up before it was all there.
+    pub(super) fn on_given_up(&mut self, id: ConnId, start: &[u8]) {
+        let mut fx = Effects::default();
+        self.plane.lock().given_up(id, start, &mut fx);
+        self.carry(fx);
+    }
+
     /// What a taken-out half could not make sense of.
     pub(super) fn on_broken(&mut self, now: Instant, id: ConnId, reason: CloseReason) {
         self.close(now, id, reason);
@@ -174,6 +181,9 @@ impl Node {
                 Wake::Gather(id) => self.on_gathered(id),
                 Wake::Request(id) => self.emit(Output::Plane(PlaneOutput::Abandoned { id })),
             }
+        }
+        for name in fx.refusing {
+            self.emit(Output::Notice(Notice::InterestRefused { name }));
         }
         for request in fx.requests {
             self.emit(Output::Plane(PlaneOutput::Request(request)));

@@ -26,6 +26,7 @@ mod lessons;
 mod messaging;
 mod pairing;
 mod renumbering;
+mod room;
 mod strangers;
 mod timers;
 
@@ -45,7 +46,7 @@ use crate::discovery::Discovery;
 use crate::event::{CloseReason, DownReason, Notice};
 use crate::frame::Frame;
 use crate::health::HealthReport;
-use crate::link::LinkEvent;
+use crate::link::{LinkEvent, SharedUnfinished, Unfinished, UnfinishedCounters};
 use crate::mesh::{Mesh, Miss};
 use crate::name::{Basename, Identity, Incarnation, NodeName};
 use crate::plane::SharedPlane;
@@ -104,6 +105,8 @@ pub struct Node {
     ledger: Ledger,
     renumbering: Renumbering,
     plane: SharedPlane,
+    /// What all links hold of messages that are not all there.
+    unfinished: SharedUnfinished,
     tags: Tags,
     /// A stall was told of and its deadline has not been served yet.
     stalled: bool,
@@ -167,6 +170,7 @@ impl Node {
             ledger: Ledger::default(),
             renumbering: Renumbering::default(),
             plane: Arc::new(Mutex::new(plane)),
+            unfinished: Arc::new(Mutex::new(Unfinished::new(&config.settings.link))),
             tags: Tags::default(),
             stalled: false,
             next_conn: 0,
@@ -233,8 +237,9 @@ impl Node {
         if self.stopped {
             return None;
         }
-        // The data plane may have been used without the node.
-        earliest(self.due, self.plane.lock().deadline())
+        // Links and the data plane may have been used without the node.
+        let due = earliest(self.due, self.unfinished.lock().deadline());
+        earliest(due, self.plane.lock().deadline())
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -307,6 +312,16 @@ impl Node {
     /// How many dials are under way.
     pub fn dials(&self) -> usize {
         self.mesh.dials()
+    }
+
+    /// What was given up of messages that were not all there.
+    pub fn unfinished(&self) -> UnfinishedCounters {
+        self.unfinished.lock().counters()
+    }
+
+    /// Bytes of messages that are not all there, over all links.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.unfinished.lock().held()
     }
 
     /// What was counted.

@@ -464,6 +464,7 @@ impl Node {
         if !core::mem::take(&mut self.pairing_moved) {
             return;
         }
+        self.assert_room();
         let (mut links, mut pending) = (0, 0);
         for (id, conn) in &self.conns {
             let Some((hello, step)) = conn.met() else {

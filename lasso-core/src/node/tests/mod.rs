@@ -38,6 +38,7 @@ mod members;
 mod messaging;
 mod pairing;
 mod properties;
+mod room;
 
 struct World {
     now: Instant,
@@ -199,7 +200,7 @@ impl World {
                         assert_eq!(taken, Ok(()));
                     }
                 }
-                LinkEvent::Silent => {}
+                LinkEvent::GivenUp(_) | LinkEvent::Silent => {}
             }
         }
         if let Err(reason) = received {
