@@ -30,6 +30,7 @@ mod room;
 mod strangers;
 mod timers;
 
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -91,6 +92,8 @@ pub struct Node {
     dials: BTreeMap<NodeName, ConnId>,
     /// Connections whose other side is known and that are no link, by peer.
     pending: BTreeMap<NodeName, BTreeSet<ConnId>>,
+    /// All of both, by the address of the other side.
+    by_address: BTreeSet<(IpAddr, ConnId)>,
     /// Steps or links changed since the invariants of the pairing were checked.
     pairing_moved: bool,
     strangers: Strangers,
@@ -163,6 +166,7 @@ impl Node {
             links: BTreeMap::new(),
             dials: BTreeMap::new(),
             pending: BTreeMap::new(),
+            by_address: BTreeSet::new(),
             pairing_moved: false,
             strangers: Strangers::default(),
             dirty: BTreeSet::new(),
@@ -467,6 +471,7 @@ impl Node {
             self.dial_ended(now, id, candidate, &reason, conn.met().is_some());
         }
         if let Phase::Met { hello, .. } = &conn.phase {
+            self.by_address.remove(&(address, id));
             self.unpair(now, id, &hello.identity, &reason, by_peer);
         }
         if let (true, CloseReason::StaleIncarnation { known }) = (by_peer, &reason) {

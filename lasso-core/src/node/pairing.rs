@@ -58,6 +58,7 @@ impl Node {
                 offered: false,
             };
             conn.phase = Phase::Met { hello, step };
+            self.by_address.insert((conn.remote.ip(), id));
             self.pending.entry(name).or_default().insert(id);
             self.judge(now, id, false);
         }

@@ -5,8 +5,9 @@
 //! second connection, such as the test of a silent link, is always judged.
 
 use core::net::IpAddr;
+use std::collections::BTreeSet;
 
-use super::{Conn, ConnId, Node};
+use super::{ConnId, Node, Step};
 use crate::event::CloseReason;
 use crate::name::NodeName;
 
@@ -16,49 +17,64 @@ impl Node {
         let settings = &self.config.settings.link;
         let address = self.conns.get(&id)?.remote.ip();
         if matches!(id, ConnId::In(_)) {
-            let accepted = self.pending.values().flatten();
-            let accepted = accepted.filter(|id| matches!(id, ConnId::In(_)));
-            let (all, of_address) = self.count(accepted, address);
-            if all >= settings.pending_max || of_address >= settings.handshakes_per_address {
+            let accepted = |id: &ConnId| matches!(id, ConnId::In(_));
+            let all = self.pending.values().flatten();
+            let of_address = self.met_from(address).filter(|(id, ..)| accepted(id));
+            let of_address = of_address.filter(|(.., step)| *step != Step::Linked);
+            if all.filter(|id| accepted(id)).count() >= settings.pending_max
+                || of_address.count() >= settings.handshakes_per_address
+            {
                 return Some(CloseReason::TooManyHandshakes);
             }
         }
         if self.has_place(name) {
             return None;
         }
-        let agreeing = self.agreeing().filter_map(|(_, ids)| ids.first());
-        let (all, of_address) = self.count(self.links.values().chain(agreeing), address);
-        let is_full = all >= settings.links_max || of_address >= settings.links_per_address;
+        let of_address = self.met_from(address).map(|(_, name, _)| name);
+        let of_address = of_address.collect::<BTreeSet<_>>().len();
+        let is_full = self.is_full() || of_address >= settings.links_per_address;
         is_full.then_some(CloseReason::Full)
     }
 
     /// Whether a dial to a node without a link would be in vain.
     pub(super) fn is_full_for(&self, name: &NodeName) -> bool {
-        let links = self.links.len() + self.agreeing().count();
-        links >= self.config.settings.link.links_max && !self.has_place(name)
+        self.is_full() && !self.has_place(name)
+    }
+
+    fn is_full(&self) -> bool {
+        let most = self.config.settings.link.links_max;
+        // Mostly there is much room, and nothing needs to be counted.
+        self.links.len() + self.pending.len() >= most && self.places() >= most
+    }
+
+    /// Names that are linked, or have a connection that may become a link.
+    fn places(&self) -> usize {
+        let pending = self.pending.keys();
+        let agreeing = pending.filter(|name| !self.links.contains_key(*name));
+        self.links.len() + agreeing.count()
     }
 
     fn has_place(&self, name: &NodeName) -> bool {
         self.links.contains_key(name) || self.pending.contains_key(name)
     }
 
-    /// The names without a link that have connections which may become one.
-    fn agreeing(&self) -> impl Iterator<Item = (&NodeName, &std::collections::BTreeSet<ConnId>)> {
-        let pending = self.pending.iter();
-        pending.filter(|(name, _)| !self.links.contains_key(*name))
-    }
-
-    /// How many of these connections there are, and how many of them are of this address.
-    fn count<'a>(&self, of: impl Iterator<Item = &'a ConnId>, address: IpAddr) -> (usize, usize) {
-        let is_of = |conn: &Conn| conn.remote.ip() == address;
-        let conns = of.filter_map(|id| self.conns.get(id));
-        conns.fold((0, 0), |(all, of_address), conn| {
-            (all + 1, of_address + usize::from(is_of(conn)))
+    /// The authenticated connections of an address.
+    fn met_from(&self, address: IpAddr) -> impl Iterator<Item = (ConnId, &NodeName, Step)> {
+        let from = self.by_address.range((address, ConnId::In(0))..);
+        let of_address = from.take_while(move |(other, _)| *other == address);
+        of_address.filter_map(|&(_, id)| {
+            let (hello, step) = self.conns.get(&id)?.met()?;
+            Some((id, &hello.identity.name, step))
         })
     }
 
     pub(super) fn assert_room(&self) {
-        let links = self.links.len() + self.agreeing().count();
-        assert!(links <= self.config.settings.link.links_max);
+        assert!(self.places() <= self.config.settings.link.links_max);
+        let met = self.conns.iter().filter(|(_, conn)| conn.met().is_some());
+        assert!(
+            met.clone()
+                .all(|(id, conn)| self.by_address.contains(&(conn.remote.ip(), *id)))
+        );
+        assert_eq!(met.count(), self.by_address.len());
     }
 }
