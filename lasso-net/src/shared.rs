@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
-use lasso_core::event::Notice;
 use lasso_core::node::{ConnId, Input, Node, Output};
 use lasso_core::plane::{Audience, Effects, Plane, PublishError, Reach, SharedPlane, Wake};
 use lasso_core::time::Instant;
@@ -23,7 +22,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, broadcast, watch};
 
 use crate::events::Desk;
-use crate::log::{self, Lines};
+use crate::log::Lines;
 use crate::messaging::{Handlers, PublishClock};
 use crate::metrics;
 use crate::seam::Platform;
@@ -246,9 +245,6 @@ impl Shared {
             if let Wake::Task(waker) = wake {
                 waker.wake();
             }
-        }
-        for name in effects.refusing {
-            log::notice(&self.lines, Notice::InterestRefused { name });
         }
         for request in effects.requests {
             self.handlers.hand_over(self, request);

@@ -177,11 +177,12 @@ fn grown(
     if length <= capacity {
         return Ok(capacity);
     }
+    let all = announced + HEAD_BYTES_MAX;
     Ok(if whole.len() >= EARNEST_BYTES {
         // Once, instead of one copy of it all for each time that it doubles.
-        length.max(announced + HEAD_BYTES_MAX)
+        length.max(all)
     } else {
-        length.max(2 * capacity)
+        length.max(all.min(2 * capacity))
     })
 }
 

@@ -71,7 +71,7 @@ pub struct Effects {
     /// Calls of peers, to be handed to their handlers. Each holds a place among the handlers until
     /// it is answered, or its asker's link is lost.
     pub requests: Vec<Request>,
-    /// Peers that have begun to refuse topics of this node, for the operator.
+    /// Peers that have begun to refuse topics of this node, for the operator. Only a tick says so.
     pub refusing: Vec<NodeName>,
 }
 

@@ -379,6 +379,7 @@ impl Plane {
     pub fn tick(&mut self, now: Instant, fx: &mut Effects) {
         self.sees(now);
         self.calls.tick(now, fx);
+        fx.refusing.extend(self.hub.take_refusing());
         if self.ask_at.is_some_and(|at| at <= now) {
             self.hub.ask_again();
             self.ask_at = None;
@@ -449,7 +450,9 @@ impl Plane {
 
     /// When [`Plane::tick`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        earliest(earliest(self.calls.deadline(), self.tell_at), self.ask_at)
+        let told = self.hub.has_refusing().then_some(self.seen);
+        let asks = earliest(self.tell_at, self.ask_at);
+        earliest(self.calls.deadline(), earliest(told, asks))
     }
 
     /// Who subscribes does not say what time it is: then the time before serves, and the news that

@@ -3,7 +3,7 @@
 use super::*;
 
 use crate::frame::Hello;
-use crate::link::{Link, Role};
+use crate::link::{LaneId, Link, Role};
 
 /// The far end of one connection, played by hand.
 struct Member {
@@ -63,6 +63,14 @@ impl Room {
     pub(super) fn say(&mut self, member: usize, frame: &Frame) {
         let link = &mut self.members[member].link;
         link.send(self.now, frame).expect("the lane has room");
+        while self.carry() {}
+    }
+
+    /// Puts a frame into a lane of a member's link, and hands it over.
+    pub(super) fn push(&mut self, member: usize, lane: LaneId, frame: &[u8]) {
+        let lanes = self.members[member].link.lanes().clone();
+        let pushed = lanes.lock().push(lane, frame, &Bytes::new());
+        pushed.expect("the lane has room").wake();
         while self.carry() {}
     }
 

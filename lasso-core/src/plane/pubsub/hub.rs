@@ -54,6 +54,8 @@ pub(crate) struct Hub {
     pub(super) listeners: BTreeMap<SubscriberId, Waker>,
     /// Linked peers that refuse topics of this node.
     pub(super) refusing: BTreeMap<Place, Asking>,
+    /// Those that have begun to, and of whom the operator was not told yet.
+    pub(super) refusing_untold: BTreeSet<NodeName>,
     /// The one of them that was asked again last.
     pub(super) asked_last: Place,
     /// Links that have news of which whoever drives the hub was not yet told.
@@ -97,6 +99,7 @@ impl Hub {
             conns: FxHashMap::default(),
             listeners: BTreeMap::new(),
             refusing: BTreeMap::new(),
+            refusing_untold: BTreeSet::new(),
             asked_last: 0,
             noisy: Vec::new(),
             spent: Vec::new(),

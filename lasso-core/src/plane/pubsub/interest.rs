@@ -138,7 +138,7 @@ impl Hub {
                     self.on_start(peer, &start, fx);
                 }
             }
-            PubSubFrame::InterestRefused => self.on_refused(peer, fx),
+            PubSubFrame::InterestRefused => self.on_refused(peer),
             PubSubFrame::Missed(ranges) => {
                 for range in ranges {
                     self.on_missed(peer, range, fx);

@@ -6,11 +6,12 @@
 //! 1. Each peer that refuses is asked again until it has answered every topic, a part of them at a time.
 //! 2. One step looks at a bounded number of topics of one peer, whatever peers say.
 
+use std::collections::BTreeSet;
+
 use super::SubscriberId;
 use super::hub::Hub;
 use super::slab::Place;
 use crate::name::NodeName;
-use crate::plane::Effects;
 
 /// How far asking a peer again has come.
 #[derive(Debug, Default)]
@@ -23,12 +24,22 @@ pub(super) struct Asking {
 
 impl Hub {
     /// A peer has refused topics.
-    pub(super) fn on_refused(&mut self, peer: Place, fx: &mut Effects) {
+    pub(super) fn on_refused(&mut self, peer: Place) {
         self.counters.interest_denied += 1;
         if !self.refusing.contains_key(&peer) {
             self.refusing.insert(peer, Asking::default());
-            fx.refusing.push(self.peers[peer].name.clone());
+            self.refusing_untold.insert(self.peers[peer].name.clone());
         }
+    }
+
+    /// Peers that have begun to refuse topics since this was last asked.
+    pub(crate) fn take_refusing(&mut self) -> BTreeSet<NodeName> {
+        core::mem::take(&mut self.refusing_untold)
+    }
+
+    /// True when [`Hub::take_refusing`] has something.
+    pub(crate) fn has_refusing(&self) -> bool {
+        !self.refusing_untold.is_empty()
     }
 
     /// How many peers refuse topics.
