@@ -33,7 +33,7 @@ fn a_request_holds_its_place_until_it_is_answered() {
 }
 
 #[test]
-fn a_peer_that_fills_its_half_of_the_places_leaves_half_to_others() {
+fn a_peer_that_fills_its_half_of_the_places_leaves_the_other_half_to_others() {
     let settings = CallSettings {
         handlers_max: 8,
         ..CallSettings::default()
