@@ -182,12 +182,16 @@ impl Metrics<'_> {
 
     /// How often what was read, and what that cost the cluster.
     pub fn stats(&self) -> MetricsStats {
+        let (watched, watches_refused) = {
+            let watches = self.state.watches.lock();
+            (watches.keys(), watches.refused())
+        };
         MetricsStats {
             enabled: self.state.settings.enabled,
             reads: self.state.reads(),
             keys: self.state.keys(),
-            watched: self.state.watches.lock().keys(),
-            watches_refused: self.state.watches.lock().refused(),
+            watched,
+            watches_refused,
             generation: self.state.generation(),
             store: *self.state.counters.lock(),
             recorder: self.state.recorder.counters(),
