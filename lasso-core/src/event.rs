@@ -31,6 +31,10 @@ macro_rules! named {
     };
 }
 
+/// The topic on which a node publishes its topology events to its own subscribers: each event as a MessagePack map, in
+/// order. Nothing of it goes to other nodes, each of which has a view of its own.
+pub const TOPOLOGY_TOPIC: &str = "cluster:topology";
+
 /// A change of the membership or of what is known of it.
 ///
 /// Each carries the membership epoch, which grows by one per event, and the coverage after the

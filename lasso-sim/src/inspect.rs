@@ -18,10 +18,6 @@ use crate::world::{MemberView, NodeView, PartitionView};
 pub fn view(node: &Node, boot: Instant, now: Instant) -> NodeView {
     let topology = node.topology();
     let partitions = topology.partitions();
-    let linked = topology
-        .members()
-        .filter(|member| member.is_linked())
-        .count();
     let own_now = Instant::ZERO + (now - boot);
     NodeView {
         name: node.identity().name.clone(),
@@ -49,7 +45,7 @@ pub fn view(node: &Node, boot: Instant, now: Instant) -> NodeView {
                 .map(|pair| (pair.a, pair.b))
                 .collect(),
         },
-        health: match HealthStatus::of(linked + 1, topology.expected_nodes()) {
+        health: match HealthStatus::seen_from(topology) {
             HealthStatus::Healthy => "healthy",
             HealthStatus::Degraded => "degraded",
             HealthStatus::Critical => "critical",

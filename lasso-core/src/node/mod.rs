@@ -79,6 +79,8 @@ pub struct LinkInfo {
 /// The machine. See the module's text.
 pub struct Node {
     config: NodeConfig,
+    /// The wall clock at the start, in milliseconds since 1970.
+    started_unix_ms: u64,
     identity: Identity,
     basenames: BTreeSet<Basename>,
     /// Seeds the handshakes of connections.
@@ -154,6 +156,7 @@ impl Node {
         let topology = Topology::new(&config).out_of_phase(phases.next_u32(), phases.next_u32());
         let plane = messaging::plane(&config, &identity, topology.description(), seed);
         let mut node = Node {
+            started_unix_ms: unix_ms,
             basenames: config.basenames(),
             discovery: Discovery::new(&config).out_of_phase(phases.next_u32()),
             mesh: Mesh::new(config.settings.dial.clone(), config.name.clone(), mesh_seed),
@@ -370,6 +373,7 @@ impl Node {
                 }
                 Order::Event(event) => {
                     self.plane_hears(&event);
+                    self.publish_topology(now, &event);
                     self.emit(Output::Event(event));
                 }
                 Order::Notice(notice) => self.emit(Output::Notice(notice)),

@@ -236,6 +236,11 @@ impl Plane {
         published
     }
 
+    /// Whether anybody on this node is subscribed to a topic.
+    pub fn has_subscribers(&self, topic: &str) -> bool {
+        self.hub.has_subscribers(topic)
+    }
+
     /// A link stands: from now on it carries what goes to that peer.
     pub fn link_up(&mut self, conn: ConnId, peer: &Identity, lanes: SharedLanes, fx: &mut Effects) {
         self.links.insert(conn, lanes);

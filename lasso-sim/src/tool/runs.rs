@@ -168,10 +168,9 @@ fn read_all(paths: &[PathBuf], out: &mut dyn Write) -> io::Result<Option<Vec<Tem
 
 /// One world where one was asked for; else every simulated one that the file is for.
 fn groups(templates: &[Template], world: &str) -> Vec<Group> {
-    let simulated = [WorldKind::Direct, WorldKind::Turmoil];
     let mut groups = Vec::new();
     for (index, template) in templates.iter().enumerate() {
-        for kind in simulated {
+        for kind in WorldKind::ALL {
             let wanted = if world == "all" {
                 template.sample().worlds.contains(&kind)
             } else {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::*;
 
 use crate::discovery::{Family, QueryId};
-use crate::event::{Change, TopologyEvent};
+use crate::event::{Change, TOPOLOGY_TOPIC, TopologyEvent};
 use crate::link::{Detached, Outflow};
 use crate::plane::{Effects, PlaneOutput};
 use crate::secure::{Cookie, Security};
