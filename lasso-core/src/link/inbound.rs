@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::lanes::{LaneFull, LaneId, SharedLanes};
-use super::pace::Tally;
+use super::pace::{Pace, Tally};
 use super::pieces::Pieces;
 use super::{FIRST_RECORD_BYTES_MAX, LENGTH_BYTES, LinkEvent, SMALL_FRAME};
 use crate::codec::{self, RawFrame, kind};
@@ -24,8 +24,12 @@ pub struct Inbound {
     scratch: Vec<u8>,
     /// Frames that come in pieces; most links never see one.
     pieces: Option<Box<Pieces>>,
-    /// How much data has come.
+    /// How much data has come, for peers of earlier releases.
     tally: Tally,
+    /// Probes are not answered.
+    muted: bool,
+    /// The time of the last bytes.
+    now: Instant,
     /// Where pings are answered and the time of the last byte is noted.
     lanes: SharedLanes,
     /// True when the peer's first record has opened.
@@ -45,6 +49,8 @@ impl Inbound {
             scratch: Vec::new(),
             pieces: None,
             tally: Tally::default(),
+            muted: false,
+            now: Instant::ZERO,
             lanes,
             authenticated: false,
             greeted: false,
@@ -63,7 +69,8 @@ impl Inbound {
         bytes: &[u8],
         events: &mut Vec<LinkEvent>,
     ) -> Result<(), CloseReason> {
-        self.lanes.lock().last_received = now;
+        self.now = now;
+        self.lanes.lock().received(now, bytes.len());
         let mut rest = bytes;
         while !rest.is_empty() && !self.closed {
             rest = self.take_record(rest, events)?;
@@ -74,6 +81,7 @@ impl Inbound {
     /// See [`Link::mute_data`](super::Link::mute_data).
     pub(super) fn mute_data(&mut self) {
         self.tally.mute();
+        self.muted = true;
     }
 
     /// Consumes one record from the front, or keeps its start; returns what follows.
@@ -195,12 +203,22 @@ impl Inbound {
         match codec::decode(frame).map_err(|_| CloseReason::Garbage)? {
             None if frame.kind == kind::PIECE => Err(CloseReason::Garbage),
             None | Some(Frame::Heartbeat) => Ok(()),
-            Some(Frame::Ping(number)) => answer(&self.lanes, &Frame::Pong(number)),
-            Some(Frame::Taken(total)) => {
-                let taken = self.lanes.lock().taken(total);
-                taken.wake();
+            Some(Frame::Ping(number)) => {
+                if Pace::is_probe(number) {
+                    // It measures by itself.
+                    self.tally.mute();
+                    if self.muted {
+                        return Ok(());
+                    }
+                }
+                answer(&self.lanes, &Frame::Pong(Pace::answer_to(number, self.now)))
+            }
+            Some(Frame::Pong(number)) if Pace::is_probe(number) => {
+                let answered = self.lanes.lock().answered(number);
+                answered.wake();
                 Ok(())
             }
+            Some(Frame::Taken(_)) => Ok(()),
             Some(frame) => {
                 self.closed |= matches!(frame, Frame::Close(_));
                 events.push(LinkEvent::Frame(frame));
