@@ -28,8 +28,6 @@ pub struct Inbound {
     tally: Tally,
     /// Probes are not answered.
     muted: bool,
-    /// The time of the last bytes.
-    now: Instant,
     /// Where pings are answered and the time of the last byte is noted.
     lanes: SharedLanes,
     /// True when the peer's first record has opened.
@@ -50,7 +48,6 @@ impl Inbound {
             pieces: None,
             tally: Tally::default(),
             muted: false,
-            now: Instant::ZERO,
             lanes,
             authenticated: false,
             greeted: false,
@@ -69,7 +66,6 @@ impl Inbound {
         bytes: &[u8],
         events: &mut Vec<LinkEvent>,
     ) -> Result<(), CloseReason> {
-        self.now = now;
         self.lanes.lock().received(now, bytes.len());
         let mut rest = bytes;
         while !rest.is_empty() && !self.closed {
@@ -211,7 +207,8 @@ impl Inbound {
                         return Ok(());
                     }
                 }
-                answer(&self.lanes, &Frame::Pong(Pace::answer_to(number, self.now)))
+                let now = self.lanes.lock().last_received;
+                answer(&self.lanes, &Frame::Pong(Pace::answer_to(number, now)))
             }
             Some(Frame::Pong(number)) if Pace::is_probe(number) => {
                 let answered = self.lanes.lock().answered(number);

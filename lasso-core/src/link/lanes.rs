@@ -79,8 +79,6 @@ pub struct Lanes {
     marks: Option<Box<[Marks; LANES]>>,
     pub(super) last_sent: Instant,
     pub(super) last_received: Instant,
-    /// Bytes that have come.
-    received: u64,
 }
 
 /// One lane.
@@ -222,7 +220,9 @@ impl Lanes {
     /// So many bytes have come.
     pub(super) fn received(&mut self, now: Instant, bytes: usize) {
         self.last_received = now;
-        self.received += bytes as u64;
+        if let Some(pace) = &mut self.pace {
+            pace.received(bytes);
+        }
     }
 
     /// The last bytes that came answer a probe.
@@ -231,7 +231,7 @@ impl Lanes {
         let opens = self
             .pace
             .as_mut()
-            .is_some_and(|pace| pace.answered(now, number, self.received));
+            .is_some_and(|pace| pace.answered(now, number));
         if opens && self.bulk_held() > 0 {
             return self.came();
         }
@@ -245,8 +245,7 @@ impl Lanes {
             return None;
         }
         let pace = self.pace.get_or_insert_default();
-        pace.wants_probe(now, waiting)
-            .then(|| pace.probe(now, self.received))
+        pace.wants_probe(now, waiting).then(|| pace.probe(now))
     }
 
     /// Bytes of calls and data that wait.

@@ -49,6 +49,8 @@ pub(super) struct Pace {
     /// What the peer has taken for certain: up to the last probe that it answered.
     taken: Sent,
     probes: VecDeque<Probe>,
+    /// Bytes that came from the peer.
+    received: u64,
     /// Bytes sent before the last probe.
     probed: u64,
     next_number: u64,
@@ -130,6 +132,7 @@ impl Default for Pace {
             sent: Sent::default(),
             taken: Sent::default(),
             probes: VecDeque::new(),
+            received: 0,
             probed: 0,
             next_number: 0,
             dry_at: 0,
@@ -202,8 +205,13 @@ impl Pace {
         unprobed >= self.probe_every() || self.is_stuck()
     }
 
-    /// A probe goes out, when so many bytes have come from the peer; its number.
-    pub(super) fn probe(&mut self, now: Instant, received: u64) -> u64 {
+    /// So many bytes of any kind came from the peer.
+    pub(super) fn received(&mut self, bytes: usize) {
+        self.received += bytes as u64;
+    }
+
+    /// A probe goes out; its number.
+    pub(super) fn probe(&mut self, now: Instant) -> u64 {
         let number = PROBE_BIT | (self.next_number & PROBES_MASK) << STAMP_BITS;
         self.next_number += 1;
         if self.probes.is_empty() && self.probed == self.sent.total() {
@@ -224,15 +232,14 @@ impl Pace {
             base: self.base,
             starved: self.base.taken < self.dry_at,
             alone: self.in_flight() <= ALONE_MOST,
-            received,
+            received: self.received,
         });
         debug_assert!(self.probes.len() <= PROBES_MAX, "bounded by the window");
         number
     }
 
-    /// The peer answers a ping, when so many bytes have come from it. True when that may let something out;
-    /// numbers of no probe mean nothing.
-    pub(super) fn answered(&mut self, now: Instant, number: u64, received: u64) -> bool {
+    /// The peer answers a ping. True when that may let something out; numbers of no probe mean nothing.
+    pub(super) fn answered(&mut self, now: Instant, number: u64) -> bool {
         let stamp = (number & STAMPED_BIT != 0).then_some(number & STAMP_MASK);
         let number = number & !(STAMPED_BIT | STAMP_MASK);
         let Some(place) = self.probes.iter().position(|probe| probe.number == number) else {
@@ -242,7 +249,7 @@ impl Pace {
         let Some(probe) = self.probes.drain(..=place).next_back() else {
             return false;
         };
-        let clean = probe.alone && received.saturating_sub(probe.received) <= BEHIND_MOST;
+        let clean = probe.alone && self.received - probe.received <= BEHIND_MOST;
         self.measure_round_trip(now, now - probe.at, clean);
         self.learn(now, &probe, stamp);
         true

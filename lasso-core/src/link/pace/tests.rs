@@ -46,7 +46,7 @@ impl Line {
         while self.now < until {
             loop {
                 if self.pace.wants_probe(at(self.now), 1 << 20) {
-                    let number = self.pace.probe(at(self.now), 0);
+                    let number = self.pace.probe(at(self.now));
                     self.carry(30);
                     self.answers
                         .push_back((self.busy_until + self.round_trip, number));
@@ -61,7 +61,7 @@ impl Line {
             }
             let (when, number) = self.answers.pop_front().expect("never stuck");
             self.now = self.now.max(when);
-            assert!(self.pace.answered(at(self.now), number, 0));
+            assert!(self.pace.answered(at(self.now), number));
         }
     }
 }
@@ -168,7 +168,7 @@ fn a_pause_makes_what_was_measured_old() {
     line.pace.ran_dry();
     while let Some((when, number)) = line.answers.pop_front() {
         line.now = line.now.max(when);
-        line.pace.answered(at(line.now), number, 0);
+        line.pace.answered(at(line.now), number);
     }
     line.pace.wants_probe(at(line.now + 2_000_000), 100);
     assert_eq!(line.pace.window, WINDOW_FIRST);
@@ -178,11 +178,11 @@ fn a_pause_makes_what_was_measured_old() {
 fn an_answer_to_nothing_means_nothing() {
     let mut pace = Pace::default();
     pace.sent(at(0), LaneId::Data, 10_000);
-    let number = pace.probe(at(0), 0);
+    let number = pace.probe(at(0));
     for wrong in [0, 1, u64::MAX, number + (1 << STAMP_BITS)] {
-        assert!(!pace.answered(at(1), wrong, 0));
+        assert!(!pace.answered(at(1), wrong));
     }
-    assert!(pace.answered(at(1), number, 0) && !pace.answered(at(1), number, 0));
+    assert!(pace.answered(at(1), number) && !pace.answered(at(1), number));
     assert_eq!(pace.in_flight(), 0);
 }
 
@@ -223,14 +223,14 @@ proptest! {
                 Step::Answer(count) => {
                     let count = count.min(open.len());
                     if let Some(number) = open.drain(..count).next_back() {
-                        prop_assert!(pace.answered(at(now), number, 0));
+                        prop_assert!(pace.answered(at(now), number));
                     }
                 }
                 Step::Dry => pace.ran_dry(),
                 Step::Wait(micros) => now += micros,
             }
             if pace.wants_probe(at(now), 100) {
-                open.push_back(pace.probe(at(now), 0));
+                open.push_back(pace.probe(at(now)));
             }
             prop_assert!(!pace.wants_probe(at(now), 100), "one probe is enough");
             prop_assert!((WINDOW_MIN..=WINDOW_MAX).contains(&pace.window));
@@ -241,11 +241,11 @@ proptest! {
         }
         // All answers come at last.
         if let Some(number) = open.pop_back() {
-            pace.answered(at(now), number, 0);
+            pace.answered(at(now), number);
         }
         while pace.wants_probe(at(now), 100) {
-            let number = pace.probe(at(now), 0);
-            pace.answered(at(now), number, 0);
+            let number = pace.probe(at(now));
+            pace.answered(at(now), number);
         }
         prop_assert!(pace.may_send(LaneId::Calls) && pace.may_send(LaneId::Data));
     }
