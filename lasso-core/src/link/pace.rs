@@ -278,7 +278,7 @@ impl Pace {
         let bytes = probe.sent.total().saturating_sub(probe.base.taken);
         if bytes > 0 {
             let took = probe.took(now, stamp).max(probe.at - probe.base.sent_at);
-            let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).max(1);
+            let nanos = u64::try_from((took + TICK).as_nanos()).unwrap_or(u64::MAX);
             let rate = u128::from(bytes) * 1_000_000_000 / u128::from(nanos);
             let rate = u64::try_from(rate).unwrap_or(u64::MAX);
             self.rates.add(now, rate, probe.starved);
@@ -352,6 +352,8 @@ const PROBES_MASK: u64 = (1 << (62 - STAMP_BITS)) - 1;
 /// How long a control frame may wait for data that is on the way, beside the round trip. Shorter: a line on
 /// which round trips vary is not filled. Longer: calls are slower on thin lines.
 const WAIT: Duration = Duration::from_millis(200);
+/// A clock that steps by so much may show this much too little.
+const TICK: Duration = Duration::from_millis(4);
 /// Window while nothing is known: about what TCP sends at first.
 const WINDOW_FIRST: u64 = 16 << 10;
 /// Least window, two of the shortest records: 125 ms of 16 KiB a second.
