@@ -6,7 +6,7 @@
 use bytes::Bytes;
 
 use super::lanes::{LaneFull, LaneId, SharedLanes};
-use super::pace::Tally;
+use super::pace::{Pace, Tally};
 use super::pieces::{Ended, Pieces};
 use super::unfinished::Budget;
 use super::{FIRST_RECORD_BYTES_MAX, LENGTH_BYTES, LinkEvent, SMALL_FRAME};
@@ -25,8 +25,10 @@ pub struct Inbound {
     scratch: Vec<u8>,
     /// Frames that come in pieces; a stranger's connection has none.
     pieces: Option<Box<Pieces>>,
-    /// How much data has come.
+    /// How much data has come, for peers of earlier releases.
     tally: Tally,
+    /// Probes are not answered.
+    muted: bool,
     /// Where pings are answered and the time of the last byte is noted.
     lanes: SharedLanes,
     /// True when the peer's first record has opened.
@@ -46,6 +48,7 @@ impl Inbound {
             scratch: Vec::new(),
             pieces: None,
             tally: Tally::default(),
+            muted: false,
             lanes,
             authenticated: false,
             greeted: false,
@@ -64,7 +67,7 @@ impl Inbound {
         bytes: &[u8],
         events: &mut Vec<LinkEvent>,
     ) -> Result<(), CloseReason> {
-        self.lanes.lock().last_received = now;
+        self.lanes.lock().received(now, bytes.len());
         let mut rest = bytes;
         while !rest.is_empty() && !self.closed {
             rest = self.take_record(now, rest, events)?;
@@ -75,6 +78,7 @@ impl Inbound {
     /// See [`Link::mute_data`](super::Link::mute_data).
     pub(super) fn mute_data(&mut self) {
         self.tally.mute();
+        self.muted = true;
     }
 
     /// Consumes one record from the front, or keeps its start; returns what follows.
@@ -206,12 +210,23 @@ impl Inbound {
         match codec::decode(frame).map_err(|_| CloseReason::Garbage)? {
             None if frame.kind == kind::PIECE => Err(CloseReason::Garbage),
             None | Some(Frame::Heartbeat) => Ok(()),
-            Some(Frame::Ping(number)) => answer(&self.lanes, &Frame::Pong(number)),
-            Some(Frame::Taken(total)) => {
-                let taken = self.lanes.lock().taken(total);
-                taken.wake();
+            Some(Frame::Ping(number)) => {
+                if Pace::is_probe(number) {
+                    // It measures by itself.
+                    self.tally.mute();
+                    if self.muted {
+                        return Ok(());
+                    }
+                }
+                let now = self.lanes.lock().last_received;
+                answer(&self.lanes, &Frame::Pong(Pace::answer_to(number, now)))
+            }
+            Some(Frame::Pong(number)) if Pace::is_probe(number) => {
+                let answered = self.lanes.lock().answered(number);
+                answered.wake();
                 Ok(())
             }
+            Some(Frame::Taken(_)) => Ok(()),
             Some(frame) => {
                 self.closed |= matches!(frame, Frame::Close(_));
                 events.push(LinkEvent::Frame(frame));

@@ -299,8 +299,8 @@ impl Link {
         self.heartbeats.into()
     }
 
-    /// Tells the peer no longer how much data came, so that the peer's data lane stalls at its window. No
-    /// node does that: it is for simulated peers that break the protocol.
+    /// Answers no ping that measures the link, and tells no longer how much data came, so that the peer's
+    /// calls and data stall at its window. No node does that: it is for simulated peers that break the protocol.
     pub fn mute_data(&mut self) {
         if let Stage::Sealed(halves) = &mut self.stage {
             halves.inbound.mute_data();

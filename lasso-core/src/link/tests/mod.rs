@@ -501,7 +501,7 @@ fn frames_of(lane: &mut lane::Lane, rooms: &[usize]) -> Vec<u8> {
         if lane.is_empty() {
             return frames;
         }
-        let Some(taken) = lane.take(2, *room, &mut scratch) else {
+        let Some(taken) = lane.take(2, *room, TEXT_BYTES_MAX.min(*room * 2), &mut scratch) else {
             continue;
         };
         assert!(taken.text.len() <= *room, "a record has room for it");
