@@ -135,6 +135,8 @@ impl Member {
             let link = &mut member.link;
             link.receive(now, &bytes[..read], &mut guard, &mut events)
                 .expect("nodes keep to the protocol");
+            // The handshake has gone on, maybe.
+            member.flush();
             for event in events {
                 match event {
                     LinkEvent::Frame(Frame::Hello(_)) => member.say(&Frame::Offer),
@@ -143,7 +145,8 @@ impl Member {
                         member.flush();
                         return member;
                     }
-                    _ => member.flush(),
+                    LinkEvent::Frame(Frame::Close(reason)) => panic!("{n}: {reason}"),
+                    _ => {}
                 }
             }
         }
