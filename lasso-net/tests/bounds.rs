@@ -10,7 +10,7 @@ use lasso_core::codec::kind;
 use lasso_core::config::{LinkSettings, Settings};
 use lasso_core::frame::{Frame, Hello, VERSION_MAX, VERSION_MIN};
 use lasso_core::link::{LaneId, Link, LinkEvent, Role};
-use lasso_core::name::{Identity, Incarnation, NodeName};
+use lasso_core::name::{Identity, Incarnation, Label};
 use lasso_core::secure::{Cookie, ReplayGuard, Security};
 use lasso_core::time::Instant;
 use lasso_net::Cluster;
@@ -29,7 +29,7 @@ async fn a_subscription_that_is_refused_says_by_whom_and_recovers() {
     };
     let (a, b) = (narrow(1).await.unwrap(), narrow(2).await.unwrap());
     b.wait_for(2, common::SOON).await.unwrap();
-    let first = b.subscribe_raw("first").unwrap();
+    let mut first = b.subscribe_raw("first").unwrap();
     soon(first.subscribed()).await;
     let mut second = b.subscribe_raw("second").unwrap();
     soon(async {
@@ -113,11 +113,11 @@ impl Member {
         let link = Link::new(now, Role::Dialer, &security, &settings, [n; 32]);
         let stream = TcpStream::connect(to).expect("links are taken");
         let mut member = Member { link, stream };
-        let address = SocketAddr::from(([127, 0, 232, 9], 20_000 + u16::from(n)));
+        let name = format!("app@127.0.232.9:{}", 20_000 + u16::from(n));
         let hello = Hello {
             identity: Identity {
-                cluster: "lasso".parse().expect("a label"),
-                name: NodeName::new("app".parse().expect("a basename"), address),
+                cluster: Label::new("cluster", "lasso").expect("a label"),
+                name: name.parse().expect("a name"),
                 incarnation: Incarnation(1),
             },
             version_min: VERSION_MIN,
@@ -135,6 +135,8 @@ impl Member {
             let link = &mut member.link;
             link.receive(now, &bytes[..read], &mut guard, &mut events)
                 .expect("nodes keep to the protocol");
+            // The handshake has gone on, maybe.
+            member.flush();
             for event in events {
                 match event {
                     LinkEvent::Frame(Frame::Hello(_)) => member.say(&Frame::Offer),
@@ -143,7 +145,8 @@ impl Member {
                         member.flush();
                         return member;
                     }
-                    _ => member.flush(),
+                    LinkEvent::Frame(Frame::Close(reason)) => panic!("{n}: {reason}"),
+                    _ => {}
                 }
             }
         }

@@ -184,7 +184,8 @@ impl Plane {
 
     /// True once each linked peer has heard of a subscription, so that what it publishes from now on comes;
     /// also when the subscription has ended, or the node begins to stop. Else `waker` is kept, in place of
-    /// an earlier one for this subscription, and woken when that may have changed. A peer that refuses it does not answer, see [`Plane::refused_by`].
+    /// an earlier one for this subscription, and woken when that may have changed. A peer that
+    /// refuses it does not answer, see [`Plane::refused_by`].
     pub fn is_heard(&mut self, id: SubscriberId, waker: &Waker) -> bool {
         self.has_ended || self.hub.is_heard(id, waker)
     }
