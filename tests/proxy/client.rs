@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use lasso::Cluster;
+use lasso::http::ClientAddress;
 use serde_json::{Value, json};
 
 use crate::proxy::report::{Finished, Report, Sink};
@@ -100,6 +101,14 @@ impl Client {
     pub(crate) async fn post(&self, path: &str, body: impl Into<Body>) -> Answered {
         let request = Request::post(format!("/rpc/{path}")).body(body.into());
         self.send(request.expect("a request")).await
+    }
+
+    /// Posts without a key from the address 10.0.0.`from`.
+    pub(crate) async fn post_from(&self, from: u8, path: &str, body: String) -> Answered {
+        let request = Request::post(format!("/rpc/{path}"));
+        let request = request.extension(ClientAddress([10, 0, 0, from].into()));
+        self.send(request.body(body.into()).expect("a request"))
+            .await
     }
 
     /// Posts with a key.

@@ -205,7 +205,9 @@ async fn clients_that_go_away_leave_no_place_taken() {
     let node = node.body(Body::empty()).unwrap();
     let counts = client.send(node).await.body;
     let http = json!({ "gave_way": 0, "refused": 0, "not_accepted": 0 });
-    let expected = json!({ "under_way": 0, "abandoned": 80, "reports_shed": 0, "http": http });
+    let expected = json!({
+        "under_way": 0, "abandoned": 80, "reports_shed": 0, "witnesses_forgotten": 0, "http": http
+    });
     assert_eq!(counts, expected);
     assert_eq!(client.post("p/eth", batch(4)).await.status, StatusCode::OK);
 }

@@ -7,24 +7,41 @@ use axum::body::Bytes;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use lasso::events::CircuitState;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket};
 
-use crate::client::Client;
+use crate::client::{Client, Heard, call};
 use crate::proxy::report::Report;
 
 /// A provider that answers like this.
 async fn provider<F: Fn(Value) -> Response + Clone + Send + Sync + 'static>(
     answer: F,
 ) -> SocketAddr {
+    provider_that(move |request| std::future::ready(answer(request))).await
+}
+
+/// A provider that takes its time.
+async fn provider_that<F, A>(answer: F) -> SocketAddr
+where
+    F: Fn(Value) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Response> + Send,
+{
     let answer = move |body: Bytes| {
         let answer = answer.clone();
-        async move { answer(serde_json::from_slice(&body).expect("a request")) }
+        async move { answer(serde_json::from_slice(&body).expect("a request")).await }
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new().route("/v1/key", post(answer));
-    tokio::spawn(lasso::http::serve(listener, router, std::future::pending()));
+    let limits = lasso::http::Limits {
+        connections: 1_000,
+        connections_per_address: 1_000,
+        ..lasso::http::Limits::default()
+    };
+    tokio::spawn(async move {
+        lasso::http::serve_with(listener, router, limits, std::future::pending()).await;
+    });
     address
 }
 
@@ -194,4 +211,151 @@ async fn one_that_fails_what_another_does_is_left_alone_after_enough_of_it() {
     let told = heard.finished();
     assert_eq!(told.tries.len(), 1);
     assert_eq!(told.tries[0].provider.as_str(), providers[1].to_string());
+}
+
+/// Does everything but `eth_call`, which it answers like this.
+async fn refusing(answer: fn() -> Response) -> SocketAddr {
+    provider(move |request| match request["method"].as_str() {
+        Some("eth_blockNumber") => result(&json!("0x10")),
+        Some("eth_call") => answer(),
+        _ => result(&json!("good")),
+    })
+    .await
+}
+
+/// Each way in which a provider fails one client's request that another provider does.
+const FAILS: [(&str, fn() -> Response); 9] = [
+    ("400", || StatusCode::BAD_REQUEST.into_response()),
+    ("403", || StatusCode::FORBIDDEN.into_response()),
+    ("413", || StatusCode::PAYLOAD_TOO_LARGE.into_response()),
+    ("503", || StatusCode::SERVICE_UNAVAILABLE.into_response()),
+    ("429", || {
+        let wait = [(header::RETRY_AFTER, "30")];
+        (StatusCode::TOO_MANY_REQUESTS, wait).into_response()
+    }),
+    ("a code that is a text", || {
+        let error = json!({ "code": "-32603", "message": "no" });
+        axum::Json(json!({ "id": 1, "error": error })).into_response()
+    }),
+    ("a message that is null", || {
+        let error = json!({ "code": -32603, "message": null });
+        axum::Json(json!({ "id": 1, "error": error })).into_response()
+    }),
+    ("no JSON", || "<html>".into_response()),
+    ("a close", || {
+        let broken = futures_util::stream::iter([Err::<Bytes, _>(std::io::Error::other("no"))]);
+        axum::body::Body::from_stream(broken).into_response()
+    }),
+];
+
+fn batch(number: u64) -> String {
+    let calls: Vec<String> = (0..number).map(|id| call(id, "eth_call")).collect();
+    format!("[{}]", calls.join(","))
+}
+
+/// Asked from 10.0.0.`from`: which provider has answered.
+async fn served(client: &Client, heard: &Heard, from: u8, method: &str) -> String {
+    let answered = client.post_from(from, "p/eth", call(1, method)).await;
+    assert_eq!(answered.body["result"], "good", "{}", answered.body);
+    let tries = heard.finished().tries;
+    tries.last().expect("a provider").provider.to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_one_client_shuts_no_provider_for_others_however_it_fails() {
+    for (how, answer) in FAILS {
+        let bad = refusing(answer).await;
+        let providers = [bad, refusing(|| result(&json!("good"))).await];
+        let (client, heard) = Client::start(&settings(&providers), "iad");
+        let answered = client.post_from(1, "p/eth", batch(100)).await;
+        let done = answered.body.as_array().unwrap().iter();
+        assert_eq!(done.filter(|one| one["result"] == "good").count(), 100);
+        (0..100).for_each(|_| drop(heard.finished()));
+        // It has been led elsewhere by its own failures, and nobody else has.
+        let (first, second) = (providers[0].to_string(), providers[1].to_string());
+        assert_eq!(
+            served(&client, &heard, 2, "eth_chainId").await,
+            first,
+            "{how}"
+        );
+        assert_eq!(
+            served(&client, &heard, 1, "eth_chainId").await,
+            second,
+            "{how}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_no_provider_can_do_shuts_none_for_others() {
+    for (how, answer) in FAILS {
+        let providers = [refusing(answer).await, refusing(answer).await];
+        let (client, heard) = Client::start(&settings(&providers), "iad");
+        client.post_from(1, "p/eth", batch(100)).await;
+        (0..100).for_each(|_| drop(heard.finished()));
+        let first = providers[0].to_string();
+        assert_eq!(
+            served(&client, &heard, 2, "eth_chainId").await,
+            first,
+            "{how}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_answers_to_one_client_shut_no_provider_for_others() {
+    let slow = |text: &str| format!("[limits]\ntry_timeout = \"50ms\"\n{text}");
+    let asleep = provider_that(|request| async move {
+        if request["method"] == "eth_call" {
+            std::future::pending::<()>().await;
+        }
+        result(&json!("good"))
+    })
+    .await;
+    let providers = [asleep, refusing(|| result(&json!("good"))).await];
+    let (client, heard) = Client::start(&slow(&settings(&providers)), "iad");
+    client.post_from(1, "p/eth", batch(20)).await;
+    (0..20).for_each(|_| drop(heard.finished()));
+    let first = providers[0].to_string();
+    assert_eq!(served(&client, &heard, 2, "eth_chainId").await, first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fails_for_several_clients_and_works_elsewhere_shuts_a_provider_for_all() {
+    for (how, answer) in FAILS.into_iter().filter(|(how, _)| *how != "429") {
+        let providers = [
+            refusing(answer).await,
+            refusing(|| result(&json!("good"))).await,
+        ];
+        let (client, heard) = Client::start(&settings(&providers), "iad");
+        for from in [1, 1, 1, 2, 2] {
+            served(&client, &heard, from, "eth_call").await;
+        }
+        let second = providers[1].to_string();
+        assert_eq!(
+            served(&client, &heard, 3, "eth_chainId").await,
+            second,
+            "{how}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_is_gone_is_left_alone_for_one_client_and_the_proxys_own_word() {
+    let deaf = TcpSocket::new_v4().unwrap();
+    deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let providers = [
+        deaf.local_addr().unwrap(),
+        refusing(|| result(&json!("good"))).await,
+    ];
+    let settings = format!("height_interval = \"10ms\"\n{}", settings(&providers));
+    let (client, heard) = Client::start(&settings, "iad");
+    for _ in 0..5 {
+        served(&client, &heard, 1, "eth_call").await;
+    }
+    let opened = heard.next(|report| match report {
+        Report::Circuit(_, news) if news.change.state == CircuitState::Open => Some(news.provider),
+        _ => None,
+    });
+    assert_eq!(opened.as_str(), providers[0].to_string());
 }

@@ -5,12 +5,12 @@
 //! nodes see. Nothing of the cluster is on the way of a request.
 //!
 //! ```text
-//!  web ──> jsonrpc ──> service ──> pool (strategy, breaker) ──> simulated | upstream
+//!  web ──> jsonrpc ──> service ──> pool (strategy, judge) ──> simulated | upstream
 //!   │                     │
 //!  keys, admission      report ──> sink ──> the cluster ──> live, api
 //! ```
 //!
-//! What decides does no IO: `jsonrpc`, `admission`, `keys`, `strategy`, `breaker`, `pool`, `reply`,
+//! What decides does no IO: `jsonrpc`, `admission`, `keys`, `strategy`, `breaker`, `judge`, `pool`, `reply`,
 //! `simulated`, `telling`. What does IO decides little: `web`, `service`, `upstream`, `watch`, `report`,
 //! `sink`, `live`, `api`, `refusal`.
 
@@ -21,6 +21,7 @@ pub(crate) mod budget;
 mod fields;
 mod file;
 mod jsonrpc;
+mod judge;
 mod keys;
 mod live;
 mod methods;

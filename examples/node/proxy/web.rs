@@ -7,20 +7,22 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use futures_util::future::join_all;
 use futures_util::stream;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use lasso::Segment;
+use lasso::http::ClientAddress;
 
 use super::admission::{Caller, Full};
 use super::jsonrpc::{self, Answer, Entry, INVALID_REQUEST, LIMIT_EXCEEDED, NOT_FOUND, REFUSED};
+use super::judge::Witness;
 use super::keys::Keys;
 use super::refusal::{Refusal, answer, refused};
 use super::report::Place;
@@ -93,12 +95,16 @@ async fn node(State(web): State<Web>, headers: HeaderMap) -> Result<Response, Re
 async fn rpc(
     State(web): State<Web>,
     path: Result<Path<(String, String)>, PathRejection>,
+    from: Option<Extension<ClientAddress>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
     // A path that is no text is that of nothing.
     let (profile, chain) = path.map(|Path(path)| path).unwrap_or_default();
     let (room, caller) = web.admit(&profile, &chain, &headers)?;
+    let witness = caller
+        .bearer
+        .witness(from.map(|Extension(ClientAddress(from))| from));
     // Before the body is read, so that there are never more bodies than places.
     let permit = web.service.enter(&caller, 1)?;
     let limits = web.service.limits();
@@ -109,7 +115,7 @@ async fn rpc(
             answer,
         }),
         Ok(jsonrpc::Body::Single(entry)) => {
-            let answer = web.answer(&room, &caller, entry).await;
+            let answer = web.answer(&room, &caller, &witness, entry).await;
             Ok(match answer {
                 Some(answer) => held_json(answer.to_json(), [permit]),
                 None => StatusCode::NO_CONTENT.into_response(),
@@ -119,7 +125,7 @@ async fn rpc(
             let more = web.service.enter(&caller, entries.len() - 1)?;
             let answers = entries
                 .into_iter()
-                .map(|entry| web.answer(&room, &caller, entry));
+                .map(|entry| web.answer(&room, &caller, &witness, entry));
             let answers = join_all(answers).await;
             let text = batch_json(answers, BATCH_ANSWERS_MAX * limits.answer_bytes);
             Ok(match text {
@@ -159,11 +165,17 @@ impl Web {
     }
 
     /// The answer to one request; `None` to a notification.
-    async fn answer(&self, room: &Arc<Room>, caller: &Caller, entry: Entry) -> Option<Answer> {
+    async fn answer(
+        &self,
+        room: &Arc<Room>,
+        caller: &Caller,
+        witness: &Witness,
+        entry: Entry,
+    ) -> Option<Answer> {
         match entry {
             Entry::Wrong(answer) => Some(answer),
             Entry::Call(call) => {
-                let said = self.service.ask(room, caller, &call).await;
+                let said = self.service.ask(room, caller, witness, &call).await;
                 call.id.map(|id| Answer::new(Some(id), said))
             }
         }
