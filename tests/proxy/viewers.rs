@@ -14,7 +14,7 @@ use crate::client::{Client, call};
 
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-const SETTINGS: &str = r#"
+pub(crate) const SETTINGS: &str = r#"
 operator_key = "the-operators"
 [limits]
 viewers = 2

@@ -79,9 +79,10 @@ pub(crate) fn answer(status: StatusCode, body: impl Into<Body>) -> Response {
 }
 
 /// What a node of this example answers.
-const ROUTES: [&str; 9] = [
+const ROUTES: [&str; 10] = [
     "POST /rpc/{profile}/{chain}",
     "GET /events?profile=",
+    "POST /events/ticket?profile=",
     "GET /api/leaderboard?profile=&chain=",
     "GET /api/realtime?profile=&chain=",
     "GET /api/methods?profile=&chain=",

@@ -50,6 +50,8 @@ pub(crate) struct Counts {
     reports_shed: u64,
     /// Clients whose failures were forgotten, or not taken, where a provider was judged.
     witnesses_forgotten: u64,
+    /// Tickets for viewers that were refused, or gave way before their time.
+    tickets_shed: u64,
     /// What HTTP clients were denied.
     http: lasso::http::Counters,
 }
@@ -130,12 +132,13 @@ impl Service {
     }
 
     /// What it has done, and is doing.
-    pub(crate) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self, tickets_shed: u64) -> Counts {
         Counts {
             under_way: self.shared.gate.taken(),
             abandoned: self.shared.abandoned.load(Ordering::Relaxed),
             reports_shed: self.shared.reporter.shed(),
             witnesses_forgotten: self.rooms().map(|room| room.pool.lock().forgotten()).sum(),
+            tickets_shed,
             http: lasso::http::counters(),
         }
     }

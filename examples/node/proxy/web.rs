@@ -19,6 +19,7 @@ use futures_util::stream;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use lasso::Segment;
 use lasso::http::ClientAddress;
+use parking_lot::Mutex;
 
 use super::admission::{Caller, Full};
 use super::jsonrpc::{self, Answer, Entry, INVALID_REQUEST, LIMIT_EXCEEDED, NOT_FOUND, REFUSED};
@@ -27,20 +28,26 @@ use super::keys::Keys;
 use super::refusal::{Refusal, answer, refused};
 use super::report::Place;
 use super::service::{Room, Service};
+use super::tickets::Tickets;
 
 /// What every request needs.
 #[derive(Clone)]
 struct Web {
     service: Service,
     keys: Arc<Keys>,
+    tickets: Arc<Mutex<Tickets>>,
 }
 
 /// The routes.
-pub(crate) fn router(service: Service, keys: Arc<Keys>) -> Router {
+pub(crate) fn router(service: Service, keys: Arc<Keys>, tickets: Arc<Mutex<Tickets>>) -> Router {
     Router::new()
         .route("/rpc/{profile}/{chain}", post(rpc))
         .route("/api/node", get(node))
-        .with_state(Web { service, keys })
+        .with_state(Web {
+            service,
+            keys,
+            tickets,
+        })
 }
 
 /// A refusal before anything was asked.
@@ -88,7 +95,7 @@ async fn node(State(web): State<Web>, headers: HeaderMap) -> Result<Response, Re
         let text = "X-Api-Key has to be the operator's key";
         return Err(Refusal(StatusCode::UNAUTHORIZED, text.into()));
     }
-    let counts = serde_json::to_string(&web.service.counts());
+    let counts = serde_json::to_string(&web.service.counts(web.tickets.lock().shed()));
     Ok(answer(StatusCode::OK, counts.expect("numbers are JSON")))
 }
 
