@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use lasso::events::{Changes, Delivery, ScopeError, ViewError, Viewer};
+use lasso::events::{Changes, Delivery, Providers, RoutingEvent, ScopeError, ViewError, Viewer};
 use lasso::http::Endless;
 use lasso::{Cluster, Pass, Scope, Segment, log};
 use parking_lot::Mutex;
@@ -93,6 +93,7 @@ async fn events(
     let permit = live.gate.enter(&caller, 1).map_err(no_place)?;
     let Caller { profile, .. } = caller;
     let chains = live.settings.profiles[&profile].chains.keys().cloned();
+    let shows_methods = scope == Scope::Profile;
     let viewer = live
         .cluster
         .events(profile)
@@ -103,6 +104,8 @@ async fn events(
     let mut response = Sse::new(futures_util::stream::unfold(
         Watching {
             viewer,
+            providers: Providers::new(),
+            shows_methods,
             began: false,
             _permit: permit,
         },
@@ -257,6 +260,10 @@ const KEPT_ONE_IN: usize = 8;
 /// A viewer, with its place.
 struct Watching {
     viewer: Viewer,
+    /// What its states say so far.
+    providers: Providers,
+    /// Which methods a provider serves most: of all accounts, so that an account is not shown it.
+    shows_methods: bool,
     /// The snapshot has gone.
     began: bool,
     _permit: Permit,
@@ -273,22 +280,36 @@ impl Watching {
             (true, false) => "batch",
             (true, true) => "heartbeat",
         };
-        let event = Event::default().event(name).data(text(&delivery));
+        let event = Event::default().event(name).data(self.text(&delivery));
         Some((Ok(event), self))
     }
-}
 
-/// A delivery as JSON, in one line.
-fn text(delivery: &Delivery) -> String {
-    let events: Vec<_> = delivery.events.iter().map(|event| &**event).collect();
-    json!({
-        "lost": delivery.lost,
-        "events": events,
-        "states": changes(&delivery.states, |event| json!(**event)),
-        "figures": changes(&delivery.figures, |figures| json!(figures)),
-        "coverage": delivery.coverage.as_deref(),
-    })
-    .to_string()
+    /// A delivery as JSON, in one line.
+    fn text(&mut self, delivery: &Delivery) -> String {
+        let events: Vec<_> = delivery.events.iter().map(|event| &**event).collect();
+        let mut providers = self.providers.apply(&delivery.states);
+        let shows_methods = self.shows_methods;
+        if !shows_methods {
+            providers.iter_mut().for_each(|row| row.methods.clear());
+        }
+        let state = |event: &Arc<RoutingEvent>| match &**event {
+            RoutingEvent::Health(health) if !shows_methods => {
+                let mut health = health.clone();
+                health.methods.clear();
+                json!(RoutingEvent::Health(health))
+            }
+            event => json!(event),
+        };
+        json!({
+            "lost": delivery.lost,
+            "events": events,
+            "states": changes(&delivery.states, state),
+            "providers": providers,
+            "figures": changes(&delivery.figures, |figures| json!(figures)),
+            "coverage": delivery.coverage.as_deref(),
+        })
+        .to_string()
+    }
 }
 
 /// Changes of a table; keys are objects, so it is a list.

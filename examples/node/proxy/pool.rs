@@ -14,7 +14,7 @@
 use std::time::{Duration, Instant};
 
 use lasso::Label;
-use lasso::events::{CircuitState, ProviderStatus};
+use lasso::events::{Busiest, CircuitState, MethodCalls, ProviderStatus};
 
 use super::breaker::{BreakerSettings, Change};
 use super::judge::{Against, Judge, Permit, Probe, Witness};
@@ -24,6 +24,7 @@ use super::strategy::{Candidate, Chooser};
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct Pool {
+    began: Instant,
     providers: Vec<Provider>,
     chooser: Chooser,
     /// Most providers that one request is tried at.
@@ -44,6 +45,18 @@ struct Provider {
     goodness: f64,
     height: Option<u64>,
     heard: Heard,
+    /// Requests in a row that failed, and that were answered; one of them is 0.
+    in_row: InRow,
+    busiest: Busiest,
+}
+
+/// Requests in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct InRow {
+    /// That failed.
+    pub(crate) failures: u32,
+    /// That were answered.
+    pub(crate) successes: u32,
 }
 
 /// What requests have got from a provider so far.
@@ -105,6 +118,10 @@ pub(crate) struct Health {
     pub(crate) lag: Option<u64>,
     /// It has asked to be left alone.
     pub(crate) rate_limited: bool,
+    /// Requests in a row.
+    pub(crate) in_row: InRow,
+    /// Its busiest methods in the last minute.
+    pub(crate) methods: Vec<MethodCalls>,
 }
 
 impl Pool {
@@ -125,8 +142,11 @@ impl Pool {
             goodness: 1.0,
             height: None,
             heard: Heard::Nothing,
+            in_row: InRow::default(),
+            busiest: Busiest::new(),
         };
         Pool {
+            began: now,
             providers: names.into_iter().map(provider).collect(),
             chooser,
             tries_max,
@@ -208,6 +228,10 @@ impl Pool {
         let change = match verdict {
             Verdict::Done | Verdict::Client(_) => {
                 provider.took(latency);
+                provider.in_row = InRow {
+                    failures: 0,
+                    successes: provider.in_row.successes.saturating_add(1),
+                };
                 provider.judge.success(now, permit)
             }
             Verdict::Declined => {
@@ -237,6 +261,10 @@ impl Pool {
         elsewhere: Elsewhere,
     ) -> Option<CircuitNews> {
         let provider = &mut self.providers[ended.place];
+        provider.in_row = InRow {
+            failures: provider.in_row.failures.saturating_add(1),
+            successes: 0,
+        };
         let works = provider.judge.probed() == Probe::Answered;
         let (reason, against) = match (verdict, elsewhere) {
             (Verdict::Doubted(reason) | Verdict::Provider(reason), Elsewhere::Done)
@@ -255,6 +283,12 @@ impl Pool {
             provider.goodness += (0.0 - provider.goodness) * WEIGHT;
         }
         provider.news(change)
+    }
+
+    /// A request of this method was tried at a provider.
+    pub(crate) fn count(&mut self, now: Instant, place: usize, method: &Label) {
+        let now = now.saturating_duration_since(self.began);
+        self.providers[place].busiest.record(now, method);
     }
 
     /// A try has no outcome, as the client is gone.
@@ -316,7 +350,12 @@ impl Pool {
     /// How each provider is doing.
     pub(crate) fn health(&self, now: Instant) -> Vec<Health> {
         let consensus = self.consensus();
-        let health = |provider: &Provider| provider.health(now, consensus, self.lag_max);
+        let health = |provider: &Provider| Health {
+            methods: provider
+                .busiest
+                .top(now.saturating_duration_since(self.began)),
+            ..provider.health(now, consensus, self.lag_max)
+        };
         self.providers.iter().map(health).collect()
     }
 
@@ -383,6 +422,8 @@ impl Provider {
             circuit,
             lag,
             rate_limited,
+            in_row: self.in_row,
+            methods: Vec::new(),
         }
     }
 }

@@ -202,6 +202,47 @@ fn a_failure_counts_where_another_does_the_request_or_several_clients_have_it() 
 }
 
 #[test]
+fn requests_in_a_row_and_the_busiest_methods_are_told_of_each_provider() {
+    let now = Instant::now();
+    let mut pool = pool(now, Strategy::Priority);
+    let method = |name| Label::new("method", name).unwrap();
+    for (place, name) in [
+        (0, "eth_call"),
+        (0, "eth_chainId"),
+        (0, "eth_call"),
+        (1, "eth_call"),
+    ] {
+        pool.count(now, place, &method(name));
+    }
+    tried(&mut pool, now, Verdict::Done);
+    tried(&mut pool, now, Verdict::Client("client error"));
+    let health = pool.health(now);
+    let row = |failures, successes| InRow {
+        failures,
+        successes,
+    };
+    assert_eq!(health[0].in_row, row(0, 2));
+    let methods = |health: &Health| -> Vec<(String, u64)> {
+        let methods = health.methods.iter();
+        methods
+            .map(|one| (one.method.to_string(), one.calls))
+            .collect()
+    };
+    assert_eq!(
+        methods(&health[0]),
+        [("eth_call".into(), 2), ("eth_chainId".into(), 1)]
+    );
+    assert_eq!(methods(&health[1]), [("eth_call".into(), 1)]);
+    let minute = Duration::from_secs(60);
+    assert_eq!(methods(&pool.health(now + minute)[0]), []);
+    for expected in [row(1, 0), row(2, 0)] {
+        let one = first(&mut pool, now).unwrap().0;
+        pool.fail(now, one, Verdict::Doubted("http error"), Elsewhere::Failed);
+        assert_eq!(pool.health(now)[0].in_row, expected);
+    }
+}
+
+#[test]
 fn a_fast_one_whose_answers_are_bad_is_not_the_fastest() {
     let now = Instant::now();
     let mut pool = pool(now, Strategy::Fastest);

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::admission::{Caller, Full, Gate, Permit, Places};
 use super::jsonrpc::{Call, LIMIT_EXCEEDED, RpcError, Said, UNAVAILABLE};
 use super::judge::{Probe, Witness};
+use super::methods;
 use super::pool::{CircuitNews, Elsewhere, Pool, Route, Try};
 use super::reply::{Failure, Reply, Verdict};
 use super::report::{Finished, Place, Report, Reporter, Tried};
@@ -208,12 +209,14 @@ impl Service {
         let mut last = None;
         let mut failed = Failed::new(self, room);
         let mut answers = 0;
+        let method = methods::label(&call.method);
         while let Some(under_way) = self.next(room, &mut route) {
             let left = deadline.saturating_duration_since(clock());
             let time = left.min(self.shared.limits.try_timeout);
             let place = under_way.place();
             let (latency, reply) = self.try_at(room, place, call, time).await;
             let verdict = Verdict::of(&reply);
+            room.pool.lock().count(clock(), place, &method);
             match verdict {
                 Verdict::Doubted(_) | Verdict::Provider(_) => failed.add(under_way, verdict),
                 _ => {
