@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 use crate::failure::Failure;
 use crate::proxy::settings::{Secret, Settings};
 use crate::proxy::sink::{self, ClusterSink};
-use crate::proxy::{Proxy, budget};
+use crate::proxy::{Proxy, budget, guided};
 
 /// What the proxy is told, and by whom.
 pub(crate) struct Proxied {
@@ -95,12 +95,13 @@ impl Proxied {
         Ok(())
     }
 
-    /// Starts it; its routes come back.
-    pub(crate) fn start(&self, cluster: &Cluster) -> Router {
+    /// Starts it; its routes come back, beside the others of the node.
+    pub(crate) fn start(&self, cluster: &Cluster, others: Router) -> Router {
         let (node, region) = (cluster.name().to_string(), cluster.health().node.region);
         let sink = ClusterSink::new(cluster);
         let proxy = Proxy::start(self.settings.clone(), &node, region.as_str(), sink);
-        proxy.serving().merge(proxy.showing(cluster))
+        let routes = others.merge(proxy.serving()).merge(proxy.showing(cluster));
+        proxy.guarded(guided(routes))
     }
 
     /// Where requests can go: every `profile/chain`.

@@ -21,7 +21,6 @@ use crate::failure::{self, Failure};
 use crate::logs;
 use crate::print;
 use crate::proxied::{self, Proxied};
-use crate::proxy;
 use crate::report::Report;
 use crate::signals::Signals;
 
@@ -132,8 +131,7 @@ async fn serve(loaded: Loaded, mut proxied: Proxied, child: bool) -> Result<(), 
         .await
         .map_err(refused)?;
     let events = cluster.topology_events();
-    let router = lasso::http::router(cluster.clone()).merge(proxied.start(&cluster));
-    let router = proxy::guided(router);
+    let router = proxied.start(&cluster, lasso::http::router(cluster.clone()));
     let (stop, stopped) = oneshot::channel::<()>();
     let stopped = async { stopped.await.unwrap_or(()) };
     let mut http = tokio::spawn(lasso::http::serve_with(http, router, limits, stopped));

@@ -41,7 +41,7 @@ use axum::routing::get;
 use lasso_core::health::{HealthReport, HealthStatus};
 
 pub use places::{Counters, counters};
-pub use serve::{Endless, Limits, serve, serve_with};
+pub use serve::{ClientAddress, Endless, Limits, serve, serve_with};
 
 /// Where the endpoints take their answers from.
 ///

@@ -10,6 +10,7 @@ use http_body_util::BodyExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use lasso::Cluster;
+use lasso::http::ClientAddress;
 use serde_json::{Value, json};
 
 use crate::proxy::report::{Finished, Report, Sink};
@@ -40,7 +41,7 @@ impl Client {
     pub(crate) fn with(settings: &str, region: &str, sink: impl Sink) -> Self {
         let settings = Settings::read(settings).expect("settings of a test");
         let proxy = Proxy::start(settings, "lasso@10.0.0.5", region, sink);
-        Client(guided(proxy.serving()))
+        Client(proxy.guarded(guided(proxy.serving())))
     }
 
     /// The proxy of a node, with all that it shows.
@@ -49,7 +50,8 @@ impl Client {
         let (name, region) = (cluster.name().to_string(), cluster.health().node.region);
         let sink = ClusterSink::new(cluster);
         let proxy = Proxy::start(settings, &name, region.as_str(), sink);
-        Client(guided(proxy.serving().merge(proxy.showing(cluster))))
+        let routes = proxy.serving().merge(proxy.showing(cluster));
+        Client(proxy.guarded(guided(routes)))
     }
 
     /// What a node is told for a proxy with these settings.
@@ -63,14 +65,19 @@ impl Client {
 
     /// Opens `/events` with this query.
     pub(crate) async fn watch(&self, key: Option<&str>, query: &str) -> (StatusCode, Body) {
+        let response = self.watching(key, query).await;
+        (response.status(), response.into_body())
+    }
+
+    /// The same, with its headers.
+    pub(crate) async fn watching(&self, key: Option<&str>, query: &str) -> Response<Body> {
         let mut request = Request::get(format!("/events?{query}"));
         if let Some(key) = key {
             request = request.header("X-Api-Key", key);
         }
         let service = TowerToHyperService::new(self.0.clone());
         let request = request.body(Body::empty()).expect("a request");
-        let response = service.call(request).await.expect("routers do not fail");
-        (response.status(), response.into_body())
+        service.call(request).await.expect("routers do not fail")
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answered {
@@ -100,6 +107,14 @@ impl Client {
     pub(crate) async fn post(&self, path: &str, body: impl Into<Body>) -> Answered {
         let request = Request::post(format!("/rpc/{path}")).body(body.into());
         self.send(request.expect("a request")).await
+    }
+
+    /// Posts without a key from the address 10.0.0.`from`.
+    pub(crate) async fn post_from(&self, from: u8, path: &str, body: String) -> Answered {
+        let request = Request::post(format!("/rpc/{path}"));
+        let request = request.extension(ClientAddress([10, 0, 0, from].into()));
+        self.send(request.body(body.into()).expect("a request"))
+            .await
     }
 
     /// Posts with a key.

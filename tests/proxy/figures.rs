@@ -93,6 +93,17 @@ async fn calls_of_100_ms_and_200_ms_at_two_nodes_are_109_09_ms_at_a_third() {
     .await
     .body;
     assert_eq!(methods["answer"]["methods"][0]["method"], "eth_call");
+    let breakdown = "/api/breakdown?profile=p&chain=eth&wait=10s";
+    let breakdown = get(&nodes[2].1, None, breakdown).await.body;
+    let pair = &breakdown["answer"]["pairs"][0];
+    assert_eq!(
+        (&pair["provider"], &pair["method"]),
+        (&json!("a"), &json!("eth_call"))
+    );
+    assert_eq!(
+        pair["figures"],
+        breakdown["answer"]["providers"][0]["figures"]
+    );
     let realtime = get(
         &nodes[2].1,
         None,

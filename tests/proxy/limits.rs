@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::{Answered, Client, call};
 
@@ -205,7 +205,10 @@ async fn clients_that_go_away_leave_no_place_taken() {
     let node = node.body(Body::empty()).unwrap();
     let counts = client.send(node).await.body;
     let http = json!({ "gave_way": 0, "refused": 0, "not_accepted": 0 });
-    let expected = json!({ "under_way": 0, "abandoned": 80, "reports_shed": 0, "http": http });
+    let expected = json!({
+        "under_way": 0, "abandoned": 80, "reports_shed": 0, "witnesses_forgotten": 0,
+        "tickets_shed": 0, "http": http
+    });
     assert_eq!(counts, expected);
     assert_eq!(client.post("p/eth", batch(4)).await.status, StatusCode::OK);
 }
@@ -230,8 +233,9 @@ async fn an_answer_bears_the_id_to_the_letter() {
 
 /// A provider whose answers are of 400,000 bytes.
 async fn wordy() -> String {
-    let answer = || async {
-        axum::Json(json!({ "jsonrpc": "2.0", "id": 1, "result": "x".repeat(400_000) }))
+    let answer = |axum::Json(request): axum::Json<Value>| async move {
+        let result = "x".repeat(400_000);
+        axum::Json(json!({ "jsonrpc": "2.0", "id": request["id"], "result": result }))
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -6,6 +6,7 @@ mod proxy;
 mod client;
 mod figures;
 mod limits;
+mod pages;
 mod routing;
 mod upstreams;
 mod viewers;

@@ -72,8 +72,9 @@ async fn a_circuit_that_opens_is_told_of_and_all_are_told_again_and_again() {
     };
     let state = |provider: &str, state| (provider.to_owned(), state);
     tokio::task::yield_now().await;
-    for _ in 0..5 {
-        client.ask("p/eth", "eth_chainId").await;
+    for number in 0..5 {
+        let body = call(1, "eth_chainId");
+        client.post_from(number % 2, "p/eth", body).await;
     }
     let closed = CircuitState::Closed;
     assert_eq!(

@@ -14,7 +14,7 @@ use crate::client::{Client, call};
 
 pub(crate) const SOON: Duration = Duration::from_secs(30);
 
-const SETTINGS: &str = r#"
+pub(crate) const SETTINGS: &str = r#"
 operator_key = "the-operators"
 [limits]
 viewers = 2
@@ -184,7 +184,7 @@ async fn viewers_see_circuits_health_and_heights() {
     let client = &nodes[0].1;
     let mut operator = Events::open(client, "the-operators", "profile=p").await;
     for id in 0..5 {
-        client.post("p/eth", call(id, "eth_call")).await;
+        client.post_from(id % 2, "p/eth", call(1, "eth_call")).await;
     }
     let mut groups = BTreeSet::new();
     let look = async {
@@ -199,6 +199,56 @@ async fn viewers_see_circuits_health_and_heights() {
     let _ = tokio::time::timeout(SOON, look).await;
     let groups: Vec<_> = groups.iter().map(String::as_str).collect();
     assert_eq!(groups, ["circuit", "health", "height"]);
+}
+
+/// The provider's row, once `shows` something in it.
+async fn row(events: &mut Events, shows: impl Fn(&Value) -> bool) -> Value {
+    let look = async {
+        loop {
+            let (_, data) = events.next().await;
+            let rows = data["providers"].as_array().unwrap().iter();
+            if let Some(row) = rows.rev().find(|row| shows(row)) {
+                return row.clone();
+            }
+        }
+    };
+    tokio::time::timeout(SOON, look).await.expect("it is shown")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_of_a_provider_has_both_regions_heights_and_both_nodes_counts() {
+    let behind = SETTINGS.replace(
+        "latency = \"1ms\"",
+        "latency = \"1ms\", regions = { sjc = { lag = 3 } }",
+    );
+    let settings = format!("height_interval = \"20ms\"\n{behind}");
+    let nodes = nodes(84, &settings, &["iad", "sjc"]).await;
+    let mut operator = Events::open(&nodes[0].1, "the-operators", "profile=p").await;
+    let mut acme = Events::open(&nodes[0].1, "the-key-of-acme", "profile=p").await;
+    heard(&nodes[1].0, &nodes[0].0).await;
+    for (_, client) in &nodes {
+        client.post("p/eth", call(1, "eth_call")).await;
+    }
+    let is_whole = |row: &Value| {
+        let nodes = row["nodes"].as_array().unwrap();
+        let counted = nodes.iter().filter(|node| node["successes_in_row"] == 1);
+        row["heights"].as_array().unwrap().len() == 2 && counted.count() == 2
+    };
+    let seen = row(&mut operator, is_whole).await;
+    let heights = &seen["heights"];
+    assert_eq!(
+        (&heights[0]["region"], &heights[1]["region"]),
+        (&"iad".into(), &"sjc".into())
+    );
+    assert_eq!(
+        (&heights[0]["lag"], &heights[1]["lag"]),
+        (&0.into(), &3.into())
+    );
+    assert_eq!(seen["worst_lag"], 3);
+    assert_eq!(seen["methods"][0]["method"], "eth_call");
+    // Which methods all accounts call is not for one of them.
+    let seen = row(&mut acme, is_whole).await;
+    assert_eq!(seen["methods"], Value::Array(Vec::new()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -311,7 +361,7 @@ async fn the_documented_example_of_events_has_the_fields_of_real_ones() {
         .await;
     // A circuit opens, which is told at once.
     for id in 0..5 {
-        client.post("p/bad", call(id, "eth_call")).await;
+        client.post_from(id % 2, "p/bad", call(1, "eth_call")).await;
     }
     let mut real = BTreeSet::new();
     let look = async {

@@ -1,5 +1,5 @@
-//! What all nodes have counted, as JSON: `GET /api/leaderboard`, `/api/realtime`, `/api/methods`, each with
-//! `?profile=&chain=`.
+//! What all nodes have counted, as JSON: `GET /api/leaderboard`, `/api/realtime`, `/api/methods`,
+//! `/api/breakdown`, each with `?profile=&chain=`.
 //!
 //! An answer comes from what this node has gathered before, and says how old it is, what that is worth,
 //! and how much of the cluster it speaks for. Where there is none yet, `wait=` says for how long to wait
@@ -15,8 +15,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use lasso::config::duration;
 use lasso::metrics::{
-    AllMethods, AnswerCoverage, Leaderboard, MethodKey, MethodPerformance, ProviderKey, Readout,
-    Realtime,
+    AllMethods, AnswerCoverage, Breakdown, Leaderboard, MethodKey, MethodPerformance, ProviderKey,
+    Readout, Realtime,
 };
 use lasso::{Cluster, Segment, log, metrics};
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,7 @@ pub(crate) fn router(settings: Arc<Settings>, keys: Arc<Keys>, cluster: &Cluster
         .route("/api/leaderboard", get(leaderboard))
         .route("/api/realtime", get(realtime))
         .route("/api/methods", get(methods))
+        .route("/api/breakdown", get(breakdown))
         .with_state(api)
 }
 
@@ -91,6 +92,16 @@ async fn realtime(
 ) -> Result<Response, Refusal> {
     let Question { key, wait } = api.question(asked?.0, &headers)?;
     api.answer::<Realtime>(&key, wait).await
+}
+
+/// By provider, by method, and by both.
+async fn breakdown(
+    State(api): State<Api>,
+    asked: Asking<OfChain>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let Question { key, wait } = api.question(asked?.0, &headers)?;
+    api.answer::<Breakdown>(&key, wait).await
 }
 
 /// All methods, or with `&method=` the providers for one.

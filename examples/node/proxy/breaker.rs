@@ -15,7 +15,8 @@ use lasso::events::CircuitState;
 /// When a circuit opens and closes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BreakerSettings {
-    /// Failures in a row that open it; at least 1.
+    /// Failures in a row that open it; at least 1. Of these, one client's count at most half, rounded up.
+    /// Higher: a provider that fails is asked for longer. Lower: chance opens it.
     pub(crate) failures: u32,
     /// How long it stays open the first time.
     pub(crate) open_for: Duration,
@@ -54,6 +55,16 @@ pub(crate) struct Change {
 pub(crate) struct Pass {
     /// It tests a circuit that is half open.
     test: bool,
+}
+
+impl Pass {
+    /// One for a circuit that is closed.
+    pub(crate) const CLOSED: Pass = Pass { test: false };
+
+    /// True when it tests a circuit that is half open.
+    pub(crate) fn is_test(&self) -> bool {
+        self.test
+    }
 }
 
 /// The machine. See the module's text.
@@ -159,10 +170,21 @@ impl Breaker {
         if !pass.test && self.failures < self.settings.failures {
             return None;
         }
+        Some(self.open(now, reason))
+    }
+
+    /// Opens it, however few the failures.
+    pub(crate) fn open(&mut self, now: Instant, reason: &'static str) -> Change {
         let longer = (self.open_for * 2).max(self.settings.open_for);
         self.open_for = longer.min(self.settings.open_for_max);
         self.until = now + self.open_for;
-        Some(self.change(CircuitState::Open, reason))
+        self.testing = false;
+        self.change(CircuitState::Open, reason)
+    }
+
+    /// So many of the failures in a row count no more.
+    pub(crate) fn forgive(&mut self, failures: u32) {
+        self.failures = self.failures.saturating_sub(failures);
     }
 
     /// A request has no outcome that says anything of the provider.

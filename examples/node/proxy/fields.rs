@@ -203,6 +203,36 @@ impl<'t> Reader<'t> {
         tables.collect()
     }
 
+    /// The texts of a list, each as `read` makes it; it is `None` for one that is not accepted.
+    pub(super) fn texts(
+        &mut self,
+        fields: &mut Fields<'_>,
+        key: &'static str,
+        accepted: &str,
+        read: fn(&str) -> Option<String>,
+    ) -> Vec<String> {
+        let Some(found) = fields.take(key) else {
+            return Vec::new();
+        };
+        let DeValue::Array(items) = found.value else {
+            self.wrong_kind::<()>(&found, &format!("a list: {accepted}"));
+            return Vec::new();
+        };
+        let mut texts = Vec::new();
+        for (number, item) in items.iter().enumerate() {
+            let text = match item.get_ref() {
+                DeValue::String(text) => read(text),
+                _ => None,
+            };
+            if text.is_none() {
+                let place = format!("{}.{number}", found.place);
+                self.refuse(item.span().start, place, format!("accepted: {accepted}"));
+            }
+            texts.extend(text);
+        }
+        texts
+    }
+
     /// The tables within a table, by the names that the file gives them.
     pub(super) fn named<'v>(&mut self, fields: &Fields<'v>) -> Vec<(&'v str, Fields<'v>)> {
         let entries = fields.table.into_iter().flat_map(|table| table.iter());

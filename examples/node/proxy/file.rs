@@ -10,6 +10,7 @@ use lasso::Segment;
 use lasso::events::EventSettings;
 
 use super::breaker::BreakerSettings;
+use super::door::{self, DoorSettings};
 use super::fields::{Fields, Found, Reader};
 use super::settings::{
     Account, ChainSettings, Limits, Profile, ProviderSettings, Secret, Settings, Source, Url, Wrong,
@@ -34,6 +35,12 @@ fn settings(reader: &mut Reader<'_>, root: &mut Fields<'_>) -> Settings {
     let mut section = reader.table(root, "breaker");
     let breaker = breaker(reader, &mut section);
     section.finish(reader);
+    let mut section = reader.table(root, "web");
+    let door = DoorSettings {
+        hosts: reader.texts(&mut section, "hosts", HOST, door::host),
+        origins: reader.texts(&mut section, "origins", ORIGIN, door::origin),
+    };
+    section.finish(reader);
     let section = reader.table(root, "profiles");
     let mut profiles = BTreeMap::new();
     for (name, mut fields) in reader.named(&section) {
@@ -52,6 +59,7 @@ fn settings(reader: &mut Reader<'_>, root: &mut Fields<'_>) -> Settings {
         profiles,
         limits,
         breaker,
+        door,
         height_interval: height_interval.unwrap_or(DEFAULT_INTERVAL),
     }
 }
@@ -324,6 +332,10 @@ fn secret(reader: &mut Reader<'_>, (found, text): (Found<'_>, &str)) -> Option<S
     Secret::chosen(text).map_err(refused).ok()
 }
 
+/// What a name of this node is,
+const HOST: &str = "names of hosts without a port, as `rpc.example.org`";
+/// and what an origin is.
+const ORIGIN: &str = "origins as browsers send them, as `https://app.example.org`, or `*`";
 /// A simulated provider of which nothing is said.
 const USUAL: Traits = Traits {
     latency: Duration::from_millis(50),

@@ -1,10 +1,12 @@
 //! Who somebody is, by the key that came with the request.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 
 use axum::http::HeaderMap;
 use lasso::Segment;
 
+use super::judge::Witness;
 use super::settings::{Account, Secret, Settings};
 
 /// The header that bears it.
@@ -101,6 +103,15 @@ impl Bearer {
         match self {
             Bearer::Account(account) => Some(account),
             Bearer::Nobody | Bearer::Operator => None,
+        }
+    }
+
+    /// Whose experience with a provider these requests are; `from`: where they come from.
+    pub(crate) fn witness(&self, from: Option<IpAddr>) -> Witness {
+        match self {
+            Bearer::Nobody => Witness::at(from),
+            Bearer::Operator => Witness::Operator,
+            Bearer::Account(account) => Witness::Account(account.clone()),
         }
     }
 }

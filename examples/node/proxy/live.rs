@@ -10,21 +10,24 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use lasso::events::{Changes, Delivery, ScopeError, ViewError, Viewer};
+use axum::routing::{get, post};
+use lasso::events::{Changes, Delivery, Providers, RoutingEvent, ScopeError, ViewError, Viewer};
 use lasso::http::Endless;
 use lasso::{Cluster, Pass, Scope, Segment, log};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::warn;
 
 use super::admission::{Caller, Full, Gate, Permit, Places};
 use super::keys::{Bearer, Keys};
-use super::refusal::{Asking, Refusal};
+use super::refusal::{Asking, Refusal, answer};
+use super::service::clock;
 use super::settings::Settings;
+use super::tickets::{LIFE, Tickets};
 
 /// What every request needs.
 #[derive(Clone)]
@@ -34,6 +37,7 @@ struct Live {
     keys: Arc<Keys>,
     /// Where viewers get their places.
     gate: Gate,
+    tickets: Arc<Mutex<Tickets>>,
 }
 
 #[derive(Deserialize)]
@@ -41,10 +45,22 @@ struct Live {
 struct Asked {
     profile: String,
     account: Option<String>,
+    ticket: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AskedForTicket {
+    profile: String,
 }
 
 /// The routes.
-pub(crate) fn router(settings: Arc<Settings>, keys: Arc<Keys>, cluster: &Cluster) -> Router {
+pub(crate) fn router(
+    settings: Arc<Settings>,
+    keys: Arc<Keys>,
+    tickets: Arc<Mutex<Tickets>>,
+    cluster: &Cluster,
+) -> Router {
     let limits = &settings.limits;
     let kept = if keys.has_operator() {
         limits.viewers / KEPT_ONE_IN
@@ -54,6 +70,7 @@ pub(crate) fn router(settings: Arc<Settings>, keys: Arc<Keys>, cluster: &Cluster
     let live = Live {
         cluster: cluster.clone(),
         keys,
+        tickets,
         gate: Gate::new(Places {
             all: limits.viewers,
             caller: limits.viewers_per_account,
@@ -61,7 +78,10 @@ pub(crate) fn router(settings: Arc<Settings>, keys: Arc<Keys>, cluster: &Cluster
         }),
         settings,
     };
-    Router::new().route("/events", get(events)).with_state(live)
+    Router::new()
+        .route("/events", get(events))
+        .route("/events/ticket", post(ticket))
+        .with_state(live)
 }
 
 async fn events(
@@ -73,6 +93,7 @@ async fn events(
     let permit = live.gate.enter(&caller, 1).map_err(no_place)?;
     let Caller { profile, .. } = caller;
     let chains = live.settings.profiles[&profile].chains.keys().cloned();
+    let shows_methods = scope == Scope::Profile;
     let viewer = live
         .cluster
         .events(profile)
@@ -83,38 +104,82 @@ async fn events(
     let mut response = Sse::new(futures_util::stream::unfold(
         Watching {
             viewer,
+            providers: Providers::new(),
+            shows_methods,
             began: false,
             _permit: permit,
         },
         Watching::next,
     ))
     .into_response();
+    // nginx would keep events until it has a few KiB of them.
+    let at_once = HeaderValue::from_static("no");
+    response.headers_mut().insert("x-accel-buffering", at_once);
     response.extensions_mut().insert(Endless);
     Ok(response)
 }
 
+/// A ticket, in exchange for a key.
+async fn ticket(
+    State(live): State<Live>,
+    asked: Asking<AskedForTicket>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let profile = asked?.0.profile;
+    let profile = Segment::new(&profile).map_err(|_| no_profile())?;
+    let bearer = live.bearer(&profile, &headers)?;
+    if !live.settings.profiles.contains_key(&profile) {
+        return Err(no_profile());
+    }
+    let mut drawn = [0; 32];
+    getrandom::fill(&mut drawn).map_err(|_| {
+        let text = "the system gives no randomness";
+        Refusal(StatusCode::INTERNAL_SERVER_ERROR, text.into())
+    })?;
+    let caller = Caller { profile, bearer };
+    let given = live.tickets.lock().give(clock(), caller, &drawn);
+    let ticket = given.map_err(|_| {
+        let text = "there is no room for one more ticket; try again later";
+        Refusal(StatusCode::SERVICE_UNAVAILABLE, text.into())
+    })?;
+    let expires_in_ms = LIFE.as_millis() as u64;
+    let body = json!({ "ticket": ticket, "expires_in_ms": expires_in_ms });
+    Ok(answer(StatusCode::OK, body.to_string()))
+}
+
 impl Live {
+    /// Whose key came with a request.
+    fn bearer(&self, profile: &Segment, headers: &HeaderMap) -> Result<Bearer, Refusal> {
+        match self.keys.bearer(profile, headers) {
+            Ok(Bearer::Nobody) => Err(unknown(KEY)),
+            Ok(bearer) => Ok(bearer),
+            Err(_) => Err(unknown("this key is not known in this profile")),
+        }
+    }
+
     /// Who asks, and what is shown to them.
     fn let_in(&self, asked: Asked, headers: &HeaderMap) -> Result<(Caller, Pass, Scope), Refusal> {
-        let unknown = |text: &str| Refusal(StatusCode::UNAUTHORIZED, text.into());
-        let nothing = || Refusal(StatusCode::NOT_FOUND, "there is no such profile".into());
-        let profile = Segment::new(&asked.profile).map_err(|_| nothing())?;
-        let bearer = self.keys.bearer(&profile, headers);
-        let bearer = bearer.map_err(|_| unknown("this key is not known in this profile"))?;
+        let profile = Segment::new(&asked.profile).map_err(|_| no_profile())?;
+        let bearer = match &asked.ticket {
+            None => self.bearer(&profile, headers)?,
+            Some(ticket) => {
+                let caller = self.tickets.lock().take(clock(), ticket);
+                let caller = caller.filter(|caller| caller.profile == profile);
+                let text = "this ticket is none of this profile at this node, was used, or is too old; \
+                    POST /events/ticket gives another";
+                caller.ok_or_else(|| unknown(text))?.bearer
+            }
+        };
         let (pass, own) = match &bearer {
             Bearer::Operator => (Pass::operator(profile.clone()), None),
             Bearer::Account(account) => (
                 Pass::account(profile.clone(), account.clone()),
                 Some(account.clone()),
             ),
-            Bearer::Nobody => {
-                return Err(unknown(
-                    "X-Api-Key has to be an account's key or the operator's; PROXY_OPERATOR_KEY sets that",
-                ));
-            }
+            Bearer::Nobody => return Err(unknown(KEY)),
         };
         if !self.settings.profiles.contains_key(&profile) {
-            return Err(nothing());
+            return Err(no_profile());
         }
         let asked = asked.account.map(|account| Segment::new(&account));
         let asked = asked
@@ -124,6 +189,18 @@ impl Live {
         let scope = asked.or(own).map_or(Scope::Profile, Scope::Account);
         Ok((Caller { profile, bearer }, pass, scope))
     }
+}
+
+/// What has to come with a request that brings no ticket.
+const KEY: &str =
+    "X-Api-Key has to be an account's key or the operator's; PROXY_OPERATOR_KEY sets that";
+
+fn unknown(text: &str) -> Refusal {
+    Refusal(StatusCode::UNAUTHORIZED, text.into())
+}
+
+fn no_profile() -> Refusal {
+    Refusal(StatusCode::NOT_FOUND, "there is no such profile".into())
 }
 
 fn no_place(full: Full) -> Refusal {
@@ -183,6 +260,10 @@ const KEPT_ONE_IN: usize = 8;
 /// A viewer, with its place.
 struct Watching {
     viewer: Viewer,
+    /// What its states say so far.
+    providers: Providers,
+    /// Which methods a provider serves most: of all accounts, so that an account is not shown it.
+    shows_methods: bool,
     /// The snapshot has gone.
     began: bool,
     _permit: Permit,
@@ -199,22 +280,36 @@ impl Watching {
             (true, false) => "batch",
             (true, true) => "heartbeat",
         };
-        let event = Event::default().event(name).data(text(&delivery));
+        let event = Event::default().event(name).data(self.text(&delivery));
         Some((Ok(event), self))
     }
-}
 
-/// A delivery as JSON, in one line.
-fn text(delivery: &Delivery) -> String {
-    let events: Vec<_> = delivery.events.iter().map(|event| &**event).collect();
-    json!({
-        "lost": delivery.lost,
-        "events": events,
-        "states": changes(&delivery.states, |event| json!(**event)),
-        "figures": changes(&delivery.figures, |figures| json!(figures)),
-        "coverage": delivery.coverage.as_deref(),
-    })
-    .to_string()
+    /// A delivery as JSON, in one line.
+    fn text(&mut self, delivery: &Delivery) -> String {
+        let events: Vec<_> = delivery.events.iter().map(|event| &**event).collect();
+        let mut providers = self.providers.apply(&delivery.states);
+        let shows_methods = self.shows_methods;
+        if !shows_methods {
+            providers.iter_mut().for_each(|row| row.methods.clear());
+        }
+        let state = |event: &Arc<RoutingEvent>| match &**event {
+            RoutingEvent::Health(health) if !shows_methods => {
+                let mut health = health.clone();
+                health.methods.clear();
+                json!(RoutingEvent::Health(health))
+            }
+            event => json!(event),
+        };
+        json!({
+            "lost": delivery.lost,
+            "events": events,
+            "states": changes(&delivery.states, state),
+            "providers": providers,
+            "figures": changes(&delivery.figures, |figures| json!(figures)),
+            "coverage": delivery.coverage.as_deref(),
+        })
+        .to_string()
+    }
 }
 
 /// Changes of a table; keys are objects, so it is a list.

@@ -4,6 +4,8 @@
 //! node. So figures know the usual methods by name, and count all others as [`OTHER`]; whoever is asked
 //! still gets the name that the client gave.
 
+use lasso::Label;
+
 /// What figures call a method that is not usual.
 pub(crate) const OTHER: &str = "other";
 
@@ -15,6 +17,14 @@ pub(crate) fn is_known(name: &str) -> bool {
 /// The name under which a method is counted.
 pub(crate) fn counted_as(name: &str) -> &str {
     if is_known(name) { name } else { OTHER }
+}
+
+/// The same as a label.
+pub(crate) fn label(name: &Label) -> Label {
+    if is_known(name.as_str()) {
+        return name.clone();
+    }
+    Label::new("method", OTHER).expect("a word is a label")
 }
 
 /// The read methods of Ethereum's execution API, and the usual ones beside them; sorted.

@@ -5,22 +5,25 @@
 //! nodes see. Nothing of the cluster is on the way of a request.
 //!
 //! ```text
-//!  web ──> jsonrpc ──> service ──> pool (strategy, breaker) ──> simulated | upstream
+//!  web ──> jsonrpc ──> service ──> pool (strategy, judge) ──> simulated | upstream
 //!   │                     │
 //!  keys, admission      report ──> sink ──> the cluster ──> live, api
 //! ```
 //!
-//! What decides does no IO: `jsonrpc`, `admission`, `keys`, `strategy`, `breaker`, `pool`, `reply`,
-//! `simulated`, `telling`. What does IO decides little: `web`, `service`, `upstream`, `watch`, `report`,
-//! `sink`, `live`, `api`, `refusal`.
+//! What decides does no IO: `jsonrpc`, `admission`, `keys`, `strategy`, `breaker`, `judge`, `pool`, `reply`,
+//! `simulated`, `telling`, `tickets`. What does IO decides little: `web`, `service`, `upstream`, `kept`, `watch`, `report`,
+//! `sink`, `live`, `api`, `refusal`, `door`.
 
 mod admission;
 mod api;
 mod breaker;
 pub(crate) mod budget;
+mod door;
 mod fields;
 mod file;
 mod jsonrpc;
+mod judge;
+mod kept;
 mod keys;
 mod live;
 mod methods;
@@ -34,6 +37,7 @@ mod simulated;
 pub(crate) mod sink;
 mod strategy;
 mod telling;
+mod tickets;
 mod upstream;
 mod watch;
 mod web;
@@ -42,11 +46,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use lasso::Cluster;
+use parking_lot::Mutex;
 
 use keys::Keys;
 use report::{Reporter, Sink};
 use service::Service;
 use settings::Settings;
+use tickets::Tickets;
 
 pub(crate) use refusal::guided;
 
@@ -55,6 +61,7 @@ pub(crate) struct Proxy {
     settings: Arc<Settings>,
     keys: Arc<Keys>,
     service: Service,
+    tickets: Arc<Mutex<Tickets>>,
 }
 
 impl Proxy {
@@ -69,21 +76,32 @@ impl Proxy {
             keys: Arc::new(Keys::of(&settings)),
             settings: Arc::new(settings),
             service,
+            tickets: Arc::default(),
         }
     }
 
     /// What it serves: routes that need no cluster.
     pub(crate) fn serving(&self) -> Router {
-        web::router(self.service.clone(), self.keys.clone())
+        web::router(
+            self.service.clone(),
+            self.keys.clone(),
+            self.tickets.clone(),
+        )
     }
 
     /// What it shows of the cluster.
     pub(crate) fn showing(&self, cluster: &Cluster) -> Router {
         let (settings, keys) = (&self.settings, &self.keys);
-        live::router(settings.clone(), keys.clone(), cluster).merge(api::router(
+        let tickets = self.tickets.clone();
+        live::router(settings.clone(), keys.clone(), tickets, cluster).merge(api::router(
             settings.clone(),
             keys.clone(),
             cluster,
         ))
+    }
+
+    /// All routes of a node, for those who may use them.
+    pub(crate) fn guarded(&self, routes: Router) -> Router {
+        door::guarded(self.settings.door.clone(), routes)
     }
 }

@@ -3,25 +3,28 @@
 //! A request gets a [`Route`]: an order of providers, made by the strategy when it starts. Those behind
 //! the other providers' newest block come last; one whose circuit is due for a test comes first, as no
 //! other traffic would find out that it works again, and whoever tests it can still go on to the next.
-//! Each [`Try`] along the route ends in a verdict, which moves the provider's circuit, its latency and
-//! how long it is left alone.
+//! Each [`Try`] along the route ends in a verdict, which moves the provider's circuits, its latency and
+//! how long it is left alone. What a failure says of the provider depends on what others made of the same
+//! request.
 //!
-//! 1. A provider is tried at most once per route, and never while its circuit is open or it has asked to
-//!    be left alone.
+//! 1. A provider is tried at most once per route, and never while a circuit is open for the client or it has
+//!    asked to be left alone.
 //! 2. Every try that began ends, in [`Pool::end`] or [`Pool::withdraw`].
 
 use std::time::{Duration, Instant};
 
 use lasso::Label;
-use lasso::events::{CircuitState, ProviderStatus};
+use lasso::events::{Busiest, CircuitState, MethodCalls, ProviderStatus};
 
-use super::breaker::{Breaker, BreakerSettings, Change, Pass};
+use super::breaker::{BreakerSettings, Change};
+use super::judge::{Against, Judge, Permit, Probe, Witness};
 use super::reply::Verdict;
 use super::strategy::{Candidate, Chooser};
 
 /// See the module's text.
 #[derive(Debug)]
 pub(crate) struct Pool {
+    began: Instant,
     providers: Vec<Provider>,
     chooser: Chooser,
     /// Most providers that one request is tried at.
@@ -33,27 +36,47 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 struct Provider {
     name: Label,
-    breaker: Breaker,
+    judge: Judge,
     /// Why the circuit is as it is.
     circuit: Option<Change>,
     /// What its answers took lately.
     latency_ms: Option<f64>,
     /// How many of its answers were good lately, 0 to 1.
     goodness: f64,
-    limited_until: Option<Instant>,
     height: Option<u64>,
     heard: Heard,
+    /// Requests in a row that failed, and that were answered; one of them is 0.
+    in_row: InRow,
+    busiest: Busiest,
+}
+
+/// Requests in a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct InRow {
+    /// That failed.
+    pub(crate) failures: u32,
+    /// That were answered.
+    pub(crate) successes: u32,
 }
 
 /// What requests have got from a provider so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Heard {
-    /// None has ended there.
+    /// None has been answered.
     Nothing,
-    /// No answer yet.
-    Failures,
     /// At least one answer, if only a refusal.
     Answers,
+}
+
+/// What other providers made of a request that one has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Elsewhere {
+    /// One has done it.
+    Done,
+    /// None has, and at least one was asked.
+    Failed,
+    /// None was asked.
+    NotAsked,
 }
 
 /// The way of one request.
@@ -62,6 +85,7 @@ pub(crate) struct Route {
     /// The places that are left, the next one last.
     left: Vec<usize>,
     tries: usize,
+    witness: Witness,
 }
 
 /// One request at one provider.
@@ -69,7 +93,7 @@ pub(crate) struct Route {
 pub(crate) struct Try {
     /// The provider's place in the configuration.
     pub(crate) place: usize,
-    pass: Pass,
+    permit: Permit,
 }
 
 /// A provider's circuit changed, or is told again.
@@ -94,6 +118,10 @@ pub(crate) struct Health {
     pub(crate) lag: Option<u64>,
     /// It has asked to be left alone.
     pub(crate) rate_limited: bool,
+    /// Requests in a row.
+    pub(crate) in_row: InRow,
+    /// Its busiest methods in the last minute.
+    pub(crate) methods: Vec<MethodCalls>,
 }
 
 impl Pool {
@@ -108,15 +136,17 @@ impl Pool {
     ) -> Self {
         let provider = |name| Provider {
             name,
-            breaker: Breaker::new(now, breaker.clone()),
+            judge: Judge::new(now, breaker.clone()),
             circuit: None,
             latency_ms: None,
             goodness: 1.0,
-            limited_until: None,
             height: None,
             heard: Heard::Nothing,
+            in_row: InRow::default(),
+            busiest: Busiest::new(),
         };
         Pool {
+            began: now,
             providers: names.into_iter().map(provider).collect(),
             chooser,
             tries_max,
@@ -129,17 +159,17 @@ impl Pool {
         &self.providers[place].name
     }
 
-    /// A way for one request.
-    pub(crate) fn route(&mut self, now: Instant) -> Route {
+    /// A way for one request of a client.
+    pub(crate) fn route(&mut self, now: Instant, witness: Witness) -> Route {
         let consensus = self.consensus();
         let candidates: Vec<Candidate> = self
             .providers
             .iter()
             .enumerate()
-            .filter(|(_, provider)| provider.may_be_asked(now))
+            .filter(|(_, provider)| provider.judge.lets_through(now, &witness))
             .map(|(place, provider)| Candidate {
                 place,
-                rank: if provider.breaker.state() != CircuitState::Closed {
+                rank: if provider.judge.is_in_doubt(&witness) {
                     0
                 } else if provider
                     .lag(consensus)
@@ -154,7 +184,11 @@ impl Pool {
             .collect();
         let mut left = self.chooser.order(&candidates);
         left.reverse();
-        Route { left, tries: 0 }
+        Route {
+            left,
+            tries: 0,
+            witness,
+        }
     }
 
     /// The next provider along the way, and what that did to its circuit; `None` when there is none,
@@ -171,16 +205,17 @@ impl Pool {
             let place = route.left.pop()?;
             let provider = &mut self.providers[place];
             // Things may have changed since the route was made.
-            if provider.may_be_asked(now) {
+            if provider.judge.lets_through(now, &route.witness) {
                 route.tries += 1;
-                let (pass, change) = provider.breaker.begin(now);
+                let (permit, change) = provider.judge.begin(now, &route.witness);
                 let news = provider.news(change);
-                return Some((Try { place, pass }, news));
+                return Some((Try { place, permit }, news));
             }
         }
     }
 
-    /// A try has ended; `latency` is what it took.
+    /// A try has ended with something that says by itself what it says of the provider; `latency` is what
+    /// it took.
     pub(crate) fn end(
         &mut self,
         now: Instant,
@@ -189,43 +224,104 @@ impl Pool {
         latency: Duration,
     ) -> Option<CircuitNews> {
         let provider = &mut self.providers[ended.place];
-        provider.heard = match verdict {
-            Verdict::Provider(_) if provider.heard != Heard::Answers => Heard::Failures,
-            _ => Heard::Answers,
-        };
+        let permit = ended.permit;
         let change = match verdict {
             Verdict::Done | Verdict::Client(_) => {
                 provider.took(latency);
-                provider.breaker.success(ended.pass)
+                provider.in_row = InRow {
+                    failures: 0,
+                    successes: provider.in_row.successes.saturating_add(1),
+                };
+                provider.judge.success(now, permit)
             }
-            Verdict::Declined | Verdict::Doubted(_) => {
-                provider.breaker.withdraw(ended.pass);
+            Verdict::Declined => {
+                provider.judge.withdraw(now, permit);
                 None
             }
             Verdict::RateLimited(pause) => {
-                provider.limited_until = Some(now + pause);
-                provider.breaker.withdraw(ended.pass);
+                provider.judge.limited(now, permit, pause);
                 None
             }
-            Verdict::Provider(reason) => {
-                provider.goodness += (0.0 - provider.goodness) * WEIGHT;
-                provider.breaker.failure(now, ended.pass, reason)
+            Verdict::Doubted(reason) | Verdict::Provider(reason) => {
+                debug_assert!(false, "{reason}: it takes what others made of it");
+                provider.judge.withdraw(now, permit);
+                return None;
             }
         };
+        provider.heard = Heard::Answers;
         provider.news(change)
     }
 
+    /// A try has failed, and the request is over: what others made of it is known.
+    pub(crate) fn fail(
+        &mut self,
+        now: Instant,
+        ended: Try,
+        verdict: Verdict,
+        elsewhere: Elsewhere,
+    ) -> Option<CircuitNews> {
+        let provider = &mut self.providers[ended.place];
+        provider.in_row = InRow {
+            failures: provider.in_row.failures.saturating_add(1),
+            successes: 0,
+        };
+        let works = provider.judge.probed() == Probe::Answered;
+        let (reason, against) = match (verdict, elsewhere) {
+            (Verdict::Doubted(reason) | Verdict::Provider(reason), Elsewhere::Done)
+            | (Verdict::Provider(reason), Elsewhere::NotAsked) => (reason, Against::Everybody),
+            // Nobody can do it, and this one does other things.
+            (Verdict::Provider(reason), Elsewhere::Failed) if works => (reason, Against::OnlyIt),
+            (Verdict::Provider(reason), Elsewhere::Failed) => (reason, Against::Everybody),
+            // It answers; what is wrong may well be the request.
+            _ => {
+                provider.judge.withdraw(now, ended.permit);
+                return None;
+            }
+        };
+        let (counts, change) = provider.judge.failure(now, ended.permit, reason, against);
+        if counts {
+            provider.goodness += (0.0 - provider.goodness) * WEIGHT;
+        }
+        provider.news(change)
+    }
+
+    /// A request of this method was tried at a provider.
+    pub(crate) fn count(&mut self, now: Instant, place: usize, method: &Label) {
+        let now = now.saturating_duration_since(self.began);
+        self.providers[place].busiest.record(now, method);
+    }
+
     /// A try has no outcome, as the client is gone.
-    pub(crate) fn withdraw(&mut self, ended: Try) {
-        self.providers[ended.place].breaker.withdraw(ended.pass);
+    pub(crate) fn withdraw(&mut self, now: Instant, ended: Try) {
+        let provider = &mut self.providers[ended.place];
+        provider.judge.withdraw(now, ended.permit);
+    }
+
+    /// The proxy has asked a provider a question of its own.
+    pub(crate) fn probe(
+        &mut self,
+        now: Instant,
+        place: usize,
+        probe: Probe,
+    ) -> Option<CircuitNews> {
+        let provider = &mut self.providers[place];
+        let change = provider.judge.probe(now, probe);
+        provider.news(change)
+    }
+
+    /// The proxy's own question was refused as one too many.
+    pub(crate) fn probe_limited(&mut self, now: Instant, place: usize, pause: Duration) {
+        self.providers[place].judge.probe_limited(now, pause);
+    }
+
+    /// Clients that were forgotten, or not heard, where providers were judged.
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.providers.iter().map(|one| one.judge.forgotten()).sum()
     }
 
     /// When nobody may be asked: in how long somebody may be, if time alone decides.
-    pub(crate) fn retry_after(&self, now: Instant) -> Option<Duration> {
-        let at = |provider: &Provider| {
-            let limited = provider.limited_until.filter(|until| *until > now);
-            limited.max(provider.breaker.opens_at())
-        };
+    pub(crate) fn retry_after(&self, now: Instant, witness: &Witness) -> Option<Duration> {
+        let at = |provider: &Provider| provider.judge.opens_at(now, witness);
         let soonest = self.providers.iter().filter_map(at).min()?;
         Some(soonest.saturating_duration_since(now))
     }
@@ -254,7 +350,12 @@ impl Pool {
     /// How each provider is doing.
     pub(crate) fn health(&self, now: Instant) -> Vec<Health> {
         let consensus = self.consensus();
-        let health = |provider: &Provider| provider.health(now, consensus, self.lag_max);
+        let health = |provider: &Provider| Health {
+            methods: provider
+                .busiest
+                .top(now.saturating_duration_since(self.began)),
+            ..provider.health(now, consensus, self.lag_max)
+        };
         self.providers.iter().map(health).collect()
     }
 
@@ -265,7 +366,7 @@ impl Pool {
             change: provider.circuit.clone().unwrap_or(Change {
                 previous: CircuitState::Closed,
                 state: CircuitState::Closed,
-                failures: provider.breaker.failures(),
+                failures: provider.judge.failures(),
                 reason: "it was never open",
             }),
         };
@@ -274,14 +375,6 @@ impl Pool {
 }
 
 impl Provider {
-    fn may_be_asked(&self, now: Instant) -> bool {
-        !self.is_limited(now) && self.breaker.lets_through(now)
-    }
-
-    fn is_limited(&self, now: Instant) -> bool {
-        self.limited_until.is_some_and(|until| now < until)
-    }
-
     fn lag(&self, consensus: Option<u64>) -> Option<u64> {
         Some(consensus?.saturating_sub(self.height?))
     }
@@ -308,19 +401,19 @@ impl Provider {
     }
 
     fn health(&self, now: Instant, consensus: Option<u64>, lag_max: u64) -> Health {
-        let (circuit, lag) = (self.breaker.state(), self.lag(consensus));
-        let rate_limited = self.is_limited(now);
+        let (circuit, lag) = (self.judge.state(), self.lag(consensus));
+        let rate_limited = self.judge.is_limited(now);
         let status = match circuit {
             CircuitState::Open => ProviderStatus::Down,
-            CircuitState::Closed if lag.is_some_and(|lag| lag > lag_max) => {
-                ProviderStatus::Degraded
+            _ if self.heard == Heard::Nothing => ProviderStatus::Unknown,
+            CircuitState::Closed => {
+                let is_behind = lag.is_some_and(|lag| lag > lag_max);
+                if is_behind || rate_limited || self.goodness < GOOD {
+                    ProviderStatus::Degraded
+                } else {
+                    ProviderStatus::Healthy
+                }
             }
-            CircuitState::Closed if rate_limited || self.goodness < GOOD => {
-                ProviderStatus::Degraded
-            }
-            CircuitState::Closed if self.heard == Heard::Nothing => ProviderStatus::Unknown,
-            CircuitState::Closed if self.heard == Heard::Failures => ProviderStatus::Degraded,
-            CircuitState::Closed => ProviderStatus::Healthy,
             _ => ProviderStatus::Degraded,
         };
         Health {
@@ -329,6 +422,8 @@ impl Provider {
             circuit,
             lag,
             rate_limited,
+            in_row: self.in_row,
+            methods: Vec::new(),
         }
     }
 }
@@ -341,158 +436,5 @@ const LEAST_GOODNESS: f64 = 0.1;
 const GOOD: f64 = 0.8;
 
 #[cfg(test)]
-mod tests {
-    use super::super::strategy::Strategy;
-    use super::*;
-
-    const MS: Duration = Duration::from_millis(1);
-
-    fn pool(now: Instant, strategy: Strategy) -> Pool {
-        let names = ["a", "b", "c"].map(|name| Label::new("provider", name).unwrap());
-        let chooser = Chooser::new(strategy, 1);
-        Pool::new(now, names, chooser, &BreakerSettings::default(), 3, 5)
-    }
-
-    /// The first try of a new request.
-    fn first(pool: &mut Pool, now: Instant) -> Option<(Try, Option<CircuitNews>)> {
-        let mut route = pool.route(now);
-        pool.next(now, &mut route)
-    }
-
-    /// The places that a request is tried at when every try ends in `verdict`.
-    fn tried(pool: &mut Pool, now: Instant, verdict: Verdict) -> Vec<usize> {
-        let mut route = pool.route(now);
-        let mut places = Vec::new();
-        while let Some((one, _)) = pool.next(now, &mut route) {
-            places.push(one.place);
-            pool.end(now, one, verdict, MS);
-        }
-        places
-    }
-
-    #[test]
-    fn a_route_leads_to_every_provider_once_and_to_no_more_than_allowed() {
-        let now = Instant::now();
-        let mut pool = pool(now, Strategy::Priority);
-        assert_eq!(tried(&mut pool, now, Verdict::Done), [0, 1, 2]);
-        pool.tries_max = 2;
-        assert_eq!(tried(&mut pool, now, Verdict::Done), [0, 1]);
-    }
-
-    #[test]
-    fn one_that_fails_is_left_out_and_later_tested_first() {
-        let now = Instant::now();
-        let mut pool = pool(now, Strategy::Priority);
-        let mut opened = None;
-        for _ in 0..5 {
-            let mut route = pool.route(now);
-            let (_skipped, _) = pool.next(now, &mut route).unwrap();
-            let (second, _) = pool.next(now, &mut route).unwrap();
-            assert_eq!(second.place, 1);
-            opened = pool.end(now, second, Verdict::Provider("timeout"), MS);
-        }
-        let opened = opened.expect("five failures in a row");
-        assert_eq!(
-            (opened.provider.as_str(), opened.change.reason),
-            ("b", "timeout")
-        );
-        assert_eq!(pool.health(now)[1].status, ProviderStatus::Down);
-        assert_eq!(tried(&mut pool, now, Verdict::Done), [0, 2]);
-
-        let later = now + Duration::from_secs(10);
-        let (mut one, mut other) = (pool.route(later), pool.route(later));
-        let (test, news) = pool.next(later, &mut one).unwrap();
-        assert_eq!(
-            (test.place, news.unwrap().change.state),
-            (1, CircuitState::HalfOpen)
-        );
-        let (not_the_test, _) = pool.next(later, &mut other).unwrap();
-        assert_eq!(not_the_test.place, 0, "one test at a time");
-        assert!(
-            pool.end(later, test, Verdict::Client("client error"), MS)
-                .is_none()
-        );
-        let (test, _) = first(&mut pool, later).unwrap();
-        let closed = pool.end(later, test, Verdict::Done, MS).unwrap();
-        assert_eq!(closed.change.state, CircuitState::Closed);
-        assert_eq!(pool.circuits()[1], closed);
-    }
-
-    #[test]
-    fn one_that_asks_to_be_left_alone_is_and_its_circuit_stays() {
-        let now = Instant::now();
-        let mut pool = pool(now, Strategy::Priority);
-        let pause = Duration::from_secs(2);
-        assert_eq!(
-            tried(&mut pool, now, Verdict::RateLimited(pause)),
-            [0, 1, 2]
-        );
-        assert!(first(&mut pool, now).is_none());
-        assert_eq!(pool.retry_after(now), Some(pause));
-        assert!(pool.health(now).iter().all(|health| health.rate_limited));
-        assert_eq!(tried(&mut pool, now + pause, Verdict::Done), [0, 1, 2]);
-        assert!(
-            pool.circuits()
-                .iter()
-                .all(|one| one.change.state == CircuitState::Closed)
-        );
-    }
-
-    #[test]
-    fn one_that_is_far_behind_comes_last() {
-        let now = Instant::now();
-        let mut pool = pool(now, Strategy::Priority);
-        for (place, height) in [(0, 94), (1, 100), (2, 101)] {
-            pool.set_height(place, Some(height));
-        }
-        assert_eq!(pool.consensus(), Some(100));
-        assert_eq!(tried(&mut pool, now, Verdict::Done), [1, 2, 0]);
-        assert_eq!(pool.health(now)[0].lag, Some(6));
-        assert_eq!(pool.health(now)[0].status, ProviderStatus::Degraded);
-        pool.set_height(0, Some(95));
-        assert_eq!(tried(&mut pool, now, Verdict::Done), [0, 1, 2]);
-        pool.set_height(0, None);
-        assert_eq!(pool.heights().count(), 2);
-        assert_eq!(tried(&mut pool, now, Verdict::Done), [0, 1, 2]);
-    }
-
-    #[test]
-    fn how_a_provider_is_doing_is_unknown_until_a_request_has_ended_there() {
-        let now = Instant::now();
-        for (verdict, status) in [
-            (Verdict::Done, ProviderStatus::Healthy),
-            (Verdict::Client("client error"), ProviderStatus::Healthy),
-            (Verdict::Declined, ProviderStatus::Healthy),
-            (Verdict::RateLimited(MS), ProviderStatus::Degraded),
-            (Verdict::Provider("timeout"), ProviderStatus::Degraded),
-        ] {
-            let mut pool = pool(now, Strategy::Priority);
-            // That it tells its newest block says nothing of requests.
-            pool.set_height(0, Some(7));
-            let gone = first(&mut pool, now).unwrap().0;
-            pool.withdraw(gone);
-            assert_eq!(pool.health(now)[0].status, ProviderStatus::Unknown);
-            let one = first(&mut pool, now).unwrap().0;
-            pool.end(now, one, verdict, MS);
-            assert_eq!(pool.health(now)[0].status, status, "{verdict:?}");
-            assert_eq!(pool.health(now)[1].status, ProviderStatus::Unknown);
-        }
-    }
-
-    #[test]
-    fn a_fast_one_whose_answers_are_bad_is_not_the_fastest() {
-        let now = Instant::now();
-        let mut pool = pool(now, Strategy::Fastest);
-        for (place, ms) in [(0, 10), (1, 30), (2, 90)] {
-            pool.providers[place].took(ms * MS);
-        }
-        assert_eq!(tried(&mut pool, now, Verdict::Done)[0], 0);
-        for _ in 0..3 {
-            let (one, _) = first(&mut pool, now).unwrap();
-            pool.end(now, one, Verdict::Provider("timeout"), MS);
-        }
-        let next = first(&mut pool, now).unwrap().0;
-        assert_eq!(next.place, 1);
-        pool.withdraw(next);
-    }
-}
+#[path = "pool_tests.rs"]
+mod tests;

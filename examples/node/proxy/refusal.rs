@@ -79,12 +79,14 @@ pub(crate) fn answer(status: StatusCode, body: impl Into<Body>) -> Response {
 }
 
 /// What a node of this example answers.
-const ROUTES: [&str; 9] = [
+const ROUTES: [&str; 11] = [
     "POST /rpc/{profile}/{chain}",
     "GET /events?profile=",
+    "POST /events/ticket?profile=",
     "GET /api/leaderboard?profile=&chain=",
     "GET /api/realtime?profile=&chain=",
     "GET /api/methods?profile=&chain=",
+    "GET /api/breakdown?profile=&chain=",
     "GET /api/node",
     "GET /health",
     "GET /livez",

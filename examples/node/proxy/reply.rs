@@ -37,12 +37,13 @@ pub(crate) enum Verdict {
     /// The provider works, and does not do this one: more than its share, or too large a question.
     /// Another may; who is right cannot be told, so it is held against nobody.
     Declined,
-    /// The provider says that it failed, of this category. Another may do better; the question itself may
-    /// be what is wrong, so it is held against this one only if another does.
+    /// The provider answers that it failed or will not, of this category. Another may do better; the question
+    /// itself may be what is wrong, so it is held against this one only if another does it.
     Doubted(&'static str),
     /// The provider works, and has had enough for so long.
     RateLimited(Duration),
-    /// The provider failed; another may do better.
+    /// No answer came, or none that can be read, of this category; another may do better. Even so the
+    /// question may be the cause.
     Provider(&'static str),
 }
 
@@ -72,6 +73,8 @@ impl Verdict {
             }
             // As large with all others.
             Err(Failure::TooLarge) => Verdict::Client(Failure::TooLarge.category()),
+            // It says that the request is what is wrong.
+            Err(failure @ Failure::Status(400..=499)) => Verdict::Doubted(failure.category()),
             Err(failure) => Verdict::Provider(failure.category()),
         }
     }
@@ -158,6 +161,8 @@ mod tests {
             ),
             (Err(Failure::Timeout), Verdict::Provider("timeout")),
             (Err(Failure::Status(503)), Verdict::Provider("http error")),
+            (Err(Failure::Status(400)), Verdict::Doubted("http error")),
+            (Err(Failure::Status(413)), Verdict::Doubted("http error")),
             (Err(Failure::TooLarge), Verdict::Client("answer too large")),
         ] {
             assert_eq!(Verdict::of(&reply), verdict, "{reply:?}");

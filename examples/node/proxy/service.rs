@@ -14,7 +14,9 @@ use serde::Serialize;
 
 use super::admission::{Caller, Full, Gate, Permit, Places};
 use super::jsonrpc::{Call, LIMIT_EXCEEDED, RpcError, Said, UNAVAILABLE};
-use super::pool::{CircuitNews, Pool, Route, Try};
+use super::judge::{Probe, Witness};
+use super::methods;
+use super::pool::{CircuitNews, Elsewhere, Pool, Route, Try};
 use super::reply::{Failure, Reply, Verdict};
 use super::report::{Finished, Place, Report, Reporter, Tried};
 use super::settings::{ChainSettings, Limits, Profile, ProviderSettings, Settings, Source, Url};
@@ -47,6 +49,10 @@ pub(crate) struct Counts {
     abandoned: u64,
     /// What the cluster was not told, as it takes too long.
     reports_shed: u64,
+    /// Clients whose failures were forgotten, or not taken, where a provider was judged.
+    witnesses_forgotten: u64,
+    /// Tickets for viewers that were refused, or gave way before their time.
+    tickets_shed: u64,
     /// What HTTP clients were denied.
     http: lasso::http::Counters,
 }
@@ -127,11 +133,13 @@ impl Service {
     }
 
     /// What it has done, and is doing.
-    pub(crate) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self, tickets_shed: u64) -> Counts {
         Counts {
             under_way: self.shared.gate.taken(),
             abandoned: self.shared.abandoned.load(Ordering::Relaxed),
             reports_shed: self.shared.reporter.shed(),
+            witnesses_forgotten: self.rooms().map(|room| room.pool.lock().forgotten()).sum(),
+            tickets_shed,
             http: lasso::http::counters(),
         }
     }
@@ -152,43 +160,69 @@ impl Service {
         self.shared.gate.enter(caller, requests)
     }
 
-    /// What a provider says to a question that is the proxy's own: no figure counts it.
+    /// What a provider says to a question that is the proxy's own: no figure counts it, and no client can
+    /// make it fail.
     pub(crate) async fn ask_for_height(&self, room: &Room, place: usize) -> Option<u64> {
-        match &room.backends[place] {
-            Backend::Simulated(provider) => Some(provider.lock().height(unix_ms())),
+        let reply = match &room.backends[place] {
+            // Its errors are those of requests.
+            Backend::Simulated(provider) => return Some(provider.lock().height(unix_ms())),
             Backend::Upstream(url) => {
                 let asked = self.shared.client.ask(url, "eth_blockNumber", None);
                 let answered = tokio::time::timeout(self.shared.limits.try_timeout, asked).await;
-                let Ok(Ok(Said::Result(result))) = answered else {
-                    return None;
-                };
-                let text: String = serde_json::from_str(result.get()).ok()?;
-                u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
+                answered.unwrap_or(Err(Failure::Timeout))
             }
-        }
+        };
+        let probe = match Verdict::of(&reply) {
+            Verdict::Done => Probe::Answered,
+            Verdict::Provider(reason) => Probe::Failed(reason),
+            Verdict::RateLimited(pause) => {
+                room.pool.lock().probe_limited(clock(), place, pause);
+                return None;
+            }
+            _ => Probe::Unclear,
+        };
+        let news = room.pool.lock().probe(clock(), place, probe);
+        self.tell_circuit(room, news);
+        let Ok(Said::Result(result)) = reply else {
+            return None;
+        };
+        let text: String = serde_json::from_str(result.get()).ok()?;
+        u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
     }
 
     /// Serves one request.
-    pub(crate) async fn ask(&self, room: &Arc<Room>, caller: &Caller, call: &Call) -> Said {
+    pub(crate) async fn ask(
+        &self,
+        room: &Arc<Room>,
+        caller: &Caller,
+        witness: &Witness,
+        call: &Call,
+    ) -> Said {
         let (mut route, deadline) = {
             let now = clock();
             (
-                room.pool.lock().route(now),
+                room.pool.lock().route(now, witness.clone()),
                 now + self.shared.limits.timeout,
             )
         };
         let mut tries = Vec::new();
         let mut last = None;
-        let mut doubted = Doubted::new(self, room);
+        let mut failed = Failed::new(self, room);
+        let mut answers = 0;
+        let method = methods::label(&call.method);
         while let Some(under_way) = self.next(room, &mut route) {
             let left = deadline.saturating_duration_since(clock());
             let time = left.min(self.shared.limits.try_timeout);
             let place = under_way.place();
             let (latency, reply) = self.try_at(room, place, call, time).await;
             let verdict = Verdict::of(&reply);
+            room.pool.lock().count(clock(), place, &method);
             match verdict {
-                Verdict::Doubted(reason) => doubted.add(under_way, reason, latency),
-                _ => under_way.end(verdict, latency),
+                Verdict::Doubted(_) | Verdict::Provider(_) => failed.add(under_way, verdict),
+                _ => {
+                    answers += usize::from(matches!(verdict, Verdict::Client(_)));
+                    under_way.end(verdict, latency);
+                }
             }
             tries.push(Tried {
                 provider: room.pool.lock().name(place).clone(),
@@ -200,8 +234,8 @@ impl Service {
                 break;
             }
         }
-        doubted.settle(matches!(last, Some((Verdict::Done, _))));
-        let (finished, said) = self.finish(room, caller, call, tries, last);
+        failed.settle(matches!(last, Some((Verdict::Done, _))), answers);
+        let (finished, said) = self.finish(room, caller, witness, call, tries, last);
         self.tell(Report::Finished(Box::new(finished)));
         said
     }
@@ -251,6 +285,7 @@ impl Service {
         &self,
         room: &Room,
         caller: &Caller,
+        witness: &Witness,
         call: &Call,
         tries: Vec<Tried>,
         last: Option<(Verdict, Reply)>,
@@ -271,7 +306,7 @@ impl Service {
         let Some((verdict, reply)) = last else {
             finished.error_category = label("no provider");
             finished.error_code = Some(UNAVAILABLE);
-            let soonest = room.pool.lock().retry_after(clock());
+            let soonest = room.pool.lock().retry_after(clock(), witness);
             return (finished, Said::Error(nobody(&room.place, soonest)));
         };
         finished.error_category = verdict.category().and_then(label);
@@ -374,49 +409,56 @@ impl UnderWay<'_> {
     }
 }
 
-/// Tries of one request whose providers say that they failed. They end with the request, as it takes
-/// another provider's answer to know whose fault it was.
-struct Doubted<'a> {
+/// Tries of one request that failed. They end with the request, as it takes what others made of it to
+/// know whose fault it was.
+struct Failed<'a> {
     service: &'a Service,
     room: &'a Room,
-    tries: Vec<(Try, &'static str, Duration)>,
+    tries: Vec<(Try, Verdict)>,
 }
 
-impl<'a> Doubted<'a> {
+impl<'a> Failed<'a> {
     fn new(service: &'a Service, room: &'a Room) -> Self {
-        Doubted {
+        Failed {
             service,
             room,
             tries: Vec::new(),
         }
     }
 
-    fn add(&mut self, mut under_way: UnderWay<'_>, reason: &'static str, latency: Duration) {
+    fn add(&mut self, mut under_way: UnderWay<'_>, verdict: Verdict) {
         let began = under_way.began.take();
-        self.tries
-            .extend(began.map(|began| (began, reason, latency)));
+        self.tries.extend(began.map(|began| (began, verdict)));
     }
 
-    /// The request has ended; `done`: another provider has done it, so that it could be.
-    fn settle(mut self, done: bool) {
-        for (began, reason, latency) in self.tries.drain(..) {
-            let verdict = if done {
-                Verdict::Provider(reason)
-            } else {
-                Verdict::Doubted(reason)
-            };
-            let news = self.room.pool.lock().end(clock(), began, verdict, latency);
+    /// The request has ended; `done`: another provider has done it, so that it could be; `answers`: as many
+    /// said that it is the client's fault.
+    fn settle(mut self, done: bool, answers: usize) {
+        let elsewhere = match self.tries.len() + answers {
+            _ if done => Elsewhere::Done,
+            0 | 1 => Elsewhere::NotAsked,
+            _ => Elsewhere::Failed,
+        };
+        for (began, verdict) in self.tries.drain(..) {
+            let news = self
+                .room
+                .pool
+                .lock()
+                .fail(clock(), began, verdict, elsewhere);
             self.service.tell_circuit(self.room, news);
         }
     }
 }
 
 /// The client is gone: nobody will know.
-impl Drop for Doubted<'_> {
+impl Drop for Failed<'_> {
     fn drop(&mut self) {
+        if self.tries.is_empty() {
+            return;
+        }
         let mut pool = self.room.pool.lock();
         for (began, ..) in self.tries.drain(..) {
-            pool.withdraw(began);
+            pool.withdraw(clock(), began);
         }
     }
 }
@@ -424,7 +466,7 @@ impl Drop for Doubted<'_> {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         if let Some(began) = self.began.take() {
-            self.room.pool.lock().withdraw(began);
+            self.room.pool.lock().withdraw(clock(), began);
             self.service
                 .shared
                 .abandoned

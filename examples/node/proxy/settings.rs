@@ -17,6 +17,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::breaker::BreakerSettings;
+use super::door::DoorSettings;
 use super::file;
 use super::simulated::{Chain, Traits};
 use super::strategy::Strategy;
@@ -36,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     /// When circuits open and close.
     pub(crate) breaker: BreakerSettings,
+    /// Which pages may use the node, and under which names it is asked for.
+    pub(crate) door: DoorSettings,
     /// Between two looks at every provider's newest block.
     pub(crate) height_interval: Duration,
 }
@@ -301,6 +304,9 @@ mod tests {
             try_timeout = "1s"
             [breaker]
             failures = 2
+            [web]
+            hosts = ["RPC.example.org"]
+            origins = ["https://app.example.org"]
             [[keys]]
             key = "acme-acme-acme-acme"
             profile = "premium"
@@ -328,6 +334,8 @@ mod tests {
             ),
             (9, 5, 2)
         );
+        assert_eq!(settings.door.hosts, ["rpc.example.org"]);
+        assert_eq!(settings.door.origins, ["https://app.example.org"]);
         assert!(settings.operator_key.unwrap().is("operator-operator"));
         let account = &settings.keys[&Secret::new("acme-acme-acme-acme")];
         assert_eq!(account.account.as_str(), "acme");
@@ -368,6 +376,9 @@ mod tests {
             tries = 0
             try_timeout = "9s"
             viewrs = 3
+            [web]
+            hosts = ["a b", 5]
+            origins = "https://app.example.org/page"
             [[keys]]
             key = "a-key-that-is-secret"
             profile = "nobody"
@@ -399,31 +410,34 @@ mod tests {
             "6 limits.tries",
             "7 limits.try_timeout",
             "8 limits.viewrs",
-            "11 keys.0.profile",
-            "12 keys.0.account",
-            "13 keys.1.profile",
-            "13 keys.1.account",
-            "14 keys.1.key",
-            "15 profiles.a:b.chains",
-            "15 profiles.a:b",
-            "17 profiles.p.sampling",
-            "18 profiles.p.strategy",
-            "19 profiles.p.chains.none.providers",
-            "20 profiles.p.chains.none.chain_id",
-            "22 profiles.p.chains.eth.lag_max",
-            "24 profiles.p.chains.eth.providers.0.url",
-            "25 profiles.p.chains.eth.providers.1",
-            "26 profiles.p.chains.eth.providers.2.name",
-            "26 profiles.p.chains.eth.providers.2.simulated.error_rate",
-            "26 profiles.p.chains.eth.providers.2.simulated.latencies",
-            "27 profiles.p.chains.eth.providers.3",
+            "10 web.hosts.0",
+            "10 web.hosts.1",
+            "11 web.origins",
+            "14 keys.0.profile",
+            "15 keys.0.account",
+            "16 keys.1.profile",
+            "16 keys.1.account",
+            "17 keys.1.key",
+            "18 profiles.a:b.chains",
+            "18 profiles.a:b",
+            "20 profiles.p.sampling",
+            "21 profiles.p.strategy",
+            "22 profiles.p.chains.none.providers",
+            "23 profiles.p.chains.none.chain_id",
+            "25 profiles.p.chains.eth.lag_max",
+            "27 profiles.p.chains.eth.providers.0.url",
+            "28 profiles.p.chains.eth.providers.1",
+            "29 profiles.p.chains.eth.providers.2.name",
+            "29 profiles.p.chains.eth.providers.2.simulated.error_rate",
+            "29 profiles.p.chains.eth.providers.2.simulated.latencies",
+            "30 profiles.p.chains.eth.providers.3",
         ];
         assert_eq!(wrong(WRONG), expected);
         let all = Settings::read(WRONG).unwrap_err();
         let shown: Vec<String> = all.iter().map(ToString::to_string).collect();
         for line in [
             "line 6, limits.tries: `0` is out of range; accepted: 1 to 100",
-            "line 14, keys.1.key: it is a whole number; accepted: a text in quotes",
+            "line 17, keys.1.key: it is a whole number; accepted: a text in quotes",
         ] {
             assert!(
                 shown.iter().any(|one| one == line),

@@ -134,6 +134,9 @@ impl Teller {
             circuits: [(Transport::Http, health.circuit)].into(),
             block_lag: health.lag,
             rate_limited: health.rate_limited,
+            failures_in_row: health.in_row.failures,
+            successes_in_row: health.in_row.successes,
+            methods: health.methods.clone(),
         })
     }
 

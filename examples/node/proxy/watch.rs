@@ -67,7 +67,7 @@ pub(crate) async fn watch(service: Service, room: Arc<Room>, every: Duration) {
 struct Told {
     renewed_at: Option<Instant>,
     heights: BTreeMap<Label, Height>,
-    health: BTreeMap<Label, Health>,
+    health: BTreeMap<Label, (Instant, Health)>,
 }
 
 /// What is to be told now.
@@ -92,8 +92,13 @@ impl Told {
         });
         let heights = heights.collect();
         let health = health.into_iter().filter(|new| {
-            let old = self.health.insert(new.provider.clone(), new.clone());
-            renew || old.as_ref() != Some(new)
+            let old = self.health.get(&new.provider);
+            let tell = renew || old.is_none_or(|(at, old)| is_news(now - *at, old, new));
+            if tell {
+                let told = (now, new.clone());
+                self.health.insert(new.provider.clone(), told);
+            }
+            tell
         });
         News {
             renew,
@@ -104,8 +109,21 @@ impl Told {
     }
 }
 
+/// Whether how a provider is doing is to be told, when it was told that long ago.
+fn is_news(ago: Duration, old: &Health, new: &Health) -> bool {
+    let is_another = |old: &Health| {
+        let state = |one: &Health| (one.status, one.circuit, one.lag, one.rate_limited);
+        state(old) != state(new) || old.in_row.failures != new.in_row.failures
+    };
+    is_another(old) || (old != new && ago >= COUNTS)
+}
+
+/// Counts that change with every request are told this often.
+const COUNTS: Duration = Duration::from_secs(5);
+
 #[cfg(test)]
 mod tests {
+    use super::super::pool::InRow;
     use super::*;
     use lasso::events::{CircuitState, ProviderStatus};
 
@@ -124,6 +142,8 @@ mod tests {
             circuit: CircuitState::Closed,
             lag: Some(0),
             rate_limited: false,
+            in_row: InRow::default(),
+            methods: Vec::new(),
         };
         let now = Instant::now();
         let mut told = Told::default();
@@ -138,5 +158,35 @@ mod tests {
         assert_eq!(numbers(14, height(8)), (false, 0, 0));
         assert_eq!(numbers(15, height(8)), (true, 1, 1));
         assert_eq!(numbers(16, height(8)), (false, 0, 0));
+    }
+
+    #[test]
+    fn a_row_of_failures_is_told_at_once_and_counts_every_five_seconds() {
+        let health = |failures, successes| Health {
+            provider: Label::new("provider", "a").unwrap(),
+            status: ProviderStatus::Healthy,
+            circuit: CircuitState::Closed,
+            lag: None,
+            rate_limited: false,
+            in_row: InRow {
+                failures,
+                successes,
+            },
+            methods: Vec::new(),
+        };
+        let now = Instant::now();
+        let mut told = Told::default();
+        let mut tells = |seconds, health| {
+            let news = told.news(now + Duration::from_secs(seconds), vec![], vec![health]);
+            !news.health.is_empty()
+        };
+        assert!(tells(0, health(0, 0)));
+        assert!(!tells(2, health(0, 9)));
+        assert!(!tells(4, health(0, 20)));
+        assert!(tells(6, health(0, 30)));
+        assert!(!tells(8, health(0, 40)));
+        assert!(tells(10, health(1, 0)));
+        assert!(!tells(12, health(1, 0)));
+        assert!(tells(14, health(0, 1)));
     }
 }

@@ -7,38 +7,47 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use futures_util::future::join_all;
 use futures_util::stream;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use lasso::Segment;
+use lasso::http::ClientAddress;
+use parking_lot::Mutex;
 
 use super::admission::{Caller, Full};
 use super::jsonrpc::{self, Answer, Entry, INVALID_REQUEST, LIMIT_EXCEEDED, NOT_FOUND, REFUSED};
+use super::judge::Witness;
 use super::keys::Keys;
 use super::refusal::{Refusal, answer, refused};
 use super::report::Place;
 use super::service::{Room, Service};
+use super::tickets::Tickets;
 
 /// What every request needs.
 #[derive(Clone)]
 struct Web {
     service: Service,
     keys: Arc<Keys>,
+    tickets: Arc<Mutex<Tickets>>,
 }
 
 /// The routes.
-pub(crate) fn router(service: Service, keys: Arc<Keys>) -> Router {
+pub(crate) fn router(service: Service, keys: Arc<Keys>, tickets: Arc<Mutex<Tickets>>) -> Router {
     Router::new()
         .route("/rpc/{profile}/{chain}", post(rpc))
         .route("/api/node", get(node))
-        .with_state(Web { service, keys })
+        .with_state(Web {
+            service,
+            keys,
+            tickets,
+        })
 }
 
 /// A refusal before anything was asked.
@@ -86,19 +95,23 @@ async fn node(State(web): State<Web>, headers: HeaderMap) -> Result<Response, Re
         let text = "X-Api-Key has to be the operator's key";
         return Err(Refusal(StatusCode::UNAUTHORIZED, text.into()));
     }
-    let counts = serde_json::to_string(&web.service.counts());
+    let counts = serde_json::to_string(&web.service.counts(web.tickets.lock().shed()));
     Ok(answer(StatusCode::OK, counts.expect("numbers are JSON")))
 }
 
 async fn rpc(
     State(web): State<Web>,
     path: Result<Path<(String, String)>, PathRejection>,
+    from: Option<Extension<ClientAddress>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refused> {
     // A path that is no text is that of nothing.
     let (profile, chain) = path.map(|Path(path)| path).unwrap_or_default();
     let (room, caller) = web.admit(&profile, &chain, &headers)?;
+    let witness = caller
+        .bearer
+        .witness(from.map(|Extension(ClientAddress(from))| from));
     // Before the body is read, so that there are never more bodies than places.
     let permit = web.service.enter(&caller, 1)?;
     let limits = web.service.limits();
@@ -109,7 +122,7 @@ async fn rpc(
             answer,
         }),
         Ok(jsonrpc::Body::Single(entry)) => {
-            let answer = web.answer(&room, &caller, entry).await;
+            let answer = web.answer(&room, &caller, &witness, entry).await;
             Ok(match answer {
                 Some(answer) => held_json(answer.to_json(), [permit]),
                 None => StatusCode::NO_CONTENT.into_response(),
@@ -119,7 +132,7 @@ async fn rpc(
             let more = web.service.enter(&caller, entries.len() - 1)?;
             let answers = entries
                 .into_iter()
-                .map(|entry| web.answer(&room, &caller, entry));
+                .map(|entry| web.answer(&room, &caller, &witness, entry));
             let answers = join_all(answers).await;
             let text = batch_json(answers, BATCH_ANSWERS_MAX * limits.answer_bytes);
             Ok(match text {
@@ -159,11 +172,17 @@ impl Web {
     }
 
     /// The answer to one request; `None` to a notification.
-    async fn answer(&self, room: &Arc<Room>, caller: &Caller, entry: Entry) -> Option<Answer> {
+    async fn answer(
+        &self,
+        room: &Arc<Room>,
+        caller: &Caller,
+        witness: &Witness,
+        entry: Entry,
+    ) -> Option<Answer> {
         match entry {
             Entry::Wrong(answer) => Some(answer),
             Entry::Call(call) => {
-                let said = self.service.ask(room, caller, &call).await;
+                let said = self.service.ask(room, caller, witness, &call).await;
                 call.id.map(|id| Answer::new(Some(id), said))
             }
         }

@@ -13,7 +13,8 @@
 //! One idea stands in each file: [`dedup`] (has it been here before?), [`batch`] (what goes together,
 //! and when), [`rate`] (how much one viewer gets), [`windows`] and [`figures`] (what the last minute
 //! was like), [`changes`] (what a reader does not know yet), [`states`], [`recent`], [`viewer`] (who may
-//! see what). They work on whatever implements [`StreamEvent`]; the kinds that are shipped are in
+//! see what), [`providers`] (what states say of one provider, put together) and [`busiest`] (which methods a node serves
+//! most). They work on whatever implements [`StreamEvent`]; the kinds that are shipped are in
 //! [`routing`], and an application registers further ones, see [`kinds`].
 //!
 //! [`Live`] holds the streams of all profiles that are looked at on one node, and says which topics they
@@ -61,6 +62,7 @@
 //! ```
 
 pub mod batch;
+pub mod busiest;
 mod chains;
 pub mod changes;
 mod counters;
@@ -72,6 +74,7 @@ mod keys;
 pub mod kinds;
 mod live;
 mod orders;
+pub mod providers;
 pub mod rate;
 pub mod recent;
 pub mod routing;

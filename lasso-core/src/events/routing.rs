@@ -35,6 +35,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::busiest::{BUSIEST_MAX, MethodCalls};
 use super::kinds::{BLOCK_SYNC, EventKinds, OpenEvent};
 use super::sampler::{Sampler, WEIGHT_MAX};
 use super::topics::{self, Segment};
@@ -223,6 +224,15 @@ pub struct ProviderHealth {
     /// It has refused requests as too many.
     #[serde(default)]
     pub rate_limited: bool,
+    /// Requests that failed there since the last one that did not.
+    #[serde(default)]
+    pub failures_in_row: u32,
+    /// Requests that were answered there since the last one that was not.
+    #[serde(default)]
+    pub successes_in_row: u32,
+    /// Its busiest methods at this node in the last minute, most first; at most [`BUSIEST_MAX`].
+    #[serde(default)]
+    pub methods: Vec<MethodCalls>,
 }
 
 /// The newest block of a provider.
@@ -356,7 +366,13 @@ impl RoutingEvent {
                 RoutingEvent::Decision(decision)
             }
             "circuit" => RoutingEvent::Circuit(read(bytes)?),
-            "provider_health" => RoutingEvent::Health(read(bytes)?),
+            "provider_health" => {
+                let health: ProviderHealth = read(bytes)?;
+                if health.methods.len() > BUSIEST_MAX {
+                    return Err(Malformed);
+                }
+                RoutingEvent::Health(health)
+            }
             "block_height" => RoutingEvent::Height(read(bytes)?),
             _ if kinds.knows(&kind) => {
                 let event = OpenEvent::decode(bytes, kinds)?;
@@ -457,7 +473,7 @@ impl StreamEvent for RoutingEvent {
         common!(self, region)
     }
 
-    /// A breaker and the health of a provider are each node's own view; a height is the provider's.
+    /// A breaker and the health of a provider are each node's own view; a height is what a region sees.
     fn kind(&self) -> Kind {
         let (group, part, source) = match self {
             RoutingEvent::Decision(_) => return Kind::Event,
@@ -466,7 +482,7 @@ impl StreamEvent for RoutingEvent {
                 (Group::Circuit, transport.ok(), Some(circuit.source.clone()))
             }
             RoutingEvent::Health(health) => (Group::Health, None, Some(health.source.clone())),
-            RoutingEvent::Height(_) => (Group::Height, None, None),
+            RoutingEvent::Height(height) => (Group::Height, Some(height.region.clone()), None),
             RoutingEvent::Open(open) => return open.kind(),
         };
         Kind::State(StateKey {

@@ -1,8 +1,8 @@
 //! Questions that a whole cluster answers: each node hands in its part, and the parts are merged.
 //!
-//! Shipped are four about calls: the [`Leaderboard`] of a chain's providers, the [`Realtime`]
-//! figures of the last window, the [`MethodPerformance`] of the providers for one method, and
-//! [`AllMethods`]. An application asks questions of its own by implementing [`Query`].
+//! Shipped are five about calls: the [`Leaderboard`] of a chain's providers, the [`Realtime`]
+//! figures of the last window, the [`MethodPerformance`] of the providers for one method,
+//! [`AllMethods`], and the [`Breakdown`] by provider, by method and by both. An application asks questions of its own by implementing [`Query`].
 //!
 //! 1. An answer does not depend on the order of its parts.
 //! 2. A part takes at most [`ROWS_MAX`] rows' and as many names' worth of memory of whoever merges
@@ -38,6 +38,7 @@
 //! # Ok::<(), lasso_core::name::NameError>(())
 //! ```
 
+mod breakdown;
 mod names;
 mod rows;
 
@@ -47,6 +48,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use self::breakdown::{Breakdown, CallTable, PairRow};
 pub use self::names::Names;
 pub use self::rows::Rows;
 use super::aggregate::{Figures, Part};
@@ -269,6 +271,7 @@ impl<S: Records + Send + Sync + 'static> Query for AllMethods<S> {
             key.holds(&name).then(|| Take {
                 name: name.method,
                 other: name.provider,
+                apart: false,
                 tally: series.since_start(),
             })
         })
@@ -276,13 +279,8 @@ impl<S: Records + Send + Sync + 'static> Query for AllMethods<S> {
 
     fn merge(&self, _: &ProviderKey, parts: Vec<(NodeName, CallsPartial)>) -> MethodTable {
         let (rows, untold) = rows_of(parts);
-        let methods = rows.into_iter().map(|(method, row)| MethodRow {
-            method,
-            figures: Figures::of(&row.parts),
-            providers: row.others,
-        });
         MethodTable {
-            methods: methods.collect(),
+            methods: by_name(rows),
             untold,
         }
     }
@@ -302,6 +300,7 @@ impl<S: Records + Send + Sync + 'static> Query for Realtime<S> {
             asked.then_some(Take {
                 name: name.provider,
                 other: name.method,
+                apart: false,
                 tally,
             })
         })
@@ -330,6 +329,8 @@ struct Take<'a> {
     name: &'a str,
     /// What is remembered beside.
     other: &'a str,
+    /// Rows are told apart by that, too.
+    apart: bool,
     tally: &'a Tally,
 }
 
@@ -338,6 +339,7 @@ impl<'a> Take<'a> {
         Take {
             name: name.provider,
             other: name.method,
+            apart: false,
             tally: series.since_start(),
         }
     }
@@ -349,12 +351,13 @@ fn gather(
     take: impl for<'a> Fn(&'a Series) -> Option<Take<'a>>,
 ) -> CallsPartial {
     records.with_recorder(|recorder| {
-        let mut rows: BTreeMap<(&str, &str), PartialRow> = BTreeMap::new();
+        let mut rows: BTreeMap<(&str, &str, &str), PartialRow> = BTreeMap::new();
         for series in recorder.series() {
             let Some(taken) = take(series) else { continue };
             let region = series.key().region;
+            let apart = if taken.apart { taken.other } else { "" };
             let row = rows
-                .entry((taken.name, region))
+                .entry((taken.name, apart, region))
                 .or_insert_with(|| PartialRow {
                     name: taken.name.to_owned(),
                     region: region.to_owned(),
@@ -382,6 +385,12 @@ struct Row {
 
 fn ranking(parts: Vec<(NodeName, CallsPartial)>) -> Ranking {
     let (rows, untold) = rows_of(parts);
+    let providers = ranked(rows);
+    Ranking { providers, untold }
+}
+
+/// Providers, best first.
+fn ranked(rows: BTreeMap<String, Row>) -> Vec<ProviderRow> {
     let providers = rows.into_iter().map(|(provider, row)| ProviderRow {
         provider,
         figures: Figures::of(&row.parts),
@@ -390,33 +399,56 @@ fn ranking(parts: Vec<(NodeName, CallsPartial)>) -> Ranking {
     let mut providers: Vec<_> = providers.collect();
     // They are in the order of their names, and the sort is stable.
     providers.sort_by(|a, b| a.figures.by_score(&b.figures));
-    Ranking { providers, untold }
+    providers
+}
+
+/// Methods in the order of their names.
+fn by_name(rows: BTreeMap<String, Row>) -> Vec<MethodRow> {
+    let methods = rows.into_iter().map(|(method, row)| MethodRow {
+        method,
+        figures: Figures::of(&row.parts),
+        providers: row.others,
+    });
+    methods.collect()
 }
 
 fn rows_of(parts: Vec<(NodeName, CallsPartial)>) -> (BTreeMap<String, Row>, Untold) {
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
     let mut untold = Untold::default();
+    take_rows(parts, &mut untold, |name, part, others| {
+        let place = rows.entry(name).or_default();
+        place.others.extend(others);
+        place.parts.push(part);
+        true
+    });
+    (rows, untold)
+}
+
+/// Hands every row of every part to `take`, which says whether it took it; what is left out is counted.
+fn take_rows(
+    parts: Vec<(NodeName, CallsPartial)>,
+    untold: &mut Untold,
+    mut take: impl FnMut(String, Part, Names) -> bool,
+) {
     for (node, part) in parts {
         untold.calls = untold.calls.saturating_add(part.untold);
         untold.rows = untold.rows.saturating_add(part.rows.left_out());
         for row in part.rows {
             let fits = |name: &String| name.len() <= NAME_BYTES_MAX;
-            if !(fits(&row.name) && fits(&row.region)) {
-                untold.rows += 1;
-                continue;
+            let fit = fits(&row.name) && fits(&row.region);
+            if fit {
+                untold.names = untold.names.saturating_add(row.others.left_out());
             }
-            untold.names = untold.names.saturating_add(row.others.left_out());
-            let place = rows.entry(row.name).or_default();
-            place.others.extend(row.others);
-            place.parts.push(Part {
+            let part = Part {
                 node: node.clone(),
                 region: row.region,
                 tally: row.tally,
                 window_calls: row.window_calls,
-            });
+            };
+            let taken = fit && take(row.name, part, row.others);
+            untold.rows = untold.rows.saturating_add(u64::from(!taken));
         }
     }
-    (rows, untold)
 }
 
 #[cfg(test)]

@@ -50,12 +50,14 @@ mod tasks;
 mod turn;
 mod viewer;
 
+pub use lasso_core::events::busiest::{BUSIEST_MAX, Busiest, METHODS_MAX, MethodCalls};
 pub use lasso_core::events::changes::Changes;
 pub use lasso_core::events::figures::{Figures, Row};
 pub use lasso_core::events::kinds::{
     BLOCK_SYNC, EventKinds, FieldValue, HEALTH_PROBE, KindError, KindRule, OpenEvent,
     PROVIDER_CONNECTION, SUBSCRIPTION,
 };
+pub use lasso_core::events::providers::{NodeRow, ProviderRow, Providers, RegionHeight};
 pub use lasso_core::events::routing::{
     BlockHeight, CircuitChange, CircuitState, Outcome, ProviderHealth, ProviderStatus,
     RoutingDecision, RoutingEvent, Transport,

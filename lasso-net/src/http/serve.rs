@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -89,6 +90,20 @@ impl Default for Limits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Endless;
 
+/// In a request's extensions: the address that it came from, or the IPv4 address within an IPv6 one. Behind a
+/// proxy it is the proxy's.
+///
+/// ```
+/// use axum::Extension;
+/// use lasso_net::http::ClientAddress;
+///
+/// async fn handler(Extension(ClientAddress(from)): Extension<ClientAddress>) -> String {
+///     from.to_string()
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
+
 /// Serves `router` over HTTP/1 until `shutdown` completes, and then until no request is under way, for at
 /// most [`Limits::drain_time`]. Meanwhile requests that arrive are still answered, probes among them, and
 /// each answer ends its connection: make `/readyz` say 503 first, so that no more are sent here. Dropping
@@ -141,7 +156,8 @@ pub async fn serve_with(
             Ok((stream, from)) => {
                 let (place, gave_way) = places.take(from.ip());
                 let id = place.id();
-                let connection = connection(stream, router.clone(), limits.clone(), place);
+                let from = ClientAddress(from.ip().to_canonical());
+                let connection = connection(stream, from, router.clone(), limits.clone(), place);
                 places.started(id, connections.spawn(connection));
                 if gave_way {
                     // Its socket is closed before the next one is opened.
@@ -166,7 +182,13 @@ pub async fn serve_with(
 }
 
 /// Answers one client, until it is through, or its time is over.
-async fn connection(stream: TcpStream, router: Router, limits: Arc<Limits>, place: Place) {
+async fn connection(
+    stream: TcpStream,
+    from: ClientAddress,
+    router: Router,
+    limits: Arc<Limits>,
+    place: Place,
+) {
     // Where the system cannot, a client that is gone without a word stays until the system finds out.
     #[cfg(target_os = "linux")]
     let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(limits.stall_time));
@@ -174,6 +196,7 @@ async fn connection(stream: TcpStream, router: Router, limits: Arc<Limits>, plac
     let place = Arc::new(place);
     let service = Guarded {
         router: TowerToHyperService::new(router),
+        from,
         is_endless: is_endless.clone(),
         limits: limits.clone(),
         place: place.clone(),
@@ -209,6 +232,7 @@ async fn connection(stream: TcpStream, router: Router, limits: Arc<Limits>, plac
 /// Answers requests, within what their connection's place allows.
 struct Guarded {
     router: TowerToHyperService<Router>,
+    from: ClientAddress,
     is_endless: Arc<AtomicBool>,
     limits: Arc<Limits>,
     place: Arc<Place>,
@@ -219,7 +243,7 @@ impl Service<Request<Incoming>> for Guarded {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         let (place, is_endless) = (self.place.clone(), self.is_endless.clone());
         place.works();
         let probes = &self.limits.probes;
@@ -227,6 +251,7 @@ impl Service<Request<Incoming>> for Guarded {
             place.refuses();
             return Box::pin(core::future::ready(Ok(last(refusal(), place))));
         }
+        request.extensions_mut().insert(self.from);
         let answer = self.router.call(request);
         Box::pin(async move {
             let mut response = answer.await?;

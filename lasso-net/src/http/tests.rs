@@ -1,5 +1,6 @@
 use super::serve::{CONNECTION_TIME, HEADER_TIME, MAX_CONNECTIONS, MAX_HEADER};
 use super::*;
+use axum::Extension;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -107,6 +108,28 @@ async fn ready_follows_the_application_and_alive_does_not() {
             (200, "alive\n".to_owned())
         );
     }
+}
+
+#[tokio::test]
+async fn a_request_bears_the_address_that_it_came_from() {
+    let router =
+        Router::new().route(
+            "/",
+            get(
+                |Extension(ClientAddress(from)): Extension<ClientAddress>| async move {
+                    from.to_string()
+                },
+            ),
+        );
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, router, std::future::pending()));
+    let answer = send(
+        address,
+        b"GET / HTTP/1.1\r\nHost: n\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+    assert!(answer.ends_with("\r\n\r\n127.0.0.1"), "{answer}");
 }
 
 #[tokio::test]

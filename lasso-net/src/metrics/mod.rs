@@ -45,8 +45,9 @@ mod watch;
 pub use handle::{Metrics, MetricsStats, Reader};
 pub use lasso_core::metrics::aggregate::{CALLS_MIN, Figures, Slice, Spread};
 pub use lasso_core::metrics::queries::{
-    AllMethods, Leaderboard, MethodKey, MethodPerformance, MethodRow, MethodTable, ProviderKey,
-    ProviderRow, Query, Ranking, Realtime, RealtimeStats, Untold,
+    AllMethods, Breakdown, CallTable, Leaderboard, MethodKey, MethodPerformance, MethodRow,
+    MethodTable, PairRow, ProviderKey, ProviderRow, Query, Ranking, Realtime, RealtimeStats,
+    Untold,
 };
 pub use lasso_core::metrics::recorder::{Call, Limits, Outcome, RecorderCounters, SeriesKey};
 pub use lasso_core::metrics::service::{AskError, METHOD, MetricsSettings, RegisterError};

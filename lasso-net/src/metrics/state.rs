@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use lasso_core::metrics::SharedRecorder;
-use lasso_core::metrics::queries::{AllMethods, Leaderboard, MethodPerformance, Query, Realtime};
+use lasso_core::metrics::queries::{
+    AllMethods, Breakdown, Leaderboard, MethodPerformance, Query, Realtime,
+};
 use lasso_core::metrics::service::{
     AskError, MetricsSettings, RegisterError, Registry, Subject, Value, Watches,
 };
@@ -64,6 +66,7 @@ impl State {
         boards.add::<Realtime>();
         boards.add::<MethodPerformance>();
         boards.add::<AllMethods>();
+        boards.add::<Breakdown>();
         let watches = Watches::new(settings.store.watched_max());
         let (wishes, wished) = mpsc::channel(WISHES_MAX);
         let state = State {

@@ -65,6 +65,12 @@ fn health() -> ProviderHealth {
         circuits: BTreeMap::from([(Transport::Http, CircuitState::Open)]),
         block_lag: Some(3),
         rate_limited: true,
+        failures_in_row: 4,
+        successes_in_row: 0,
+        methods: vec![MethodCalls {
+            method: label("eth_call"),
+            calls: 12,
+        }],
     }
 }
 
@@ -118,7 +124,8 @@ fn every_field_travels_under_its_documented_name() {
             "kind": "provider_health", "unix_ms": 1_769_248_800_000_u64, "profile": "premium",
             "source": "lasso@10.0.0.5", "region": "iad", "chain": "eth", "provider": "alchemy",
             "status": "degraded", "statuses": { "http": "down" }, "circuits": { "http": "open" },
-            "block_lag": 3, "rate_limited": true,
+            "block_lag": 3, "rate_limited": true, "failures_in_row": 4, "successes_in_row": 0,
+            "methods": [{ "method": "eth_call", "calls": 12 }],
         }),
         json!({
             "kind": "block_height", "unix_ms": 1_769_248_800_000_u64, "profile": "premium",

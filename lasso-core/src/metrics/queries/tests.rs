@@ -51,6 +51,40 @@ fn ask<Q: Query>(
 }
 
 #[test]
+fn one_question_answers_by_provider_by_method_and_by_both() {
+    let mut recorders = [Recorder::new(1), Recorder::new(2)];
+    let pair = |provider, method| SeriesKey {
+        provider,
+        method,
+        ..KEY
+    };
+    record(&mut recorders[0], 0, pair("alchemy", "eth_call"), 100, 10);
+    record(&mut recorders[1], 0, pair("alchemy", "eth_call"), 20, 10);
+    record(&mut recorders[0], 0, pair("alchemy", "eth_chainId"), 30, 10);
+    record(&mut recorders[1], 0, pair("infura", "eth_call"), 40, 10);
+    let ours = |number: usize| recorders[number].clone();
+    let table = ask::<Breakdown<Recorder>>(0, &chain(), &recorders, |n| Breakdown(ours(n)));
+    let pairs = table.pairs.iter();
+    let pairs: Vec<_> = pairs
+        .map(|row| (&*row.provider, &*row.method, row.figures.calls))
+        .collect();
+    assert_eq!(
+        pairs,
+        [
+            ("alchemy", "eth_call", 120),
+            ("alchemy", "eth_chainId", 30),
+            ("infura", "eth_call", 40)
+        ]
+    );
+    // The other two questions say the same.
+    let board = ask::<Leaderboard<Recorder>>(0, &chain(), &recorders, |n| Leaderboard(ours(n)));
+    let methods = ask::<AllMethods<Recorder>>(0, &chain(), &recorders, |n| AllMethods(ours(n)));
+    assert_eq!(table.untold, board.untold);
+    assert_eq!(table.methods, methods.methods);
+    assert_eq!(table.providers, board.providers);
+}
+
+#[test]
 fn the_leaderboard_sums_nodes_and_weighs_means() {
     let mut recorders = [Recorder::new(1), Recorder::new(2)];
     record(&mut recorders[0], 0, KEY, 1_000, 100);

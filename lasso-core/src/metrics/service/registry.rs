@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::depth;
 use crate::metrics::SharedRecorder;
-use crate::metrics::queries::{AllMethods, Leaderboard, MethodPerformance, Query, Realtime};
+use crate::metrics::queries::{
+    AllMethods, Breakdown, Leaderboard, MethodPerformance, Query, Realtime,
+};
 use crate::metrics::store::Entry;
 use crate::name::NodeName;
 use crate::plane::{Answer, CallError, Half, Reject};
@@ -221,6 +223,7 @@ impl Registry {
             registry.register(Realtime(calls())),
             registry.register(MethodPerformance(calls())),
             registry.register(AllMethods(calls())),
+            registry.register(Breakdown(calls())),
         ];
         debug_assert!(shipped.iter().all(Result::is_ok));
         registry
