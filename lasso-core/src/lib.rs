@@ -17,6 +17,7 @@ pub mod mesh;
 pub mod metrics;
 pub mod name;
 pub mod node;
+pub mod outbox;
 pub mod plane;
 pub mod secure;
 pub mod text;
