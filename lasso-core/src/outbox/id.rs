@@ -12,6 +12,12 @@ use serde::{Deserialize, Serialize};
 pub struct OutboxId(u128);
 
 impl OutboxId {
+    /// An id from a number, for tests.
+    #[cfg(test)]
+    pub(super) const fn from_u128(id: u128) -> Self {
+        OutboxId(id)
+    }
+
     /// An id from 16 random bytes.
     pub fn new(bytes: [u8; 16]) -> Self {
         OutboxId(u128::from_be_bytes(bytes))

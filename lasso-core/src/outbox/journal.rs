@@ -3,7 +3,8 @@
 //! 1. Writes go to the store in groups, in order, one group at a time. A group is stored whole or not at all, so after a
 //!    crash the store holds the first so many groups. What is written meanwhile forms the next group (group commit,
 //!    DeWitt and others, 1984).
-//! 2. After a group has failed for lack of room its events are refused, and its other writes come first in the next.
+//! 2. After a group has failed for lack of room its events are refused, and its other writes, which make room, go alone
+//!    in the next.
 //! 3. After any other failure nothing is written any more: what the disk holds is known only once it is opened anew.
 
 use std::collections::VecDeque;
@@ -63,15 +64,13 @@ pub enum Write {
 }
 
 /// Why a write failed. Nothing of it is stored, unless it says otherwise.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum PersistProblem {
     /// There is no room; the store goes on.
     #[error("the disk is full: {0}")]
     Full(String),
     /// The store failed and takes nothing until it is opened anew. Whether the write is stored is not known.
-    #[error(
-        "the store failed, and takes nothing until it has been closed and opened again: {0}"
-    )]
+    #[error("the store failed, and takes nothing until it has been closed and opened again: {0}")]
     Broken(String),
 }
 
@@ -143,7 +142,11 @@ pub(super) struct Journal {
     waiting: Vec<Write>,
     /// The group without word.
     ordered: Option<Vec<Write>>,
-    /// The last group failed for lack of room, and only a new event or time ends the wait.
+    /// How many of both hold up sending.
+    holds_up: usize,
+    /// The last group failed for lack of room: writes that make room go alone.
+    short: bool,
+    /// Only a new event or time ends the wait for room.
     blocked: bool,
     broken: Option<String>,
 }
@@ -158,6 +161,7 @@ impl Journal {
     pub(super) fn write(&mut self, write: Write) {
         if self.broken.is_none() {
             self.blocked &= !write.is_event();
+            self.holds_up += usize::from(write.holds_up());
             self.waiting.push(write);
         }
     }
@@ -167,7 +171,10 @@ impl Journal {
         if self.ordered.is_some() || self.blocked || self.waiting.is_empty() {
             return None;
         }
-        let group = core::mem::take(&mut self.waiting);
+        let mut group = core::mem::take(&mut self.waiting);
+        if self.short && !group.iter().all(Write::is_event) {
+            (self.waiting, group) = group.into_iter().partition(Write::is_event);
+        }
         self.last += 1;
         self.ordered = Some(group.clone());
         Some((self.last, group))
@@ -175,7 +182,10 @@ impl Journal {
 
     /// The group is stored. `None` for a word about another one, which the driver must not give.
     pub(super) fn persisted(&mut self, id: WriteId) -> Option<Vec<Write>> {
-        self.ordered.take_if(|_| id == self.last)
+        let group = self.ordered.take_if(|_| id == self.last)?;
+        self.short = false;
+        self.holds_up -= group.iter().filter(|write| write.holds_up()).count();
+        Some(group)
     }
 
     /// The group is not stored; the events that are refused with that. What else was to be written comes first in the
@@ -184,16 +194,28 @@ impl Journal {
         let Some(group) = self.ordered.take_if(|_| id == self.last) else {
             return Vec::new();
         };
-        let (mut refused, mut rest): (Vec<_>, Vec<_>) = group.into_iter().partition(Write::is_event);
+        let made_room = !group.iter().any(Write::is_event);
         let waiting = core::mem::take(&mut self.waiting);
+        let (mut refused, mut rest): (Vec<_>, Vec<_>) =
+            group.into_iter().partition(Write::is_event);
         match problem {
             PersistProblem::Full(_) => {
-                rest.extend(waiting);
+                // Where not even those fit that make room, no event does.
+                let (events, others): (Vec<_>, Vec<_>) =
+                    waiting.into_iter().partition(Write::is_event);
+                rest.extend(others);
+                if made_room {
+                    refused.extend(events);
+                } else {
+                    rest.extend(events);
+                }
+                self.short = true;
                 self.blocked = !rest.iter().any(Write::is_event);
                 self.waiting = rest;
             }
             PersistProblem::Broken(why) => {
                 self.broken = Some(why.clone());
+                self.holds_up = 0;
                 refused.extend(waiting.into_iter().filter(Write::is_event));
             }
         }
@@ -210,11 +232,9 @@ impl Journal {
         self.blocked = false;
     }
 
-    /// Whether an attachment was ordered, and there is no word of it.
-    pub(super) fn attaches(&self) -> bool {
-        let ordered = self.ordered.iter().flatten();
-        let mut writes = ordered.chain(&self.waiting);
-        writes.any(|write| matches!(write, Write::Attach(_)))
+    /// Whether nothing may be sent before a write is stored: an attachment, or new dead letters.
+    pub(super) fn holds_up(&self) -> bool {
+        self.holds_up > 0
     }
 }
 
@@ -222,5 +242,15 @@ impl Write {
     /// Whether it is a new event, for which a caller waits.
     fn is_event(&self) -> bool {
         matches!(self, Write::Append { .. } | Write::Retry { .. })
+    }
+
+    /// Whether sending must wait for it. A receiver remembers the rejected events of the last batch only, so the letters
+    /// of one batch must be stored before the next goes out.
+    fn holds_up(&self) -> bool {
+        match self {
+            Write::Attach(_) => true,
+            Write::Settle { dead, .. } => !dead.is_empty(),
+            _ => false,
+        }
     }
 }

@@ -58,9 +58,12 @@
 //! ```
 
 mod dead;
+mod fate;
 mod id;
 mod journal;
+mod queue;
 mod receiver;
+mod records;
 mod route;
 mod sender;
 mod settings;
@@ -70,12 +73,14 @@ mod tests;
 mod wire;
 
 pub use dead::DeadLetter;
+pub use fate::{Fate, SendError, SenderCounters, Sent};
 pub use id::{EventId, OutboxId};
 pub use journal::{Attached, PersistProblem, Stored, Write, WriteId};
-pub use receiver::{Offered, Receiver, ReceiverCounters, Record, Recording};
-pub use sender::{Fate, Input, Output, SendError, Sender, SenderCounters, Sent, Tried};
+pub use receiver::{Offered, Receiver, ReceiverCounters, Recorded, Recording};
+pub use records::{Record, Records, Superseded};
+pub use sender::{Input, Output, Sender, Tried};
 pub use settings::{InboxSettings, OutboxSettings};
-pub use target::{TargetNodes, TargetError};
+pub use target::{TargetError, TargetNodes};
 pub use wire::{
     Batch, BatchAnswer, EVENTS_MAX, Event, KIND_BYTES_MAX, REFUSAL_BYTES_MAX, Refusal, Rest,
     Unreadable, Verdict,

@@ -1,51 +1,38 @@
 //! The receiving side: applies each event once, and says the same of it each time.
 //!
-//! A sender repeats only events that it has no answer for, and sends in order. So one number per sender says which
-//! events are applied, and only the rejected ones of its last batch must be remembered by themselves.
-//!
-//! 1. Of one sender at most one batch is applied at a time; an event that is not newer than the sender's number is not
+//! 1. Of one sender at most one batch is applied at a time. An event that is not newer than the sender's record is not
 //!    applied again, and gets its earlier verdict.
 //! 2. With a store, an answer is given only when the record of it is stored. Where effect and record are one
 //!    transaction ([`Recording::Atomic`]) a crash between any two steps applies nothing twice; where the record follows
 //!    the effect ([`Recording::After`]) a crash between them does.
-//! 3. Records are bounded: the [`InboxSettings::senders_max`] senders heard of last are remembered. Neither a clock nor
-//!    time plays a part.
+//! 3. The [`InboxSettings::senders_max`] senders whose records were written last are remembered, with at most 32 refusals
+//!    each. An event is known as applied for as long as its sender is remembered.
 //!
-//! The driver calls [`Receiver::offer`], then [`Receiver::next`] and [`Receiver::verdict`] in turns, then
+//! The driver calls [`Receiver::offer`]; with [`Offered::Read`] it begins a transaction, reads the record in it and
+//! calls [`Receiver::read`]. Then it calls [`Receiver::next`] and [`Receiver::verdict`] in turns, then
 //! [`Receiver::finish`], stores the record where there is one, and gives [`Receiver::answer`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::id::OutboxId;
+use super::records::{Record, Records};
 use super::settings::InboxSettings;
 use super::wire::{Batch, BatchAnswer, Event, Refusal, Rest, Verdict};
 use crate::name::Label;
 use crate::time::Instant;
 
-/// Where a receiver keeps its record.
+/// Where a receiver keeps its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recording {
-    /// In memory: it ends with the process, as its effects should.
+    /// In memory: they end with the process, as their effects should.
     Memory,
-    /// In a store, after the effect.
+    /// In a store of its own, after the effect.
     After,
-    /// In one transaction with the effect.
+    /// In one transaction with the effect. Several receivers may share the store. The store does what [`Records::put`]
+    /// does.
     Atomic,
-}
-
-/// What is remembered of one sender.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// Which sender.
-    pub outbox: OutboxId,
-    /// The newest event with a verdict.
-    pub through: u64,
-    /// Events of the last batch that were rejected.
-    pub rejected: BTreeMap<u64, Refusal>,
-    /// Grows with each record that is made: the smallest is the one heard of longest ago.
-    pub heard: u64,
 }
 
 /// What is to be done with a batch.
@@ -53,8 +40,22 @@ pub struct Record {
 pub enum Offered {
     /// Answer so.
     Answer(BatchAnswer),
-    /// Apply what [`Receiver::next`] gives.
+    /// Read the sender's record, and say so with [`Receiver::read`] or [`Receiver::unread`].
+    Read,
+    /// Apply the events that [`Receiver::next`] gives.
     Work,
+}
+
+/// A record to store before the answer is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// The record.
+    pub record: Record,
+    /// Through where the record goes that it was made from, 0 for none. See [`Records::put`].
+    pub replaces: u64,
+    /// Senders whose records are to be removed in the same write. Empty with [`Recording::Atomic`], where the store
+    /// finds them.
+    pub gone: Vec<OutboxId>,
 }
 
 /// What a receiver counts. The counters only grow.
@@ -74,9 +75,11 @@ pub struct ReceiverCounters {
     pub busy: u64,
     /// Batches of which a part was put off by a handler.
     pub put_off: u64,
-    /// Records that could not be stored.
+    /// Batches refused because another store was demanded.
+    pub other_store: u64,
+    /// Records that could not be read or stored.
     pub not_stored: u64,
-    /// Senders forgotten because there were too many.
+    /// Senders that the receiver's own memory forgot because there were too many.
     pub forgotten: u64,
 }
 
@@ -84,8 +87,6 @@ pub struct ReceiverCounters {
 #[derive(Debug)]
 struct Work {
     began: Instant,
-    /// The first event of the batch, which may have been applied before.
-    first: u64,
     /// Verdicts on events that came again.
     repeated: Vec<Verdict>,
     /// Verdicts on the others.
@@ -95,8 +96,10 @@ struct Work {
     /// Events without a verdict.
     events: VecDeque<Event>,
     rest: Rest,
-    /// The record as it was.
-    before: Option<Record>,
+    /// Through where the record goes.
+    through: u64,
+    /// The events that the next record names as rejected.
+    rejected: BTreeMap<u64, Refusal>,
 }
 
 /// See the module's text.
@@ -107,40 +110,52 @@ pub struct Receiver {
     store: Option<Label>,
     started: Instant,
     kinds: BTreeSet<String>,
-    records: BTreeMap<OutboxId, Record>,
-    /// The records by when they were made.
-    heard: BTreeMap<u64, OutboxId>,
+    /// Empty with [`Recording::Atomic`].
+    records: Records,
     /// Senders whose effects are there, and whose records could not be stored.
     unstored: BTreeSet<OutboxId>,
+    /// Batches that wait for their sender's record.
+    reading: BTreeMap<OutboxId, Batch>,
     works: BTreeMap<OutboxId, Work>,
     counters: ReceiverCounters,
 }
 
 impl Receiver {
-    /// A receiver without records. `store` names the store that it shares with others, if it does.
+    /// A receiver without records. `store` names the store that it shares with others, if it does; only with
+    /// [`Recording::Atomic`] does it.
+    ///
+    /// # Panics
+    /// When a store is named with another recording: its record would not be the store's.
     pub fn new(
         now: Instant,
         settings: InboxSettings,
         recording: Recording,
         store: Option<Label>,
     ) -> Self {
+        assert!(
+            store.is_none() || recording == Recording::Atomic,
+            "a shared store needs the record in one transaction with the effect"
+        );
         Receiver {
             settings,
             recording,
             store,
             started: now,
             kinds: BTreeSet::new(),
-            records: BTreeMap::new(),
-            heard: BTreeMap::new(),
+            records: Records::default(),
             unstored: BTreeSet::new(),
+            reading: BTreeMap::new(),
             works: BTreeMap::new(),
             counters: ReceiverCounters::default(),
         }
     }
 
-    /// Takes a record from the store. Returns the senders that are one too many, to be removed there.
+    /// Takes the record of one sender from a store of the receiver's own, the one written longest ago first. Returns the senders that are too
+    /// many, to be removed there.
     pub fn recover(&mut self, record: Record) -> Vec<OutboxId> {
-        self.keep(record)
+        debug_assert_ne!(self.recording, Recording::Atomic, "records are read then");
+        let known = self.through(record.outbox);
+        self.keep(record, known)
     }
 
     /// There is a handler for events of this kind.
@@ -158,7 +173,7 @@ impl Receiver {
         &self.counters
     }
 
-    /// Senders that are remembered.
+    /// Senders that the receiver's own memory holds.
     pub fn senders(&self) -> usize {
         self.records.len()
     }
@@ -167,43 +182,72 @@ impl Receiver {
     pub fn offer(&mut self, now: Instant, batch: Batch) -> Offered {
         self.counters.batches += 1;
         if batch.store.is_some() && batch.store != self.store {
+            self.counters.other_store += 1;
             return Offered::Answer(self.answer_of(Vec::new(), Rest::OtherStore));
         }
-        let is_full = self.works.len() >= self.settings.works_max;
-        if is_full || self.works.contains_key(&batch.outbox) {
+        let outbox = batch.outbox;
+        let is_full = self.works.len() + self.reading.len() >= self.settings.works_max;
+        if is_full || self.works.contains_key(&outbox) || self.reading.contains_key(&outbox) {
             self.counters.busy += 1;
             return Offered::Answer(self.answer_of(Vec::new(), Rest::Busy));
         }
-        let before = self.records.get(&batch.outbox).cloned();
-        let through = before.as_ref().map_or(0, |record| record.through);
+        if self.recording == Recording::Atomic {
+            self.reading.insert(outbox, batch);
+            return Offered::Read;
+        }
+        let record = self.records.get(outbox).cloned();
+        self.begin(now, batch, record)
+    }
+
+    /// The record of the sender whose batch waits for it, as it is stored. `None`: no batch waits.
+    pub fn read(
+        &mut self,
+        now: Instant,
+        outbox: OutboxId,
+        record: Option<Record>,
+    ) -> Option<Offered> {
+        let batch = self.reading.remove(&outbox)?;
+        Some(self.begin(now, batch, record))
+    }
+
+    /// The record cannot be read now: the answer that makes the sender come again. `None`: no batch waits for it.
+    pub fn unread(&mut self, outbox: OutboxId, why: &str) -> Option<BatchAnswer> {
+        self.reading.remove(&outbox)?;
+        self.counters.not_stored += 1;
+        Some(self.answer_of(Vec::new(), Rest::Later(short(why))))
+    }
+
+    fn begin(&mut self, now: Instant, batch: Batch, record: Option<Record>) -> Offered {
+        let outbox = batch.outbox;
+        let through = record.as_ref().map_or(0, |record| record.through);
         let first = batch.events.first().map_or(0, |event| event.seq);
-        let (again, events): (Vec<Event>, VecDeque<Event>) = {
-            let (again, new): (Vec<_>, Vec<_>) =
-                batch.events.into_iter().partition(|event| event.seq <= through);
-            (again, new.into())
-        };
+        let mut rejected = record.map_or_else(BTreeMap::new, |record| record.rejected);
+        // Earlier ones have been settled by the sender.
+        rejected.retain(|seq, _| *seq >= first);
+        let (again, events): (Vec<Event>, Vec<Event>) = batch
+            .events
+            .into_iter()
+            .partition(|event| event.seq <= through);
         self.counters.duplicates += again.len() as u64;
-        let verdict = |event: &Event| {
-            let refusal = before.as_ref().and_then(|b| b.rejected.get(&event.seq));
-            refusal.map_or(Verdict::Applied, |refusal| {
-                Verdict::Rejected(refusal.clone())
-            })
+        let verdict = |event: &Event| match rejected.get(&event.seq) {
+            Some(refusal) => Verdict::Rejected(refusal.clone()),
+            None => Verdict::Applied,
         };
         let repeated: Vec<Verdict> = again.iter().map(verdict).collect();
-        if events.is_empty() && !self.unstored.contains(&batch.outbox) {
+        if events.is_empty() && !self.unstored.contains(&outbox) {
             return Offered::Answer(self.answer_of(repeated, Rest::More));
         }
         let work = Work {
             began: now,
-            first,
             repeated,
             fresh: Vec::new(),
             given: None,
-            events,
+            events: events.into(),
             rest: Rest::More,
-            before,
+            through,
+            rejected,
         };
-        self.works.insert(batch.outbox, work);
+        self.works.insert(outbox, work);
         Offered::Work
     }
 
@@ -213,8 +257,7 @@ impl Receiver {
             let work = self.works.get_mut(&outbox)?;
             debug_assert!(work.given.is_none(), "a handler has an event already");
             let late = !work.fresh.is_empty() && now - work.began >= self.settings.work_time;
-            let rejected = work.fresh.iter().filter(|(_, v)| *v != Verdict::Applied);
-            if late || work.rest != Rest::More || rejected.count() >= REJECTED_MAX {
+            if late || work.rest != Rest::More || work.rejected.len() >= REJECTED_MAX {
                 return None;
             }
             let event = work.events.pop_front()?;
@@ -234,57 +277,60 @@ impl Receiver {
         }
     }
 
-    /// The handler has decided about the event that it was given.
+    /// The handler has decided about the event that it was given. Of a rejected event it leaves no effect.
     pub fn verdict(&mut self, outbox: OutboxId, verdict: Verdict) {
         let Some(work) = self.works.get_mut(&outbox) else {
             return;
         };
-        if let Some(seq) = work.given.take() {
-            let verdict = match verdict {
-                Verdict::Rejected(refusal) => {
-                    Verdict::Rejected(Refusal::new(refusal.code, &refusal.message))
-                }
-                Verdict::Applied => Verdict::Applied,
-            };
-            work.fresh.push((seq, verdict));
-        }
+        let Some(seq) = work.given.take() else {
+            return;
+        };
+        let verdict = match verdict {
+            Verdict::Rejected(refusal) => {
+                let refusal = Refusal::new(refusal.code, &refusal.message);
+                work.rejected.insert(seq, refusal.clone());
+                Verdict::Rejected(refusal)
+            }
+            Verdict::Applied => Verdict::Applied,
+        };
+        work.fresh.push((seq, verdict));
     }
 
     /// The handler cannot apply the event that it was given now, and has not.
     pub fn later(&mut self, outbox: OutboxId, why: &str) {
         if let Some(work) = self.works.get_mut(&outbox) {
             work.given = None;
-            work.rest = later(why);
+            work.rest = Rest::Later(short(why));
             self.counters.put_off += 1;
         }
     }
 
-    /// The work on a batch is done. Returns the record to store before the answer is given, and the senders whose
-    /// records are to be removed with that. `None`: there is nothing to store.
-    pub fn finish(&mut self, outbox: OutboxId) -> Option<(Record, Vec<OutboxId>)> {
+    /// The work on a batch is done. Returns the record to store before the answer is given; `None`: there is none to
+    /// store.
+    pub fn finish(&mut self, outbox: OutboxId) -> Option<Recorded> {
         let work = self.works.get(&outbox)?;
         if work.fresh.is_empty() && !self.unstored.contains(&outbox) {
             return None;
         }
-        let before = work.before.as_ref();
-        let old = before.map_or(0, |record| record.through);
-        let kept = before.into_iter().flat_map(|record| &record.rejected);
-        let kept = kept.filter(|(seq, _)| **seq >= work.first);
-        let mut rejected: BTreeMap<u64, Refusal> = kept.map(|(k, v)| (*k, v.clone())).collect();
-        for (seq, verdict) in &work.fresh {
-            if let Verdict::Rejected(refusal) = verdict {
-                rejected.insert(*seq, refusal.clone());
-            }
-        }
-        let heard = self.heard.last_key_value().map_or(0, |(heard, _)| *heard) + 1;
+        let replaces = work.through;
         let record = Record {
             outbox,
-            through: work.fresh.last().map_or(old, |(seq, _)| *seq),
-            rejected,
-            heard,
+            through: work.fresh.last().map_or(replaces, |(seq, _)| *seq),
+            rejected: work.rejected.clone(),
         };
-        let gone = self.keep(record.clone());
-        (self.recording != Recording::Memory).then_some((record, gone))
+        let gone = match self.recording {
+            Recording::Atomic => Vec::new(),
+            Recording::Memory | Recording::After => {
+                let known = self.through(outbox);
+                self.keep(record.clone(), known)
+            }
+        };
+        let recorded = Recorded {
+            record,
+            replaces,
+            gone,
+        };
+        (self.recording != Recording::Memory).then_some(recorded)
     }
 
     /// The answer, once the record is stored, or where there is none to store.
@@ -302,21 +348,16 @@ impl Receiver {
         Some(self.answer_of(verdicts, work.rest))
     }
 
-    /// The record is not stored: the answer that makes the sender come again. Where the record is one with the effect,
-    /// neither is there. Else the effect is there, and this process remembers that.
+    /// The record is not stored, or that is not known: the answer that makes the sender come again. With
+    /// [`Recording::Atomic`] the next try reads the store, which knows. Else the effect is there, and this process
+    /// remembers that.
     pub fn not_stored(&mut self, outbox: OutboxId, why: &str) -> Option<BatchAnswer> {
-        let work = self.works.remove(&outbox)?;
+        self.works.remove(&outbox)?;
         self.counters.not_stored += 1;
-        if self.recording == Recording::Atomic {
-            self.remove(outbox);
-            if let Some(before) = work.before {
-                // It was there before, so that nobody has to make room for it.
-                self.keep(before);
-            }
-        } else {
+        if self.recording == Recording::After && self.records.get(outbox).is_some() {
             self.unstored.insert(outbox);
         }
-        Some(self.answer_of(Vec::new(), later(why)))
+        Some(self.answer_of(Vec::new(), Rest::Unknown(short(why))))
     }
 
     fn answer_of(&self, verdicts: Vec<Verdict>, rest: Rest) -> BatchAnswer {
@@ -327,41 +368,30 @@ impl Receiver {
         }
     }
 
-    fn remove(&mut self, outbox: OutboxId) {
-        if let Some(record) = self.records.remove(&outbox) {
-            self.heard.remove(&record.heard);
-        }
-        self.unstored.remove(&outbox);
+    fn through(&self, outbox: OutboxId) -> u64 {
+        self.records.get(outbox).map_or(0, |record| record.through)
     }
 
-    /// Keeps a record; the senders that are forgotten for it.
-    fn keep(&mut self, record: Record) -> Vec<OutboxId> {
-        let unstored = self.unstored.contains(&record.outbox);
-        self.remove(record.outbox);
-        if unstored {
-            self.unstored.insert(record.outbox);
-        }
-        self.heard.insert(record.heard, record.outbox);
-        self.records.insert(record.outbox, record);
-        let mut gone = Vec::new();
-        while self.records.len() > self.settings.senders_max {
-            let oldest = self.heard.first_key_value().map(|(_, outbox)| *outbox);
-            let Some(oldest) = oldest else { break };
-            self.remove(oldest);
-            gone.push(oldest);
-        }
+    /// Keeps a record in memory; the senders that are forgotten for it.
+    fn keep(&mut self, record: Record, replaces: u64) -> Vec<OutboxId> {
+        let gone = self
+            .records
+            .put(record, replaces, self.settings.senders_max);
+        let gone = gone.unwrap_or_default();
         self.counters.forgotten += gone.len() as u64;
-        debug_assert_eq!(self.records.len(), self.heard.len());
+        for outbox in &gone {
+            self.unstored.remove(outbox);
+        }
         gone
     }
 }
 
-fn later(why: &str) -> Rest {
-    Rest::Later(why.chars().take(WHY_CHARS_MAX).collect())
+fn short(why: &str) -> String {
+    why.chars().take(WHY_CHARS_MAX).collect()
 }
 
-/// Rejected events of one batch after which its work ends: what is remembered of a sender is bounded by this and by
-/// what the batch before has left.
+/// Rejected events of one batch after which its work ends, so that a record stays small: each refusal has at most 128
+/// bytes of text.
 const REJECTED_MAX: usize = 32;
 /// Characters that say why events were put off.
 const WHY_CHARS_MAX: usize = 200;

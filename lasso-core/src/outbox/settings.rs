@@ -103,9 +103,9 @@ impl OutboxSettings {
 /// Settings of a node's inbox, which is what receives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboxSettings {
-    /// Most senders that are remembered, 10,000; at least 1. One more, and the one heard of longest ago is forgotten,
-    /// which is counted: if it repeats an event after that, the event is applied again. Higher: 100 bytes of memory
-    /// each, and 12 KiB at most. Lower: senders are forgotten sooner.
+    /// Most senders that are remembered, 10,000; at least 1. With one more, the sender whose record was written longest
+    /// ago is forgotten, which is counted: an event that it repeats after that is applied again. Higher: 100 bytes of
+    /// memory each, and 8 KiB for one whose last batch was mostly rejected. Lower: senders are forgotten sooner.
     pub senders_max: usize,
     /// Most batches applied at a time, 64; at least 1. More are told to come again. Higher: more work at once. Lower:
     /// senders wait for each other.

@@ -76,6 +76,9 @@ pub enum Rest {
     More,
     /// The receiver cannot apply them now, and has not; the text says why.
     Later(String),
+    /// The receiver may have applied them, and does not know; the text says why. Only the same receiver, or one with its
+    /// store, can find out.
+    Unknown(String),
     /// The receiver still works on an earlier copy of the batch, or on too much else.
     Busy,
     /// The receiver has another store than the batch demands, and has applied nothing.
@@ -94,7 +97,7 @@ pub struct Batch {
 }
 
 /// The answer to a batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BatchAnswer {
     /// One for each of the first events.
     pub verdicts: Vec<Verdict>,
