@@ -1,10 +1,10 @@
 //! Tests of the outbox.
 
 mod crash;
-mod wire;
 mod receiver;
 mod sender;
 mod stored;
+mod wire;
 mod world;
 
 use crate::name::NodeName;

@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{OUTBOX, node};
 use crate::name::{Label, NodeName};
 use crate::outbox::{
-    Batch, BatchAnswer, EventId, Fate, InboxSettings, Input, Offered, Output, OutboxId,
-    OutboxSettings, PersistProblem, Receiver, Recorded, Recording, Records, Refusal, SendError,
-    Sender, Stored, Tried, Verdict, Write, WriteId,
+    Batch, BatchAnswer, EventId, Fate, InboxSettings, Input, Offered, OutboxId, OutboxSettings,
+    Output, PersistProblem, Receiver, Recorded, Recording, Records, SendError, Sender, Stored,
+    Tried, Verdict, Write, WriteId,
 };
 use crate::time::Instant;
 
@@ -475,7 +475,9 @@ impl World {
         assert!(self.disk.events.is_empty());
         let dead = self.disk.dead.iter();
         assert!(dead.clone().eq(self.sender.dead_letters()));
-        let dead: Vec<_> = dead.map(|d| String::from_utf8_lossy(&d.event.payload)).collect();
+        let dead: Vec<_> = dead
+            .map(|d| String::from_utf8_lossy(&d.event.payload))
+            .collect();
         for payload in &self.kept {
             let times = self.applied.iter().filter(|(_, p)| p == payload).count();
             let letters = dead.iter().filter(|p| *p == payload).count();
@@ -491,14 +493,13 @@ impl World {
         }
         let mut first = BTreeSet::new();
         let firsts = self.applied.iter().filter(|(seq, _)| first.insert(*seq));
-        assert!(firsts.is_sorted_by_key(|(seq, _)| *seq), "{:?}", self.applied);
+        assert!(
+            firsts.is_sorted_by_key(|(seq, _)| *seq),
+            "{:?}",
+            self.applied
+        );
         if !self.may_repeat {
             assert_eq!(first.len(), self.applied.len(), "{:?}", self.applied);
         }
     }
-}
-
-/// A refusal, for tests that need one.
-pub(super) fn refusal() -> Refusal {
-    Refusal::new(1, "no")
 }
