@@ -12,6 +12,7 @@ pub mod event;
 pub mod events;
 pub mod frame;
 pub mod health;
+pub mod ingest;
 pub mod link;
 pub mod mesh;
 pub mod metrics;
