@@ -60,6 +60,7 @@
 mod dead;
 mod fate;
 mod id;
+mod input;
 mod journal;
 mod queue;
 mod receiver;
@@ -75,10 +76,11 @@ mod wire;
 pub use dead::DeadLetter;
 pub use fate::{Fate, SendError, SenderCounters, Sent};
 pub use id::{EventId, OutboxId};
+pub use input::{Input, Output, Tried};
 pub use journal::{Attached, PersistProblem, Stored, Write, WriteId};
 pub use receiver::{Offered, Receiver, ReceiverCounters, Recorded, Recording};
 pub use records::{Record, Records, Superseded};
-pub use sender::{Input, Output, Sender, Tried};
+pub use sender::Sender;
 pub use settings::{InboxSettings, OutboxSettings};
 pub use target::{TargetError, TargetNodes};
 pub use wire::{

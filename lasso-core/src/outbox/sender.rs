@@ -11,62 +11,18 @@ use core::time::Duration;
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 
 use super::dead::{DeadLetter, DeadLetters};
 use super::fate::{Fate, SendError, SenderCounters, Sent};
 use super::id::{EventId, OutboxId};
-use super::journal::{Journal, PersistProblem, Stored, Write, WriteId};
+use super::input::{Input, Output};
+use super::journal::{Journal, PersistProblem, Stored, Write};
 use super::queue::{Queue, Waiting};
 use super::route::{Aim, Route};
 use super::settings::OutboxSettings;
-use super::wire::{Batch, BatchAnswer, Event, KIND_BYTES_MAX};
+use super::wire::{Batch, Event, KIND_BYTES_MAX};
 use crate::name::NodeName;
 use crate::time::{Instant, earliest};
-
-/// What happened.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Input {
-    /// These nodes of the target are linked now.
-    Connected(BTreeSet<NodeName>),
-    /// The answer to the batch.
-    Answered(BatchAnswer),
-    /// The batch got no answer.
-    Failed(Tried),
-    /// The group of writes is stored and synced.
-    Persisted(WriteId),
-    /// The group of writes is not stored.
-    PersistFailed(WriteId, PersistProblem),
-    /// Time has passed.
-    Tick,
-}
-
-/// What a try without an answer means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Tried {
-    /// The receiver has not seen the batch.
-    NotDone,
-    /// Nobody knows whether it was applied.
-    Unknown,
-}
-
-/// What the driver is to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
-    /// Store these writes in one transaction and sync it, then say so.
-    Persist(WriteId, Vec<Write>),
-    /// Call a node with a batch, and say how that ended.
-    Send {
-        /// Whom to call.
-        to: NodeName,
-        /// With what.
-        batch: Batch,
-        /// How long to wait for the answer.
-        timeout: Duration,
-    },
-    /// Tell the application.
-    Told(EventId, Fate),
-}
 
 /// A batch under way.
 #[derive(Debug)]

@@ -10,6 +10,9 @@ use crate::ingest::{
 use crate::outbox::OutboxId;
 use crate::time::Instant;
 
+/// Puts one setting out of its range.
+type Spoil = fn(&mut IngestSettings);
+
 const NOW: Instant = Instant::ZERO;
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -207,7 +210,7 @@ fn a_word_about_a_write_that_is_not_under_way_changes_nothing() {
 
 #[test]
 fn each_setting_that_is_out_of_range_is_refused_by_name() {
-    let bad: [(&str, fn(&mut IngestSettings)); 10] = [
+    let bad: [(&str, Spoil); 10] = [
         ("ingest.partitions", |s| s.partitions = 0),
         ("ingest.partitions", |s| s.partitions = 1_025),
         ("ingest.flush_after", |s| s.flush_after = Duration::ZERO),

@@ -1,9 +1,10 @@
 //! What becomes of a batch.
 
-use super::{Sender, Tried, UnderWay};
+use super::{Sender, UnderWay};
 use crate::name::{Label, NodeName};
 use crate::outbox::dead::DeadLetter;
 use crate::outbox::fate::Fate;
+use crate::outbox::input::Tried;
 use crate::outbox::journal::Write;
 use crate::outbox::wire::{BatchAnswer, Rest, Verdict};
 use crate::time::Instant;

@@ -22,8 +22,11 @@ fn connect(sender: &mut Sender, now: Instant, names: &[&str]) {
     sender.handle(now, Input::Connected(nodes));
 }
 
+/// A batch and the node that it goes to.
+type Call = (NodeName, Batch);
+
 /// The batch that the sender orders to send, and what it tells of events.
-fn drain(sender: &mut Sender) -> (Option<(NodeName, Batch)>, Vec<(u64, Fate)>) {
+fn drain(sender: &mut Sender) -> (Option<Call>, Vec<(u64, Fate)>) {
     let (mut sent, mut told) = (None, Vec::new());
     while let Some(output) = sender.poll_output() {
         match output {
@@ -35,7 +38,7 @@ fn drain(sender: &mut Sender) -> (Option<(NodeName, Batch)>, Vec<(u64, Fate)>) {
     (sent, told)
 }
 
-fn seqs(sent: Option<(NodeName, Batch)>) -> Vec<u64> {
+fn seqs(sent: Option<Call>) -> Vec<u64> {
     let (_, batch) = sent.expect("a batch");
     batch.events.iter().map(|event| event.seq).collect()
 }

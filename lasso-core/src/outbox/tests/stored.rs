@@ -52,6 +52,15 @@ fn full() -> PersistProblem {
     PersistProblem::Full("0 bytes left".into())
 }
 
+/// The node rejects its one event.
+fn rejected() -> Input {
+    Input::Answered(BatchAnswer {
+        verdicts: vec![Verdict::Rejected(Refusal::new(1, "no"))],
+        rest: Rest::More,
+        store: None,
+    })
+}
+
 /// Sends one event to the node, which rejects it, so that there is a letter to store.
 fn with_a_letter_to_store() -> (Sender, WriteId) {
     let mut sender = new();
@@ -60,13 +69,8 @@ fn with_a_letter_to_store() -> (Sender, WriteId) {
         let (id, _) = group(&mut sender).expect("the event, then its attachment");
         sender.handle(NOW, Input::Persisted(id));
     }
-    let answer = BatchAnswer {
-        verdicts: vec![Verdict::Rejected(Refusal::new(1, "no"))],
-        rest: Rest::More,
-        store: None,
-    };
     while !matches!(sender.poll_output(), Some(Output::Send { .. })) {}
-    sender.handle(NOW, Input::Answered(answer));
+    sender.handle(NOW, rejected());
     let (id, writes) = group(&mut sender).expect("the letter");
     assert!(matches!(&writes[..], [Write::Settle { dead, .. }] if dead.len() == 1));
     (sender, id)
@@ -171,12 +175,25 @@ fn nothing_leaves_a_broken_store() {
 
 #[test]
 fn a_letter_is_stored_before_the_next_batch_goes_out() {
-    let (mut sender, id) = with_a_letter_to_store();
+    let mut sender = new();
     send(&mut sender).unwrap();
+    for _ in 0..2 {
+        let (id, _) = group(&mut sender).expect("the event, then its attachment");
+        sender.handle(NOW, Input::Persisted(id));
+    }
+    while !matches!(sender.poll_output(), Some(Output::Send { .. })) {}
+    // The next event is stored while the first is under way: nothing else holds it up.
+    send(&mut sender).unwrap();
+    let (id, _) = group(&mut sender).unwrap();
+    sender.handle(NOW, Input::Persisted(id));
+    sender.handle(NOW, rejected());
+    let (id, writes) = group(&mut sender).expect("the letter");
+    assert!(matches!(writes[..], [Write::Settle { .. }]), "{writes:?}");
     sender.handle(NOW, Input::Tick);
     assert!(sender.poll_output().is_none());
     sender.handle(NOW, Input::Persisted(id));
-    assert!(group(&mut sender).is_some());
+    let next = sender.poll_output();
+    assert!(matches!(next, Some(Output::Send { .. })), "{next:?}");
 }
 
 #[test]

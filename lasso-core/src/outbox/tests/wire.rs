@@ -9,6 +9,9 @@ use crate::outbox::{
     REFUSAL_BYTES_MAX, Refusal, Rest, TargetNodes, Verdict,
 };
 
+/// Puts one setting out of its range.
+type Spoil<S> = fn(&mut S);
+
 fn event(seq: u64, kind: &str) -> Event {
     Event {
         seq,
@@ -120,7 +123,7 @@ fn a_target_matches_by_prefix_role_or_name() {
 
 #[test]
 fn each_setting_that_is_out_of_range_is_refused_by_name() {
-    let bad: [(&str, fn(&mut OutboxSettings)); 9] = [
+    let bad: [(&str, Spoil<OutboxSettings>); 9] = [
         ("outbox.queue_max", |s| s.queue_max = 0),
         ("outbox.queue_bytes_max", |s| {
             s.queue_bytes_max = s.event_bytes_max - 1
@@ -146,7 +149,7 @@ fn each_setting_that_is_out_of_range_is_refused_by_name() {
         assert_eq!(settings.validate().unwrap_err().field, field);
     }
     assert_eq!(InboxSettings::default().validate(), Ok(()));
-    let bad: [(&str, fn(&mut InboxSettings)); 2] = [
+    let bad: [(&str, Spoil<InboxSettings>); 2] = [
         ("inbox.senders_max", |s| s.senders_max = 0),
         ("inbox.works_max", |s| s.works_max = 0),
     ];
