@@ -22,13 +22,14 @@ pub struct IngestSettings {
     /// Most events that wait in one partition, those of a write under way included, 5,000; at least `flush_items`.
     /// Higher: more memory, and a longer time to catch up. Lower: `Overloaded` comes sooner.
     pub partition_items_max: usize,
-    /// Most bytes of keys and payloads that wait in all partitions, 64 MiB; at least `item_bytes_max`. Higher, lower: as above.
+    /// Most bytes of keys and payloads that wait in all partitions, 64 MiB; at least `item_bytes_max`. Higher, lower: as
+    /// above.
     pub bytes_max: usize,
     /// Largest key and payload of one event together, 64 KiB; at least 1 byte. Higher: a write may be that much larger.
     /// Lower: larger events are refused.
     pub item_bytes_max: usize,
-    /// Most events that are offered at once, 1,000; at least 1 and at most `partition_items_max`, because a list is taken whole or not
-    /// at all. Higher: one caller may fill a partition. Lower: callers must send smaller lists.
+    /// Most events that are offered at once, 1,000; at least 1 and at most `partition_items_max`, because a list is taken
+    /// whole or not at all. Higher: one caller may fill a partition. Lower: callers must send smaller lists.
     pub offer_max: usize,
     /// The wait after a failed write, 100 ms; at least 1 ms. It doubles with each failure. Higher: events wait longer.
     /// Lower: more writes in vain.

@@ -150,8 +150,8 @@ impl Receiver {
         }
     }
 
-    /// Takes the record of one sender from a store of the receiver's own, the one written longest ago first. Returns the senders that are too
-    /// many, to be removed there.
+    /// Takes the record of one sender from a store of the receiver's own, the one written longest ago first. Returns the
+    /// senders that are too many, to be removed there.
     pub fn recover(&mut self, record: Record) -> Vec<OutboxId> {
         debug_assert_ne!(self.recording, Recording::Atomic, "records are read then");
         let known = self.through(record.outbox);

@@ -12,8 +12,8 @@ pub struct OutboxSettings {
     pub queue_max: usize,
     /// Most bytes of payload that wait, 64 MiB; at least `event_bytes_max`. Higher, lower: as above.
     pub queue_bytes_max: usize,
-    /// Largest payload of an event, 256 KiB; at least 1 byte. Higher: a batch may be that much larger. Lower: larger events are
-    /// refused.
+    /// Largest payload of an event, 256 KiB; at least 1 byte. Higher: a batch may be that much larger. Lower: larger
+    /// events are refused.
     pub event_bytes_max: usize,
     /// Most events of one batch, 256; 1 to 1,024. Higher: fewer round trips in a replay, and more to repeat after a
     /// failure. Lower: a slower replay.
@@ -110,8 +110,8 @@ pub struct InboxSettings {
     /// Most batches applied at a time, 64; at least 1. More are told to come again. Higher: more work at once. Lower:
     /// senders wait for each other.
     pub works_max: usize,
-    /// The longest that one batch is applied before its sender gets an answer about the first part of it, 2 s. Keep it well below the
-    /// senders' `answer_timeout`. Higher: slow handlers make senders time out. Lower: more answers.
+    /// The longest that one batch is applied before its sender gets an answer about the first part of it, 2 s. Keep it
+    /// well below the senders' `answer_timeout`. Higher: slow handlers make senders time out. Lower: more answers.
     pub work_time: Duration,
     /// How long after the start an event of an unknown kind is put off instead of rejected, 10 s. Higher: a kind that
     /// nobody handles holds up its outbox for longer after a start. Lower: an application that registers handlers late loses
