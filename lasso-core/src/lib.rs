@@ -2,7 +2,8 @@
 //!
 //! [`node::Node`] finds the others, links up and knows who is there; [`plane::Plane`] carries topics and calls;
 //! [`events`] decides what viewers are shown of requests, and [`metrics`] what all nodes have measured
-//! together. Each module's text has an example that runs.
+//! together. [`outbox`] keeps events until another application has applied them, and [`ingest`] gathers small events into
+//! large writes. Each module's text has an example that runs.
 
 mod bounded;
 pub mod codec;
@@ -12,11 +13,13 @@ pub mod event;
 pub mod events;
 pub mod frame;
 pub mod health;
+pub mod ingest;
 pub mod link;
 pub mod mesh;
 pub mod metrics;
 pub mod name;
 pub mod node;
+pub mod outbox;
 pub mod plane;
 pub mod secure;
 mod shares;
