@@ -7,7 +7,7 @@ use crate::scenario::{Amount, Diagnostic, Kind, Reader, Value};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "counters",
-    summary: "what it has counted since its process started",
+    summary: "its counters since its process started",
     absent: false,
     parse,
 };

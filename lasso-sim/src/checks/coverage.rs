@@ -28,7 +28,7 @@ pub(super) const IDENTIFIED: Entry = Entry {
 
 pub(super) const EXPECTED: Entry = Entry {
     key: "expected",
-    summary: "how many nodes there should be: the operator's number, what discovery names, or who is connected",
+    summary: "how many nodes there should be: by the operator's number, by discovery, or by the links",
     absent: false,
     parse: |value, reader| {
         let amount = amount_within(value, reader, 1, usize::MAX)?;

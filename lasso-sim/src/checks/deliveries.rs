@@ -22,7 +22,7 @@ pub(super) const DELIVERED: Entry = Entry {
 
 pub(super) const IN_ORDER: Entry = Entry {
     key: "in_order",
-    summary: "each subscriber of a topic has got each publisher's messages in their order, and some",
+    summary: "each subscriber of a topic has got messages, and those of each publisher in order",
     absent: false,
     parse: |value, reader| several(value, reader, Of::InOrder),
 };

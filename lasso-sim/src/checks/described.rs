@@ -10,7 +10,7 @@ use crate::scenario::{Kind, NodeId, Reader, Value};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "described",
-    summary: "what other nodes have said of themselves: id, region, version, roles",
+    summary: "how other nodes have described themselves: id, region, version, roles",
     absent: false,
     parse,
 };

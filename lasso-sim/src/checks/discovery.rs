@@ -8,7 +8,7 @@ use crate::scenario::{Diagnostic, Kind, Reader, Value};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "discovery",
-    summary: "how its queries do: pending, ok, empty, truncated, failed",
+    summary: "the state of its queries: pending, ok, empty, truncated, failed",
     absent: false,
     parse,
 };

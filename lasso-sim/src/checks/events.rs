@@ -13,7 +13,7 @@ use crate::world::Timed;
 
 pub(super) const ENTRY: Entry = Entry {
     key: "events",
-    summary: "how many topology events of a kind it has told its subscribers",
+    summary: "how many topology events of a kind it has reported to its subscribers",
     absent: true,
     parse,
 };

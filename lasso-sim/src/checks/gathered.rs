@@ -16,7 +16,7 @@ use crate::scenario::{Amount, Deed, Reader, Value, show_duration};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "gathered",
-    summary: "whom each call to many asked, who answered, who failed and how, who came and left",
+    summary: "which nodes each call to many asked, and which answered, failed and how, joined and left",
     absent: false,
     parse,
 };

@@ -15,14 +15,14 @@ use crate::scenario::{Amount, Deed, Diagnostic, Fields, Reader, Value, one_of, s
 
 pub(super) const METRICS: Entry = Entry {
     key: "metrics",
-    summary: "what the newest read of a page saw: a provider's figures, freshness, age, coverage",
+    summary: "the result of the newest read of a page: a provider's figures, freshness, age, coverage",
     absent: false,
     parse: |value, reader| several(value, reader, "metrics", SEEN),
 };
 
 pub(super) const READS: Entry = Entry {
     key: "reads",
-    summary: "how all reads of a page went: how many, how fresh, and how many refreshes they cost",
+    summary: "the results of all reads of a page: how many, how fresh, and how many refreshes they cost",
     absent: false,
     parse: |value, reader| several(value, reader, "reads", READ),
 };

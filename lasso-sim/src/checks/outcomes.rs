@@ -15,14 +15,14 @@ use crate::scenario::{Deed, Fields, NodeId, Reader, Value, show_duration};
 
 pub(super) const OUTCOMES: Entry = Entry {
     key: "outcomes",
-    summary: "how many of its calls of a method ended how",
+    summary: "how many of its calls of a method ended with each outcome",
     absent: false,
     parse: parse_outcomes,
 };
 
 pub(super) const SLOWEST: Entry = Entry {
     key: "slowest_call",
-    summary: "how long at most a call of a method took, whatever its outcome",
+    summary: "the longest time that a call of a method took, whatever its outcome",
     absent: false,
     parse: parse_slowest,
 };

@@ -6,7 +6,7 @@ use crate::world::Process;
 
 pub(super) const ENTRY: Entry = Entry {
     key: "process",
-    summary: "what its process is doing: running, paused, gone",
+    summary: "the state of its process: running, paused, gone",
     absent: true,
     parse,
 };

@@ -15,7 +15,7 @@ use crate::scenario::{Deed, Fields, Reader, Value, show_duration};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "viewed",
-    summary: "what each viewer of a name has got: events, losses, heartbeats, at what distances",
+    summary: "what each viewer of a name has got: events, losses, heartbeats, and the gaps between them",
     absent: false,
     parse,
 };

@@ -11,7 +11,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "call_many",
-    summary: "lets applications call a method of many nodes at once",
+    summary: "makes applications call a method of many nodes at once",
     ranges: &[],
     parse,
 };

@@ -12,7 +12,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "describe",
-    summary: "lets applications describe their nodes anew",
+    summary: "makes applications describe their nodes anew",
     ranges: &[],
     parse,
 };

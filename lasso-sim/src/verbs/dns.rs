@@ -10,7 +10,7 @@ use crate::world::{Ability, DnsMode, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "dns",
-    summary: "answers names with an error, nothing, part of the truth, old truth, or a list",
+    summary: "makes DNS answer with an error, nothing, a part, old addresses, or a list",
     ranges: &[],
     parse,
 };

@@ -19,7 +19,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "emit",
-    summary: "lets applications publish live events: requests, circuits, block heights",
+    summary: "makes applications publish live events: requests, circuits, block heights",
     ranges: &["takes", "ago"],
     parse,
 };

@@ -16,7 +16,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "liar",
-    summary: "lets somebody who holds the cookie join and break the protocol",
+    summary: "makes a liar, who holds the cookie, join and break the protocol",
     ranges: &[],
     parse,
 };

@@ -15,7 +15,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "publish",
-    summary: "lets applications publish on a topic, to all, to one node, to a role, or locally",
+    summary: "makes applications publish on a topic, to all, to one node, to a role, or locally",
     ranges: &[],
     parse,
 };

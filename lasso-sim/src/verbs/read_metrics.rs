@@ -14,7 +14,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "read_metrics",
-    summary: "lets applications read the cluster's metrics of a chain, at once or waiting for them",
+    summary: "makes applications read the cluster's metrics of a chain, at once or waiting for them",
     ranges: &[],
     parse,
 };

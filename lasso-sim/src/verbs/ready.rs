@@ -6,7 +6,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "ready",
-    summary: "lets applications say that they are ready, or no longer",
+    summary: "makes applications report that they are ready, or no longer",
     ranges: &[],
     parse,
 };

@@ -14,7 +14,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "record",
-    summary: "lets applications record calls for the cluster's metrics",
+    summary: "makes applications record calls for the cluster's metrics",
     ranges: &["latency"],
     parse,
 };

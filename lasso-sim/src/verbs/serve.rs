@@ -12,7 +12,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "serve",
-    summary: "lets applications serve a method, promptly or slowly, with refusals or panics",
+    summary: "makes applications serve a method, promptly or slowly, with refusals or panics",
     ranges: &["takes"],
     parse,
 };

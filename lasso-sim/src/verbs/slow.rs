@@ -12,7 +12,7 @@ use crate::world::{Ability, Path, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "slow",
-    summary: "gives paths another latency, jitter, loss or bandwidth, or what `[network]` says",
+    summary: "gives paths another latency, jitter, loss or bandwidth, or those of `[network]` again",
     ranges: &["latency"],
     parse,
 };

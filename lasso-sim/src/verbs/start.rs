@@ -11,7 +11,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "start",
-    summary: "starts nodes that do not run, as the file has them or otherwise",
+    summary: "starts nodes that do not run, as the file has them or with changes",
     ranges: &[],
     parse,
 };

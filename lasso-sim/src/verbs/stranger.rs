@@ -13,7 +13,7 @@ use crate::world::{Ability, Opening, Refusal, Stranger, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "stranger",
-    summary: "lets somebody who is no node connect and send what no node sends",
+    summary: "makes a stranger connect and send bytes that no node sends",
     ranges: &[],
     parse,
 };

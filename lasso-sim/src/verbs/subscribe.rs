@@ -12,7 +12,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "subscribe",
-    summary: "lets applications subscribe to a topic and read at once, never, or at a pace",
+    summary: "makes applications subscribe to a topic and read at once, never, or at a pace",
     ranges: &[],
     parse,
 };

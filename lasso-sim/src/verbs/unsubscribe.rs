@@ -10,7 +10,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "unsubscribe",
-    summary: "lets applications end their subscriptions to a topic",
+    summary: "makes applications end their subscriptions to a topic",
     ranges: &[],
     parse,
 };

@@ -15,7 +15,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "view",
-    summary: "lets applications open viewers of a profile's or an account's live events",
+    summary: "makes applications open viewers of a profile's or an account's live events",
     ranges: &[],
     parse,
 };

@@ -9,7 +9,7 @@ use crate::random::plan::Plan;
 
 pub(super) const FAULT: Fault = Fault {
     key: "dns",
-    summary: "DNS answers some nodes an error, nothing, a part, old truth or an untruth",
+    summary: "DNS answers some nodes with an error, nothing, a part, old addresses or wrong ones",
     room: Duration::ZERO,
     nodes: 1,
     draw: |plan, dice, window| {

@@ -6,7 +6,7 @@ use super::{Fault, pair, sides};
 
 pub(super) const FAULT: Fault = Fault {
     key: "hold",
-    summary: "bytes are held back, and come at once later",
+    summary: "bytes are held back, and arrive together later",
     room: Duration::ZERO,
     nodes: 2,
     draw: |plan, dice, window| {

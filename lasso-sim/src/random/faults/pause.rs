@@ -9,7 +9,7 @@ use crate::random::plan::{Is, Plan, Window};
 
 pub(super) const FAULT: Fault = Fault {
     key: "pause",
-    summary: "a process is frozen, and goes on, dies, or stops when it thaws",
+    summary: "a process is frozen, and then continues, dies, or stops when it thaws",
     room: Duration::ZERO,
     nodes: 1,
     draw,

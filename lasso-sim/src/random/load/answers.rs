@@ -9,7 +9,7 @@ use crate::random::plan::Plan;
 
 pub(super) const LOAD: Load = Load {
     key: "answers",
-    summary: "calls whose answers are too large together for the lane of calls",
+    summary: "calls whose answers together exceed the calls lane",
     draw,
 };
 

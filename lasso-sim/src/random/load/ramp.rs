@@ -9,7 +9,7 @@ use crate::random::plan::Plan;
 
 pub(super) const LOAD: Load = Load {
     key: "ramp",
-    summary: "messages or calls of each size around what a record or a lane holds",
+    summary: "messages or calls of each size around that of a record or a lane",
     draw,
 };
 

@@ -8,7 +8,7 @@ use crate::random::plan::Plan;
 
 pub(super) const LOAD: Load = Load {
     key: "words",
-    summary: "applications say that they are not ready, or describe their nodes anew",
+    summary: "applications report that they are not ready, or describe their nodes anew",
     draw,
 };
 

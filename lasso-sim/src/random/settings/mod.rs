@@ -100,7 +100,7 @@ pub(crate) const ALL: &[Family] = &[
     ),
     usual(
         "clocks",
-        "wall clocks that are apart from the start",
+        "wall clocks that differ from the start",
         identity::clocks,
     ),
     Family {
