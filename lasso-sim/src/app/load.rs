@@ -7,7 +7,7 @@ use lasso_core::time::Instant;
 /// So many in a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// How many, at least one.
+    /// The number of threads, at least one.
     pub number: u64,
     /// In this time.
     pub unit: Duration,

@@ -103,7 +103,7 @@ impl Facts {
         })
     }
 
-    /// The application of a node has seen something.
+    /// The application of a node has observed something.
     pub(super) fn saw(&mut self, now: Instant, node: NodeId, saw: &Saw) {
         match saw {
             Saw::Subscribed { topic, .. } => {

@@ -31,7 +31,7 @@ pub(super) trait Invariant: fmt::Debug + Send {
     /// The process of a node goes on after it was frozen.
     fn resumed(&mut self, _: &mut Moment<'_>) {}
 
-    /// A node has told its subscribers something.
+    /// A node has reported an event to its subscribers.
     fn event(&mut self, _: &mut Moment<'_>, _event: &TopologyEvent, _seen: &dyn Witness) {}
 
     /// A node dials.
@@ -57,7 +57,7 @@ pub(super) trait Invariant: fmt::Debug + Send {
     ) {
     }
 
-    /// The application of a node has seen something.
+    /// The application of a node has observed something.
     fn saw(&mut self, _: &mut Moment<'_>, _saw: &Saw) {}
 
     /// A handler of a node is asked.

@@ -319,7 +319,7 @@ impl Invariants {
         }
     }
 
-    /// The application of a node has seen something.
+    /// The application of a node has observed something.
     pub fn saw(&mut self, now: Instant, node: NodeId, saw: &Saw) {
         if self.watchers.is_empty() {
             return;

@@ -284,7 +284,7 @@ pub struct Action {
 /// What must hold at a step.
 #[derive(Debug)]
 pub struct Expectation {
-    /// What.
+    /// The item.
     pub expect: Expect,
     /// At some moment not later than this after the step; zero: at the step.
     pub within: Duration,

@@ -20,7 +20,7 @@ pub struct Sometimes {
     pub from: Duration,
     /// Until this time, inclusive.
     pub until: Duration,
-    /// A sweep of fewer runs need not reach it.
+    /// A sweep with fewer runs need not reach it.
     pub seeds: u64,
     /// It is reached when all checks hold for one of the subjects at the same moment.
     pub expect: Expect,

@@ -98,7 +98,7 @@ pub struct LookSum {
     pub runs: u64,
 }
 
-/// How often what was ordered took effect.
+/// How often orders took effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OrderSum {
     /// `file:line:column`.
@@ -109,7 +109,7 @@ pub struct OrderSum {
     pub ordered: u64,
     /// Of these, how many took effect.
     pub took_effect: u64,
-    /// How often they touched something, in sum.
+    /// How often they took effect, in total.
     pub touched: u64,
     /// In how many runs at least one of them took effect.
     pub runs: u64,
@@ -124,12 +124,12 @@ pub struct AskedSum {
     pub no_room: u64,
 }
 
-/// What at least one run has to reach.
+/// The goals that at least one run must reach.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoalSum {
     /// `file:line:column`.
     pub place: String,
-    /// What is reached.
+    /// Its title.
     pub title: String,
     /// Fewer runs need not reach it.
     pub seeds: u64,
@@ -230,7 +230,7 @@ impl Summary {
         self.held + self.failed
     }
 
-    /// The goals that no run has reached although there were enough runs.
+    /// The goals that no run reached although there were enough runs.
     pub fn unreached(&self) -> Vec<&GoalSum> {
         let runs = self.runs();
         let unreached = |goal: &&GoalSum| goal.is_unreached(runs);

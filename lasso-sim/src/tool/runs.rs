@@ -1,4 +1,4 @@
-//! Which runs a command is about: files, worlds, seeds.
+//! The runs of a command: files, worlds, seeds.
 
 use core::fmt;
 use std::io::{self, Write};

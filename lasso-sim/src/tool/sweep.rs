@@ -29,10 +29,10 @@ pub(super) struct Arguments {
     /// The seeds, from the first to the last, both included: `1..1000`
     #[arg(long, value_parser = seeds)]
     seeds: RangeInclusive<u64>,
-    /// Where
+    /// The world, or `all` of them
     #[arg(long, default_value = "all", value_parser = ["direct", "turmoil", "all"])]
     world: String,
-    /// Runs at a time; as many as there are processors unless it is said
+    /// The number of runs at a time; by default the number of processors
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
     /// Only one of several equal parts of the seeds: `2/5`. What a shard has to reach is judged by `merge`
@@ -47,7 +47,7 @@ pub(super) struct Arguments {
     /// Writes the table of coverage to this file, as JSON
     #[arg(long)]
     coverage: Option<PathBuf>,
-    /// Fails when something was never reached that has to be
+    /// Fails if something required was never reached
     #[arg(long)]
     require_coverage: bool,
 }

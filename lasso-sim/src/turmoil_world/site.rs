@@ -36,15 +36,15 @@ pub(crate) type BeginAct = Box<dyn FnOnce(Cluster, Tenant) -> Work + Send>;
 /// Something that fails a run and that no line of the file demands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Complaint {
-    /// When, on the world's clock.
+    /// The time, on the world's clock.
     pub(crate) at: Instant,
     /// On which node.
     pub(crate) node: Option<NodeId>,
     /// `file:line:column` of the user's code.
     pub(crate) place: String,
-    /// What must be so.
+    /// The expectation.
     pub(crate) expected: String,
-    /// What was so.
+    /// The observation.
     pub(crate) seen: String,
 }
 

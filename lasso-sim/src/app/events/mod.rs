@@ -378,7 +378,7 @@ pub enum EventSaw {
     Seen {
         /// Which one.
         viewer: u32,
-        /// What.
+        /// The item.
         sight: Sight,
     },
     /// An event was published, or left out.
