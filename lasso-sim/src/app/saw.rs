@@ -49,7 +49,7 @@ pub enum Saw {
     Missed {
         /// Which one.
         sub: u32,
-        /// How many.
+        /// The number.
         count: u64,
     },
     /// A message was published, or refused.

@@ -57,7 +57,7 @@ pub struct Subscribe {
     pub topic: Arc<str>,
     /// Bound of each one's queue; `None`: the default.
     pub queue: Option<usize>,
-    /// How many.
+    /// The number.
     pub count: u32,
     /// How they read.
     pub reads: Reads,

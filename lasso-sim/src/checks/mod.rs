@@ -87,7 +87,7 @@ pub struct Entry {
     pub summary: &'static str,
     /// Makes sense for a node whose process is not there.
     pub absent: bool,
-    /// Reads the key's value; `None` when a mistake was found, which the reader then knows.
+    /// Reads the key's value; `None` when a mistake was found and reported to the reader.
     pub parse: fn(&Value, &mut Reader<'_>) -> Option<Box<dyn Check>>,
 }
 

@@ -96,7 +96,7 @@ pub enum Effect {
     Closed {
         /// Which connection.
         conn: Conn,
-        /// For whom.
+        /// The nodes.
         end: End,
         /// How.
         error: NetError,

@@ -35,7 +35,7 @@ pub(crate) struct Whole {
 /// See the module's text.
 #[derive(Debug, Clone)]
 pub(crate) struct Spec {
-    /// Where the table stands.
+    /// The place of the table.
     pub(crate) span: Range<usize>,
     /// In which faults begin and end.
     pub(crate) window: Window,

@@ -66,7 +66,7 @@ pub struct Orders {
     pub ordered: u64,
     /// Of these, how many took effect.
     pub took_effect: u64,
-    /// How often they took effect, in total.
+    /// How many effects they had, in total.
     pub touched: u64,
 }
 

@@ -1,6 +1,5 @@
-//! `describe`: an application describes its node anew:
-//! `describe = { on = "a", region = "sjc", version = "2.0.0", roles = ["web"] }`. What is left out
-//! stays as it was at the start.
+//! `describe`: an application describes its node anew: `describe = { on = "a", region = "sjc", version =
+//! "2.0.0", roles = ["web"] }`. Omitted keys stay as they were at the start.
 
 use std::collections::BTreeSet;
 

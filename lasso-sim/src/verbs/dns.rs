@@ -76,7 +76,7 @@ fn known(reader: &Reader<'_>) -> Vec<String> {
     names
 }
 
-/// Who asks for what, of that name and those nodes.
+/// The names and nodes that a change applies to, limited to that name and those nodes.
 fn asked(
     reader: &Reader<'_>,
     name: Option<&str>,
@@ -148,7 +148,7 @@ fn word(value: &Value, reader: &mut Reader<'_>) -> Option<DnsMode> {
         .map(|index: usize| modes[index].clone())
 }
 
-/// A node, a group, or an address of nobody, which may be one at which nobody can be.
+/// A node, a group, or an address without a node, which may even be one that no node can have.
 fn read_address(value: &Value, reader: &mut Reader<'_>) -> Option<Vec<IpAddr>> {
     if let Kind::Text(text) = &value.kind
         && let Ok(ip) = text.parse::<IpAddr>()

@@ -20,7 +20,7 @@ pub(super) const ENTRY: Entry = Entry {
     parse,
 };
 
-/// To whom, before names are known.
+/// The receivers, before names are resolved.
 #[derive(Debug, Clone)]
 enum To {
     All,
@@ -32,7 +32,7 @@ enum To {
 #[derive(Debug)]
 struct Publishes {
     nodes: Vec<NodeId>,
-    /// More than one: what is ordered is ordered for each of them.
+    /// If there are several, the order applies to each of them.
     topics: Vec<Arc<str>>,
     to: To,
     what: Publish,

@@ -1,6 +1,5 @@
-//! `read_metrics`: applications read the cluster's leaderboard of a chain:
-//! `read_metrics = { on = "a", page = "board" }`,
-//! `read_metrics = { on = "a", page = "board", rate = "100/s", for = "5m" }`, and where there is no
+//! `read_metrics`: applications read the cluster's leaderboard of a chain: `read_metrics = { on = "a", page =
+//! "board" }`, `read_metrics = { on = "a", page = "board", rate = "100/s", for = "5m" }`, and if there is no
 //! answer yet, `wait = "6s"` waits for the first one.
 
 use core::time::Duration;

@@ -1,4 +1,4 @@
-//! `ready`: applications say that they are ready, or no longer: `ready = { on = "a", is = false }`.
+//! `ready`: applications report that they are ready, or no longer ready: `ready = { on = "a", is = false }`.
 
 use super::{Entry, Verb, keys};
 use crate::scenario::{NodeId, Reader, Scenario, Value};

@@ -86,5 +86,5 @@ impl Verb for Records {
     }
 }
 
-/// How long a call takes where no file says.
+/// The default duration of a call.
 const LATENCY: Duration = Duration::from_millis(100);

@@ -1,6 +1,6 @@
-//! `slow`: the network becomes worse, or better: `slow = { between = ["a", "b"], latency = "80ms" }`,
-//! `slow = { node = "a", loss = "20%" }` for every path to and from a node; and back to what the file's
-//! network says: `slow = { node = "a", back = true }`.
+//! `slow`: the network becomes worse, or better: `slow = { between = ["a", "b"], latency = "80ms" }`, `slow = {
+//! node = "a", loss = "20%" }` for every path to and from a node; and back to the file's network: `slow = {
+//! node = "a", back = true }`.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ pub(super) const ENTRY: Entry = Entry {
 #[derive(Debug)]
 struct Slow {
     paths: Vec<Path>,
-    /// `None`: what the file's network says.
+    /// `None`: the shape in the file's network.
     shape: Option<Shape>,
 }
 

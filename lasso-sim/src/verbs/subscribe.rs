@@ -25,7 +25,7 @@ const QUEUE_MAX: i64 = 1 << 20;
 #[derive(Debug)]
 struct Subscribes {
     nodes: Vec<NodeId>,
-    /// More than one: what is ordered is ordered for each of them.
+    /// If there are several, the order applies to each of them.
     topics: Vec<Arc<str>>,
     what: Subscribe,
 }

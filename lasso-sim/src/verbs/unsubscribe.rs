@@ -1,5 +1,5 @@
-//! `unsubscribe`: applications end their subscriptions to a topic:
-//! `unsubscribe = { on = "a", topic = "prices" }`, with `called = "slow"` those of that name only.
+//! `unsubscribe`: applications end their subscriptions to a topic: `unsubscribe = { on = "a", topic = "prices"
+//! }`, with `called = "slow"` only those of that name.
 
 use std::sync::Arc;
 

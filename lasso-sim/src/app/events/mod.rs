@@ -32,7 +32,7 @@ pub struct View {
     pub name: String,
     /// What they look at.
     pub what: Looked,
-    /// How many.
+    /// The number.
     pub count: u32,
     /// How they read.
     pub reads: Reads,
@@ -64,13 +64,13 @@ pub struct Emit {
     pub chain: Segment,
     /// Their providers, one after another.
     pub providers: Vec<Label>,
-    /// What happens.
+    /// Its actions.
     pub what: What,
     /// How many, and how fast.
     pub load: Load,
 }
 
-/// What happens.
+/// Its actions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// Requests are routed.
