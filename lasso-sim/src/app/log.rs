@@ -63,7 +63,7 @@ pub struct GotLog {
     pub source: u32,
     /// Its row.
     pub row: Row,
-    /// Its number.
+    /// Its connection.
     pub number: u64,
     /// Its publisher's tag; 0 where it is not what was published.
     pub tag: u64,

@@ -202,7 +202,7 @@ pub enum Ask {
     Metrics(MetricAsk),
     /// Answer a request.
     Reply {
-        /// Its number.
+        /// Its connection.
         id: u64,
         /// The answer.
         reply: Reply,

@@ -78,7 +78,7 @@ impl Chunk {
 pub enum Effect {
     /// The dialler's connect has succeeded, now.
     Connected {
-        /// Which.
+        /// The node.
         conn: Conn,
     },
     /// The oldest chunk that waits on its way to `end` arrives there.

@@ -1,4 +1,4 @@
-//! `blackout`: all nodes lose power at once, and come back one by one.
+//! `blackout`: all nodes lose power at once, and start again one by one.
 
 use core::time::Duration;
 

@@ -1,5 +1,4 @@
-//! `dns`: some nodes are told an error, nothing, part of the truth, old truth or an untruth about a
-//! name.
+//! `dns`: for a name, some nodes get an error, nothing, a part of the addresses, old addresses or wrong ones.
 
 use core::time::Duration;
 

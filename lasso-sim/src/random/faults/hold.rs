@@ -1,4 +1,4 @@
-//! `hold`: what goes between nodes is held back, and comes at once when it is released.
+//! `hold`: bytes between nodes are held back, and arrive together when they are released.
 
 use core::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `slow`: paths lose packets, take long, take differently long, or are thin.
+//! `slow`: paths lose packets, or have a high latency, jitter or a low bandwidth.
 
 use core::time::Duration;
 

@@ -1,4 +1,4 @@
-//! `stranger`: somebody who is no node connects, once or many times.
+//! `stranger`: a stranger connects, once or many times.
 
 use core::time::Duration;
 

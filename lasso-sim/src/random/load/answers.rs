@@ -1,5 +1,5 @@
-//! `answers`: many calls at once whose answers are ready at the same moment, and are larger together than what the
-//! lane of calls and the network take.
+//! `answers`: many calls at once whose answers are ready at the same moment, and together exceed the calls lane
+//! and the buffers of the network.
 
 use core::time::Duration;
 

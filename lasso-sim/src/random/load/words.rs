@@ -1,4 +1,5 @@
-//! `words`: applications take back that they are ready, say it again, and describe their nodes anew.
+//! `words`: applications report that they are no longer ready, report that they are ready again, and describe
+//! their nodes anew.
 
 use core::time::Duration;
 
