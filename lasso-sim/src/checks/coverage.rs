@@ -1,5 +1,5 @@
-//! `connected`, `responding`, `identified`, `expected`: the numbers of a coverage. Self counts in
-//! each, so that none is ever 0.
+//! `connected`, `responding`, `identified`, `expected`: the numbers of a coverage. Each includes the node
+//! itself, so none is ever 0.
 
 use super::{Check, Entry, Mismatch, Observed, amount_within};
 use crate::scenario::{Amount, Reader, Value};

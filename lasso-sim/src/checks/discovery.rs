@@ -1,5 +1,5 @@
-//! `discovery`: how the queries do: `discovery = "failed"` for each of them, or
-//! `discovery = { "lasso.internal" = "ok" }`.
+//! `discovery`: the states of the queries: `discovery = "failed"` for each of them, or `discovery = {
+//! "lasso.internal" = "ok" }`.
 
 use lasso_core::discovery::QueryState;
 

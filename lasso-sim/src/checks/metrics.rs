@@ -1,8 +1,7 @@
-//! `metrics`: what the newest read of a page saw:
-//! `metrics = { page = "board", freshness = "fresh", provider = "alchemy", calls = 1100, responding = 3 }`;
-//! `reads`: how all reads of a page went:
-//! `reads = { page = "board", count = 300, loading = 0, hit_percent = ">= 80", refreshes = "<= 21" }`.
-//! Several such tables in a list must all hold.
+//! `metrics`: the result of the newest read of a page: `metrics = { page = "board", freshness = "fresh",
+//! provider = "alchemy", calls = 1100, responding = 3 }`; `reads`: the results of all reads of a page: `reads =
+//! { page = "board", count = 300, loading = 0, hit_percent = ">= 80", refreshes = "<= 21" }`. Several such
+//! tables in a list must all hold.
 
 use lasso_core::metrics::store::Freshness;
 use lasso_core::name::NodeName;
@@ -142,7 +141,7 @@ fn read(
     })
 }
 
-/// Complains of a provider of whom nothing is asked.
+/// Reports a provider without a checked number.
 fn refuse_idle_provider(reader: &mut Reader<'_>, provider: Option<&Value>, wanted: &Numbers) {
     if let Some(value) = provider
         && !wanted.iter().any(|(number, _)| FIGURES.contains(number))
@@ -157,7 +156,7 @@ fn refuse_idle_provider(reader: &mut Reader<'_>, provider: Option<&Value>, wante
     }
 }
 
-/// Complains of numbers of reads that are none.
+/// Reports numbers that a read without a value does not have.
 fn refuse_of_none(keys: &Fields<'_>, reader: &mut Reader<'_>, wanted: &Numbers) {
     let none = |(number, amount): &(&str, Amount)| {
         *number == "count" && !amount.is_possible(1, usize::MAX)
@@ -169,7 +168,7 @@ fn refuse_of_none(keys: &Fields<'_>, reader: &mut Reader<'_>, wanted: &Numbers) 
     }
 }
 
-/// Why nodes failed, which says something only where some did.
+/// Why nodes failed, which is meaningful only if some did.
 fn read_why(
     keys: &mut Fields<'_>,
     reader: &mut Reader<'_>,
@@ -204,7 +203,7 @@ impl Page {
         }
     }
 
-    /// The same, with what the newest read saw.
+    /// The same, with the result of the newest read.
     fn mismatch_of(&self, sight: &Sight, what: &str, wanted: &str, seen: &str) -> Mismatch {
         let providers = sight.rows.iter().map(|row| row.provider.as_str());
         let providers: Vec<&str> = providers.collect();

@@ -1,7 +1,7 @@
-//! `outcomes` and `slowest_call`: how the calls of the node's application ended, over all lives of
-//! its process: `outcomes = { method = "sum", to = "b", ok = 100, timeout = 0, waiting = 0 }`,
-//! `slowest_call = { method = "sum", at_most = "50ms" }`. What is not named is not looked at; `count`
-//! is all of them, `waiting` those without an outcome.
+//! `outcomes` and `slowest_call`: the outcomes of the calls of the node's application, over all lives of its
+//! process: `outcomes = { method = "sum", to = "b", ok = 100, timeout = 0, waiting = 0 }`, `slowest_call = {
+//! method = "sum", at_most = "50ms" }`. Outcomes that are not named are not checked; `count` is the number of
+//! all calls, `waiting` of those without an outcome.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub(super) const SLOWEST: Entry = Entry {
     parse: parse_slowest,
 };
 
-/// Which calls: by when they began.
+/// The selected calls, by when they began.
 #[derive(Debug)]
 struct Chosen {
     method: String,

@@ -1,4 +1,4 @@
-//! `process`: what the node's process is doing: `process = "gone"`.
+//! `process`: the state of the node's process: `process = "gone"`.
 
 use super::{Check, Entry, Mismatch, Observed};
 use crate::scenario::{Reader, Value};

@@ -131,7 +131,7 @@ pub struct NodeSpec {
     pub starts: Option<Duration>,
     /// Its application says that it is ready as soon as it runs.
     pub ready: bool,
-    /// How far its wall clock is off, in milliseconds.
+    /// The error of its wall clock, in milliseconds.
     pub clock_offset_ms: i64,
 }
 
@@ -264,7 +264,7 @@ pub struct Step {
     pub moment: Moment,
     /// Its actions.
     pub actions: Vec<Action>,
-    /// The checks.
+    /// Its expectation, if it has one.
     pub expect: Option<Expectation>,
     /// A fault of this step that takes no effect is not a failure.
     pub optional: bool,
@@ -284,7 +284,7 @@ pub struct Action {
 /// The expectation of a step.
 #[derive(Debug)]
 pub struct Expectation {
-    /// The item.
+    /// The checks.
     pub expect: Expect,
     /// They must hold at some moment at most this long after the step; zero: at the step.
     pub within: Duration,

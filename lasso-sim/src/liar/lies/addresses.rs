@@ -1,4 +1,4 @@
-//! A liar whose name is at an address at which nobody can be dialled.
+//! A liar whose name has an address that nobody can dial.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 

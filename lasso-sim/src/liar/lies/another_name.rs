@@ -1,4 +1,4 @@
-//! A liar that bears the name of another node, in a later life of it.
+//! A liar that claims the name of another node, in a later life.
 
 use lasso_core::name::{Identity, Incarnation};
 

@@ -1,4 +1,4 @@
-//! A liar that bears the name of another node, in the last life of it that can be.
+//! A liar that claims the name of another node, in the last possible life.
 
 use lasso_core::name::{Identity, Incarnation};
 

@@ -1,4 +1,4 @@
-//! A liar whose messages come in no order, and whose numbers begin anew.
+//! A liar that sends messages out of order and restarts its numbers.
 
 use lasso_core::frame::PubSubFrame;
 

@@ -1,5 +1,5 @@
-//! A liar that wants messages, and is silent on the data lane: it never says how much data it has taken, and sends none. It
-//! answers everything else, so its link stands.
+//! A liar that wants messages, and is silent on the data lane: it never reports how much data it has taken, and sends
+//! none. It answers everything else, so it keeps its link.
 
 use super::{Entry, Lie};
 use crate::liar::Says;
