@@ -160,11 +160,11 @@ pub enum Opening {
 pub struct Stranger {
     /// The node that it connects to.
     pub to: NodeId,
-    /// Where the connections come from.
+    /// The source address of the connections.
     pub from: IpAddr,
     /// How many connections, at once.
     pub connections: u32,
-    /// What each sends.
+    /// The bytes that each sends.
     pub opening: Opening,
     /// It closes the connection after this time; `None`: it stays until the node closes it.
     pub leaves_after: Option<Duration>,
@@ -318,7 +318,7 @@ pub trait World {
     /// # Errors
     /// When it does not run, or has no such subscription.
     fn order(&mut self, node: NodeId, order: &Order) -> Result<(), Refusal>;
-    /// Moves the wall clock of a node, running or not, by so many milliseconds.
+    /// Moves the wall clock of a node, running or not, by this many milliseconds.
     ///
     /// # Errors
     /// When this world cannot.

@@ -78,7 +78,7 @@ impl Recorded {
     }
 }
 
-/// What the application wants of the cluster's metrics.
+/// A request of the application to the cluster's metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MetricAsk {
     /// Record a call.
@@ -313,7 +313,7 @@ impl Meters {
         self.readings.insert(self.last_reading, reading);
     }
 
-    /// Begins what is due next.
+    /// Begins the next load that is due.
     pub(super) fn due(&mut self, now: Instant, out: &mut VecDeque<Output>) {
         self.recordings
             .retain(|recording| !recording.load.is_over(now));

@@ -126,7 +126,7 @@ impl Subscribers {
         }
     }
 
-    /// Evaluates what is due.
+    /// Evaluates everything that is due.
     pub(super) fn due(&mut self, now: Instant, out: &mut VecDeque<Output>) {
         for (sub, subscriber) in &mut self.all {
             let Reads::Paced(rate) = subscriber.reads else {

@@ -83,7 +83,7 @@ pub const ALL: &[Entry] = &[
 pub struct Entry {
     /// The key in an expectation.
     pub key: &'static str,
-    /// What it reads, in one line, for people.
+    /// What it reads, in one line.
     pub summary: &'static str,
     /// Whether it makes sense for a node without a process.
     pub absent: bool,

@@ -49,7 +49,7 @@ impl Window {
         Instant::ZERO + self.since
     }
 
-    /// Its last moment, where it has one.
+    /// Its last moment, if it has one.
     pub(super) fn end(self) -> Option<Instant> {
         self.until.map(|until| Instant::ZERO + until)
     }

@@ -188,7 +188,7 @@ impl DirectWorld {
         }
     }
 
-    /// What the invariants found.
+    /// The violations that the invariants found.
     pub fn violations(&self) -> &[Violation] {
         self.invariants.violations()
     }

@@ -102,7 +102,7 @@ impl Fabric {
         }
     }
 
-    /// The processes of a host stop reading: its kernel buffers what arrives.
+    /// The processes of a host stop reading: its kernel buffers arriving bytes.
     pub fn freeze(&mut self, now: Instant, host: u32) {
         self.hosts[host as usize].frozen = true;
         for slot in &mut self.conns {

@@ -1,4 +1,4 @@
-//! Where a test's scenario comes from.
+//! The source of a test's scenario.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! What an invariant is: a file with a type that implements [`Invariant`], a constant [`Entry`], and a
-//! line in [`ALL`](super::ALL). Every event of a run is offered to it; it implements the hooks it needs.
+//! Defines an invariant: a file with a type that implements [`Invariant`], a constant [`Entry`], and a line in
+//! [`ALL`](super::ALL). Every event of a run is offered to it; it implements the hooks it needs.
 
 use core::fmt;
 use core::time::Duration;

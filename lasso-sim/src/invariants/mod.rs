@@ -408,7 +408,7 @@ impl Invariants {
         self.watchers.iter().filter_map(due).min()
     }
 
-    /// Evaluates what is due at `now`.
+    /// Evaluates everything that is due at `now`.
     pub fn advance(&mut self, now: Instant, seen: &dyn Witness) {
         for watcher in &mut self.watchers {
             let due = watcher.invariant.poll_timeout();

@@ -163,7 +163,7 @@ impl Viewers {
         let owner = (emission.emit.profile.clone(), emission.account().cloned());
         let all = self.emitted.entry(emission.emit.profile.clone());
         let all = all.or_default();
-        // Twice the longest window: what was emitted a window before an event that is a window old.
+        // Twice the longest window: events emitted a window before an event that is a window old.
         let longest = self.windows.values().map(|(window, _)| *window * 2).max();
         let longest = longest.unwrap_or_default();
         while all.front().is_some_and(|event| at.now - event.at > longest) {

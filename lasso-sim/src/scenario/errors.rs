@@ -1,4 +1,4 @@
-//! The mistakes of a file: the place, the mistake, and what would be right.
+//! The mistakes of a file: the place, the mistake, and the correction.
 
 use core::fmt;
 use core::ops::Range;
@@ -79,7 +79,7 @@ impl Diagnostic {
     }
 }
 
-/// A span within the text and not longer than its first line, so that what is shown stays short.
+/// A span within the text and not longer than its first line, so that the shown part stays short.
 fn clamp(span: &Range<usize>, text: &str) -> Range<usize> {
     let start = span.start.min(text.len());
     let end = span.end.clamp(start, text.len());

@@ -116,7 +116,7 @@ impl TurmoilWorld {
         world
     }
 
-    /// What the invariants found.
+    /// The violations that the invariants found.
     pub fn violations(&self) -> &[Violation] {
         self.books.invariants.violations()
     }

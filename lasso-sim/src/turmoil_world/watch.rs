@@ -59,7 +59,7 @@ impl Watch {
         self.lives[node.index()]
     }
 
-    /// Lets the invariants evaluate what is due.
+    /// Lets the invariants evaluate everything that is due.
     pub(super) fn advance(&mut self, now: Instant) {
         let Some(Books { invariants, .. }) = &mut self.books else {
             return;

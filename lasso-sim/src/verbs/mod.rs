@@ -79,7 +79,7 @@ pub const ALL: &[Entry] = &[
 pub struct Entry {
     /// The key in a step.
     pub key: &'static str,
-    /// What it does, in one line, for people.
+    /// What it does, in one line.
     pub summary: &'static str,
     /// Keys whose ranges the verb reads itself; ranges under all others are drawn before it sees them.
     pub ranges: &'static [&'static str],

@@ -64,7 +64,7 @@ pub struct Emit {
     pub chain: Segment,
     /// Their providers, one after another.
     pub providers: Vec<Label>,
-    /// What happened.
+    /// The kind of event, with its details.
     pub what: What,
     /// The amount and the pace.
     pub load: Load,
@@ -105,7 +105,7 @@ pub struct Emission {
     pub emit: Arc<Emit>,
     /// Its number in the load, from 0.
     pub number: u64,
-    /// Its id, where it has one.
+    /// Its id, if it has one.
     pub id: Option<Label>,
 }
 

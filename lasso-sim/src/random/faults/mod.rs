@@ -36,7 +36,7 @@ use super::plan::{Plan, Window};
 pub(crate) struct Fault {
     /// Its key under `faults`.
     pub(crate) key: &'static str,
-    /// What it does, in one line, for people.
+    /// What it does, in one line.
     pub(crate) summary: &'static str,
     /// The shortest window that it fits into.
     pub(crate) room: Duration,

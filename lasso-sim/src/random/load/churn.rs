@@ -16,7 +16,7 @@ pub(super) const LOAD: Load = Load {
 
 /// The number of other topics: more than a node remembers if its drawn bound is low.
 const OTHERS: u64 = 16;
-/// A turn: publish, leave, publish on others, come back, publish.
+/// A turn: publish, leave, publish on others, return, publish.
 const STEPS: u32 = 6;
 
 fn draw(plan: &mut Plan<'_>, dice: &mut Dice, index: u64) {

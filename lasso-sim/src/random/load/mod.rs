@@ -27,7 +27,7 @@ use super::plan::{Plan, quoted};
 pub(crate) struct Load {
     /// Its key under `load`.
     pub(crate) key: &'static str,
-    /// What it does, in one line, for people.
+    /// What it does, in one line.
     pub(crate) summary: &'static str,
     /// Draws one; the number distinguishes those of one kind.
     pub(crate) draw: fn(&mut Plan<'_>, &mut Dice, u64),

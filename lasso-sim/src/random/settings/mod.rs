@@ -17,7 +17,7 @@ use crate::scenario::{Kind, Table, Value};
 pub(crate) struct Family {
     /// Its name under `settings`.
     pub(crate) key: &'static str,
-    /// What it does, in one line, for people.
+    /// What it does, in one line.
     pub(crate) summary: &'static str,
     /// It is part of `all`.
     pub(crate) usual: bool,
