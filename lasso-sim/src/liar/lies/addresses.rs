@@ -8,7 +8,7 @@ use super::{Entry, Lie};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "addresses",
-    summary: "says that it is at any address, a multicast address, the broadcast address",
+    summary: "claims the wildcard address, a multicast address, the broadcast address",
     weight: 2,
     make: || Box::new(Addresses),
 };

@@ -6,7 +6,7 @@ use super::{Entry, Lie};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "another_name",
-    summary: "says that it is the node under `as`, in a later life",
+    summary: "claims to be the node under `as`, in a later life",
     weight: 2,
     make: || Box::new(AnotherName),
 };

@@ -6,7 +6,7 @@ use super::{Entry, Lie};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "last_life",
-    summary: "says that it is the node under `as`, in the last life that can be",
+    summary: "claims to be the node under `as`, in the last possible life",
     weight: 1,
     make: || Box::new(LastLife),
 };

@@ -6,7 +6,7 @@ use crate::liar::Says;
 
 pub(super) const ENTRY: Entry = Entry {
     name: "silent_data",
-    summary: "wants the messages of `topic`, and never says that it has taken any",
+    summary: "subscribes to `topic`, and never reports that it has taken any message",
     weight: 3,
     make: || Box::new(SilentData),
 };
