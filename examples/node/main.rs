@@ -6,10 +6,11 @@
 //! cargo run --example node -- --local 3 --script demo
 //! ```
 //!
-//! `cli` says what may be asked for, `run` is one node, `proxy` is what it serves, `logs` is what it
+//! `cli` says what may be asked for, `run` is one node, `alone` when it says that it has nobody, `proxy` is what it serves, `logs` is what it
 //! tells its operator, `print` what its commands print, `dns` names nodes that are started by hand, and `local` starts many nodes as
 //! processes of their own and shows what they say of each other.
 
+mod alone;
 mod cli;
 mod dns;
 mod failure;

@@ -12,9 +12,10 @@ use lasso::{
 };
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
+use crate::alone::Alone;
 use crate::cli::NodeOptions;
 use crate::failure::{self, Failure};
 use crate::logs;
@@ -24,10 +25,6 @@ use crate::proxy;
 use crate::report::Report;
 use crate::signals::Signals;
 
-/// A clustered node that has nobody after this says so,
-const ALONE_AFTER: Duration = Duration::from_secs(30);
-/// and again after this, for as long as it has nobody.
-const ALONE_AGAIN: Duration = Duration::from_secs(300);
 /// Connections that wait to be accepted over HTTP; the system may allow fewer.
 const BACKLOG: u32 = 4096;
 /// For the last reports to a parent.
@@ -180,8 +177,11 @@ async fn watch(
     signals: &mut Signals,
     parent: &mut Option<Parent>,
 ) -> Result<&'static str, Failure> {
-    let mut alone = interval_at(Instant::now() + ALONE_AFTER, ALONE_AGAIN);
+    let mut alone = Alone::new(Instant::now(), enabled);
     loop {
+        // What was linked before the first event is no event.
+        alone.connected(Instant::now(), cluster.coverage().connected);
+        let due = alone.due();
         tokio::select! {
             biased;
             signal = signals.next() => return Ok(signal),
@@ -190,7 +190,14 @@ async fn watch(
                 Some(update) => on_update(update, cluster, parent),
                 None => return Err(Failure::new("the node has stopped by itself")),
             },
-            _ = alone.tick() => warn_if_alone(cluster, enabled),
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                let expected = cluster.coverage().expected;
+                warn!(
+                    expected,
+                    "still alone: clustering is on, and no other node is connected"
+                );
+                alone.said(Instant::now());
+            }
         }
     }
 }
@@ -293,17 +300,6 @@ fn members(cluster: &Cluster) -> Report {
     Report::Members {
         coverage: topology.coverage,
         members: topology.members.iter().map(state).collect(),
-    }
-}
-
-/// DNS that answers and nobody there looks like success; an operator wants to know.
-fn warn_if_alone(cluster: &Cluster, enabled: bool) {
-    let coverage = cluster.coverage();
-    if enabled && coverage.connected == 1 {
-        warn!(
-            expected = coverage.expected,
-            "still alone: clustering is on, and no other node is connected"
-        );
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) use varint::{VARINT_BYTES_MAX, put_varint, varint, varint_bytes};
 
 use crate::bounded::AtMost;
 use crate::event::CloseReason;
-use crate::frame::{Frame, KNOWN_MAX, TopologyFrame, VIEW_MAX};
+use crate::frame::{Frame, KNOWN_MAX, PubSubFrame, TopologyFrame, VIEW_MAX};
 use crate::name::{Basename, Description, Incarnation, Label, NodeName};
 
 /// Bytes that are no frame of this protocol. The peer's fault: a member that breaks the protocol.
@@ -98,6 +98,8 @@ pub mod kind {
     pub const MISSED: u8 = 34;
     /// A call that was not taken; laid out as an answer. Control lane.
     pub const REFUSED: u8 = 35;
+    /// [`PubSubFrame::InterestRefused`](crate::frame::PubSubFrame::InterestRefused). Control lane.
+    pub const INTEREST_REFUSED: u8 = 36;
     /// From here on frames are in the lanes for calls and data: a record that begins with one holds
     /// no others.
     pub const BULK_MIN: u8 = 40;
@@ -242,6 +244,7 @@ pub fn decode(frame: RawFrame<'_>) -> Result<Option<Frame>, Malformed> {
             })
         }
         kind::INTEREST | kind::STREAMS | kind::MISSED => Frame::PubSub(pubsub::decode(frame)?),
+        kind::INTEREST_REFUSED => Frame::PubSub(PubSubFrame::InterestRefused),
         _ => return Ok(None),
     }))
 }
@@ -387,7 +390,7 @@ struct HealthBody<V> {
 }
 
 /// Every reason that is told by its name alone.
-const PLAIN_REASONS: [CloseReason; 24] = [
+const PLAIN_REASONS: [CloseReason; 25] = [
     CloseReason::Garbage,
     CloseReason::NotLasso,
     CloseReason::Version,
@@ -397,6 +400,7 @@ const PLAIN_REASONS: [CloseReason; 24] = [
     CloseReason::Replayed,
     CloseReason::HandshakeTimeout,
     CloseReason::TooManyHandshakes,
+    CloseReason::Full,
     CloseReason::TooLarge,
     CloseReason::BadAddress,
     CloseReason::Myself,

@@ -6,6 +6,7 @@
 mod validate;
 
 use core::time::Duration;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -82,7 +83,7 @@ pub struct SettingsError {
     /// Its value, as text.
     pub value: String,
     /// What would be accepted.
-    pub why: &'static str,
+    pub why: Cow<'static, str>,
 }
 
 /// Intervals, time-outs and bounds, by the part that uses them.
@@ -166,6 +167,26 @@ pub struct LinkSettings {
     /// Largest message, in bytes, 16 MiB; 4 KiB to 128 MiB. Higher: a peer may make this node hold
     /// more. Lower: larger messages are refused at the sender.
     pub message_bytes_max: usize,
+    /// Bytes of messages that are not all there, over all links, 64 MiB; 4 KiB to 1 GiB. Beyond it the message
+    /// gives way that has gone longest without growing, of the addresses that hold more than an even share. One
+    /// message of any legal size always finds room. Higher: members may make this node hold more. Lower: fewer
+    /// large messages can come at a time.
+    pub unfinished_bytes_max: usize,
+    /// A message that is not all there and has not grown for this long is given up, 30 s. Higher: a peer that
+    /// ends no message holds memory for longer. Lower: a network that stalls costs the message that was under
+    /// way.
+    pub unfinished_timeout: Duration,
+    /// Most nodes that this one is linked with, or agrees on a link with, 1,024; 1 to 65,536. Another one is
+    /// refused as `full`; links that stand stay. Higher: members may make this node hold more. Lower: a larger
+    /// cluster is not whole.
+    pub links_max: usize,
+    /// Likewise of one address, 512; 1 to 65,536. Higher: one process with many names takes more of the room of
+    /// others. Lower: fewer nodes behind one address, on one host or behind one gateway, are linked.
+    pub links_per_address: usize,
+    /// Most accepted connections whose other side is authenticated and which are no links yet, 256, and of one
+    /// address `handshakes_per_address`; at least 1. Another one is refused as `too_many_handshakes`. Higher:
+    /// members may make this node hold more. Lower: a mass restart takes longer.
+    pub pending_max: usize,
     /// Bytes handed to the network and not yet taken by it, at most, 64 KiB: what waits beyond that
     /// waits in a lane, where its order can still change.
     pub window_bytes: usize,
@@ -183,6 +204,11 @@ impl Default for LinkSettings {
             calls_lane_bytes: 8 << 20,
             data_lane_bytes: 8 << 20,
             message_bytes_max: 16 << 20,
+            unfinished_bytes_max: 64 << 20,
+            unfinished_timeout: Duration::from_secs(30),
+            links_max: 1024,
+            links_per_address: 512,
+            pending_max: 256,
             window_bytes: 64 << 10,
         }
     }
@@ -333,8 +359,8 @@ pub struct PubSubSettings {
     /// copied. Higher: a slow subscriber of large messages costs more memory.
     /// Lower: it misses more of them.
     pub queue_bytes_max: usize,
-    /// Topics that a node may be interested in, 10,000, at least 1; of a peer's topics beyond that
-    /// no notice is taken, which is counted, so it should be the same on all nodes. Higher: more
+    /// Topics that a node may be interested in, 10,000, at least 1; a peer's topics beyond that
+    /// are refused, which is counted and told, so it should be the same on all nodes. Higher: more
     /// memory for each peer, and longer until a new link carries all topics. Lower: subscriptions
     /// are refused sooner.
     pub interest_max: usize,
@@ -343,8 +369,9 @@ pub struct PubSubSettings {
     /// Lower: the error comes sooner.
     pub subscribers_max: usize,
     /// Topics that a node publishes on and remembers the numbers of, 65,536, at least 1. Beyond that
-    /// one without subscribers is forgotten, and what is missed of it over a reconnect is not told;
-    /// where all have subscribers, no notice is taken of a peer's further topics, which is counted.
+    /// one without subscribers is forgotten, and what is missed of it over a reconnect is not told. A peer may
+    /// ask for as many topics that nobody else wants as it leaves free; more are refused, which is counted, and
+    /// the peer is told and asks again.
     /// Higher: more memory where many topics come and go. Lower: more is forgotten, or not heard of.
     pub topics_max: usize,
 }
@@ -371,10 +398,15 @@ pub struct CallSettings {
     /// caller and by the node that answers. Higher: a peer may hold places of handlers for longer.
     /// Lower: long work needs a call that begins it and others that ask for it.
     pub timeout_max: Duration,
-    /// Calls that a node works on at a time, 1,024, at least 1, at most half of them of the same peer;
-    /// more are answered as overloaded.
+    /// Calls that a node works on at a time, 1,024, at least 1; more are answered as overloaded. A peer may
+    /// hold as many places as it leaves free: half of them alone, and an equal part where several want all.
     /// Higher: more memory and slower answers under load. Lower: more calls are refused.
     pub handlers_max: usize,
+    /// Bytes of the questions that a node works on, 128 MiB; 4 KiB to 1 GiB. Shared among peers like the
+    /// places; a single question of any legal size always finds room. A small question also keeps the record
+    /// alive that it came in, up to 64 KiB, which is not counted here. Higher: more memory while handlers are
+    /// slow. Lower: large questions are refused sooner.
+    pub handlers_bytes_max: usize,
     /// Calls that wait for an answer at a time, 65,536, at least 1; more are refused as overloaded.
     /// Higher: more memory while nodes do not answer. Lower: calls are refused sooner then.
     pub waiting_max: usize,
@@ -389,6 +421,7 @@ impl Default for CallSettings {
             timeout: Duration::from_secs(5),
             timeout_max: Duration::from_secs(600),
             handlers_max: 1024,
+            handlers_bytes_max: 128 << 20,
             waiting_max: 65_536,
             methods_max: 1024,
         }
@@ -415,6 +448,18 @@ mod tests {
     }
 
     #[test]
+    fn an_error_names_what_is_accepted() {
+        let mut settings = Settings::default();
+        settings.link.links_max = 65_537;
+        let error = settings.validate().unwrap_err().to_string();
+        assert_eq!(error, "link.links_max is 65537: 1 to 65536 is accepted");
+        settings.link.links_max = 1;
+        settings.link.handshakes_max = 0;
+        let error = settings.validate().unwrap_err().to_string();
+        assert_eq!(error, "link.handshakes_max is 0: at least 1 is accepted");
+    }
+
+    #[test]
     fn the_defaults_are_accepted() {
         assert_eq!(Settings::default().validate(), Ok(()));
     }
@@ -427,6 +472,7 @@ mod tests {
             ("events.linger", |s| s.events.linger = ZERO),
             ("link.handshake_timeout", |s| s.link.handshake_timeout = ZERO),
             ("link.ask_timeout", |s| s.link.ask_timeout = ZERO),
+            ("link.unfinished_timeout", |s| s.link.unfinished_timeout = ZERO),
             ("dial.connect_timeout", |s| s.dial.connect_timeout = ZERO),
             ("dial.backoff_min", |s| s.dial.backoff_min = ZERO),
             ("discovery.poll_interval", |s| s.discovery.poll_interval = ZERO),
@@ -449,6 +495,12 @@ mod tests {
         each_is_refused_by_its_name(&[
             ("link.tick_time", |s| s.link.tick_time = Duration::from_secs(601)),
             ("link.handshakes_max", |s| s.link.handshakes_max = 0),
+            ("link.unfinished_bytes_max", |s| s.link.unfinished_bytes_max = 0),
+            ("link.links_max", |s| s.link.links_max = 0),
+            ("link.links_max", |s| s.link.links_max = 65_537),
+            ("link.links_per_address", |s| s.link.links_per_address = 0),
+            ("link.pending_max", |s| s.link.pending_max = 0),
+            ("calls.handlers_bytes_max", |s| s.calls.handlers_bytes_max = 0),
             ("link.handshakes_per_address", |s| s.link.handshakes_per_address = 0),
             ("link.control_lane_bytes", |s| s.link.control_lane_bytes = 0),
             ("link.calls_lane_bytes", |s| s.link.calls_lane_bytes = 0),

@@ -31,6 +31,10 @@ macro_rules! named {
     };
 }
 
+/// The topic on which a node publishes its topology events to its own subscribers: each event as a MessagePack map, in
+/// order. Nothing of it goes to other nodes, each of which has a view of its own.
+pub const TOPOLOGY_TOPIC: &str = "cluster:topology";
+
 /// A change of the membership or of what is known of it.
 ///
 /// Each carries the membership epoch, which grows by one per event, and the coverage after the
@@ -119,8 +123,10 @@ pub enum CloseReason {
     Replayed,
     /// The handshake was not finished in time.
     HandshakeTimeout,
-    /// Too many handshakes are open; the oldest gave way.
+    /// Too many handshakes are open: the oldest gave way, or an authenticated newcomer was refused.
     TooManyHandshakes,
+    /// As many nodes are linked as may be, or as many of this address.
+    Full,
     /// A length beyond what is allowed.
     TooLarge,
     /// The peer belongs to another cluster.
@@ -179,6 +185,7 @@ named! {
     CloseReason::Replayed => "replayed",
     CloseReason::HandshakeTimeout => "handshake_timeout",
     CloseReason::TooManyHandshakes => "too_many_handshakes",
+    CloseReason::Full => "full",
     CloseReason::TooLarge => "too_large",
     CloseReason::OtherCluster { .. } => "other_cluster",
     CloseReason::OtherBasename { .. } => "other_basename",
@@ -285,6 +292,12 @@ pub enum Notice {
         /// Cycles within the window.
         cycles: u32,
     },
+    /// A peer refuses topics that this node subscribes to, as its tables are full: what it publishes on them
+    /// does not come. It is asked again every 5 s until it has room.
+    InterestRefused {
+        /// The peer.
+        name: NodeName,
+    },
 }
 
 named! {
@@ -296,4 +309,5 @@ named! {
     Notice::Stalled { .. } => "stalled",
     Notice::Reconciled { .. } => "reconciled",
     Notice::Flapping { .. } => "flapping",
+    Notice::InterestRefused { .. } => "interest_refused",
 }

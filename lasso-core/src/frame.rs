@@ -125,14 +125,17 @@ pub enum TopologyFrame {
 pub enum PubSubFrame {
     /// What the sender has subscribers for.
     Interest {
-        /// Topics that it is to get messages of from now on. Each is answered with a
-        /// [`StreamStart`], also one that it gets already.
+        /// Topics that it is to get messages of from now on. Each that it does not get already is answered with a
+        /// [`StreamStart`], or with [`PubSubFrame::InterestRefused`].
         add: Vec<String>,
         /// Topics that it no longer wants; taken before `add`.
         remove: Vec<String>,
     },
     /// The numbers under which messages of topics come from now on.
     Streams(Vec<StreamStart>),
+    /// Some topics that the receiver has asked for were refused: all those that it has not got an answer for. It
+    /// may ask again.
+    InterestRefused,
     /// What the sender dropped, since the receiver's data lane was full.
     Missed(Vec<MissedRange>),
 }

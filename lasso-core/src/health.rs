@@ -5,15 +5,16 @@
 //! renamed or taken away.
 //!
 //! 1. `nodes_total` is `nodes_connected` plus one; `nodes` has `nodes_connected` entries.
-//! 2. The status depends on the number of nodes and the operator's number alone.
+//! 2. The status depends on the numbers of connected and responding nodes and on the operator's number alone.
 //! 3. The cookie is nowhere in it.
 //!
 //! ```
 //! use lasso_core::health::HealthStatus;
 //!
-//! assert_eq!(HealthStatus::of(3, 3), HealthStatus::Healthy);
-//! assert_eq!(HealthStatus::of(2, 3), HealthStatus::Degraded);
-//! assert_eq!(HealthStatus::of(1, 3), HealthStatus::Critical);
+//! // Connected, responding, expected.
+//! assert_eq!(HealthStatus::of(4, 4, 4), HealthStatus::Healthy);
+//! assert_eq!(HealthStatus::of(4, 3, 4), HealthStatus::Degraded);
+//! assert_eq!(HealthStatus::of(4, 1, 4), HealthStatus::Critical);
 //! ```
 
 use core::fmt;
@@ -32,25 +33,37 @@ use crate::topology::{Coverage, Member, NodeState, Partitions, Topology};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthStatus {
-    /// As many nodes as the operator expects, or more.
+    /// As many nodes are connected as the operator expects, or more, and each of them responds.
     Healthy,
-    /// Fewer, but at least half.
+    /// Neither of the other two.
     Degraded,
-    /// Fewer than half.
+    /// Fewer nodes respond than half of those that the operator expects, the half rounded down.
     Critical,
 }
 
 impl HealthStatus {
-    /// The status of a node in a cluster of `total` nodes, self included, of which the operator
-    /// expects `expected_nodes` (`EXPECTED_NODE_COUNT`).
-    pub fn of(total: usize, expected_nodes: usize) -> Self {
-        if total >= expected_nodes {
-            HealthStatus::Healthy
-        } else if total >= expected_nodes.div_ceil(2) {
-            HealthStatus::Degraded
-        } else {
+    /// The status of a node to which `connected` nodes are linked, of which `responding` respond, self counted in
+    /// both. The operator expects `expected_nodes` (`EXPECTED_NODE_COUNT`).
+    ///
+    /// One node of three and two of five are degraded, one of four is critical.
+    pub fn of(connected: usize, responding: usize, expected_nodes: usize) -> Self {
+        if responding < expected_nodes / 2 {
             HealthStatus::Critical
+        } else if connected >= expected_nodes && responding >= connected {
+            HealthStatus::Healthy
+        } else {
+            HealthStatus::Degraded
         }
+    }
+
+    /// The status of the node that this topology belongs to.
+    pub fn seen_from(topology: &Topology) -> Self {
+        let coverage = topology.coverage();
+        HealthStatus::of(
+            coverage.connected,
+            coverage.responding,
+            topology.expected_nodes(),
+        )
     }
 }
 
@@ -197,7 +210,7 @@ impl HealthReport {
         let others = linked().map(|member| member.description().region.clone());
         let nodes_total = nodes.len() + 1;
         HealthReport {
-            status: HealthStatus::of(nodes_total, topology.expected_nodes()),
+            status: HealthStatus::seen_from(topology),
             timestamp: rfc3339(unix_ms),
             uptime_seconds: now.since_start().as_secs(),
             version: version.to_owned(),
@@ -423,24 +436,45 @@ mod tests {
     }
 
     #[test]
-    fn half_of_the_expected_nodes_are_degraded_and_fewer_are_critical() {
+    fn half_of_the_expected_nodes_rounded_down_are_degraded_and_fewer_are_critical() {
         let table = [
             (1, 1, HealthStatus::Healthy),
             (2, 1, HealthStatus::Healthy),
             (1, 2, HealthStatus::Degraded),
+            (1, 3, HealthStatus::Degraded),
+            (1, 4, HealthStatus::Critical),
             (2, 4, HealthStatus::Degraded),
-            (2, 5, HealthStatus::Critical),
-            (3, 5, HealthStatus::Degraded),
-            (1, 3, HealthStatus::Critical),
+            (1, 5, HealthStatus::Critical),
+            (2, 5, HealthStatus::Degraded),
+            (4, 5, HealthStatus::Degraded),
             (1, usize::MAX, HealthStatus::Critical),
         ];
-        for (total, expected, status) in table {
+        for (connected, expected, status) in table {
             assert_eq!(
-                HealthStatus::of(total, expected),
+                HealthStatus::of(connected, connected, expected),
                 status,
-                "{total} of {expected}"
+                "{connected} of {expected}"
             );
         }
+    }
+
+    #[test]
+    fn a_node_that_is_linked_and_does_not_respond_counts_as_missing() {
+        let table = [
+            (3, 3, HealthStatus::Healthy),
+            (3, 2, HealthStatus::Degraded),
+            (3, 1, HealthStatus::Degraded),
+            (4, 1, HealthStatus::Critical),
+        ];
+        for (connected, responding, status) in table {
+            assert_eq!(
+                HealthStatus::of(connected, responding, connected),
+                status,
+                "{responding} of {connected}"
+            );
+        }
+        // One more than the operator expects, and that one is frozen.
+        assert_eq!(HealthStatus::of(4, 3, 3), HealthStatus::Degraded);
     }
 
     #[test]

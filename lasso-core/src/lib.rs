@@ -19,6 +19,7 @@ pub mod name;
 pub mod node;
 pub mod plane;
 pub mod secure;
+mod shares;
 pub mod text;
 pub mod throttle;
 pub mod time;

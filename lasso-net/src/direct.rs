@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use lasso_core::event::CloseReason;
 use lasso_core::link::{Inbound, LinkEvent, Outbound, Outflow};
 use lasso_core::node::{Input, NetError};
+use lasso_core::plane::Plane;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::conn::Tasks;
@@ -55,6 +56,7 @@ pub(crate) async fn read<S>(
         let now = tasks.shared.now();
         tasks.shared.received(now, conn, &buffer);
         let received = inbound.receive(now, &buffer, &mut events);
+        tasks.shared.wake_loop_for(inbound.deadline());
         let received = match hand_on(&mut events, tasks).await {
             Handed::All => received,
             Handed::Broken(reason) => Err(reason),
@@ -104,6 +106,12 @@ async fn hand_on<S>(events: &mut Vec<LinkEvent>, tasks: &Tasks<S>) -> Handed {
                 if let Err(reason) = take(text, tasks).await {
                     return Handed::Broken(reason);
                 }
+            }
+            LinkEvent::GivenUp(start) => {
+                let given_up = |plane: &mut Plane, _, effects: &mut _| {
+                    plane.given_up(conn, &start, effects);
+                };
+                tasks.shared.with_plane(given_up);
             }
             LinkEvent::Silent => {}
         }

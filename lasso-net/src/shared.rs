@@ -252,7 +252,7 @@ impl Shared {
     }
 
     /// The loop is to be awake at `deadline`, which was set outside of it.
-    fn wake_loop_for(&self, deadline: Option<Instant>) {
+    pub(crate) fn wake_loop_for(&self, deadline: Option<Instant>) {
         let Some(deadline) = deadline.map(Instant::as_nanos) else {
             return;
         };

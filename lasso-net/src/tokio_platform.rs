@@ -150,3 +150,6 @@ const LINGERING_SHARE: u64 = 8;
 /// takes between two runs of the writer, and a fraction of a millisecond of it.
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 128 << 10;
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests;

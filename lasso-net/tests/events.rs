@@ -15,8 +15,9 @@ use lasso_core::config::Settings;
 use lasso_core::name::Label;
 use lasso_net::Cluster;
 use lasso_net::events::{
-    BlockHeight, Delivery, EventSettings, Outcome, Pass, RoutingDecision, RoutingEvent, Row, Scope,
-    ScopeError, Segment, StreamEvent, Thresholds, ViewError, Viewer,
+    BlockHeight, Delivery, EventKinds, EventSettings, FieldValue, Group, KindRule, OpenEvent,
+    Outcome, PROVIDER_CONNECTION, Pass, RoutingDecision, RoutingEvent, Row, Scope, ScopeError,
+    Segment, StreamEvent, Thresholds, ViewError, Viewer,
 };
 
 use crate::common::{nodes_with, soon};
@@ -255,6 +256,55 @@ async fn states_and_changes_of_the_coverage_reach_viewers() {
     b.shutdown().await;
     tell(&|d| d.coverage.as_ref().is_some_and(|c| c.responding == 1)).await;
     tell(&|d| d.is_heartbeat()).await;
+}
+
+#[tokio::test]
+async fn kinds_of_an_application_are_seen_as_events_and_states_and_an_unknown_one_is_counted() {
+    let mut kinds = EventKinds::default();
+    kinds.register(label("deploy"), KindRule::Event).unwrap();
+    let with_kinds = Settings {
+        events: EventSettings {
+            batch_interval: Duration::from_millis(10),
+            kinds: kinds.clone(),
+            ..EventSettings::default()
+        },
+        ..Settings::default()
+    };
+    let nodes = nodes_with(178, 2, |builder| builder.settings(with_kinds.clone())).await;
+    let [a, b] = &nodes[..] else { panic!() };
+    let mut viewer = operator(a, Scope::Profile).await;
+    until(|| a.event_counters().live.topics == 4).await;
+    // Registered at its publisher alone.
+    let mut more = kinds.clone();
+    more.register(label("party"), KindRule::Event).unwrap();
+    let event = |kind: &str| {
+        let (profile, chain) = (segment("premium"), segment("eth"));
+        OpenEvent::new(&more, kind, 1, profile, b.name(), chain, label("alchemy")).unwrap()
+    };
+    let mut connection = event(PROVIDER_CONNECTION);
+    connection.part = Some(label("web_socket"));
+    let down = FieldValue::Text(label("down"));
+    connection.set(label("state"), down).unwrap();
+    let (deploy, connection) = (
+        RoutingEvent::Open(event("deploy")),
+        RoutingEvent::Open(connection),
+    );
+    let (mut has_event, mut has_state) = (false, false);
+    soon(async {
+        while !(has_event && has_state) {
+            // What came before the other node knew of the viewer did not reach it.
+            for event in [&deploy, &connection, &RoutingEvent::Open(event("party"))] {
+                b.publish_event(event.clone()).unwrap();
+            }
+            let delivery = viewer.recv().await.expect("the node runs");
+            has_event |= delivery.events.iter().any(|event| **event == deploy);
+            has_state |= delivery.states.changed.iter().any(|(key, state)| {
+                key.group == Group::Open(label(PROVIDER_CONNECTION)) && **state == connection
+            });
+        }
+    })
+    .await;
+    until(|| a.event_counters().live.unknown > 0).await;
 }
 
 #[tokio::test]

@@ -293,9 +293,7 @@ fn memory() -> String {
 fn turmoil_five() {
     const SECONDS: u64 = 2_000;
     let scenario = five();
-    let Some(mut world) = stage(WorldKind::Turmoil, &scenario, 1, Options::default()) else {
-        panic!("there is no turmoil world");
-    };
+    let mut world = stage(WorldKind::Turmoil, &scenario, 1, Options::default());
     start_all(&mut *world, &scenario);
     run_until(&mut *world, 60);
     assert!(whole(&*world, &scenario), "the cluster is not whole");

@@ -18,10 +18,6 @@ use crate::world::{MemberView, NodeView, PartitionView};
 pub fn view(node: &Node, boot: Instant, now: Instant) -> NodeView {
     let topology = node.topology();
     let partitions = topology.partitions();
-    let linked = topology
-        .members()
-        .filter(|member| member.is_linked())
-        .count();
     let own_now = Instant::ZERO + (now - boot);
     NodeView {
         name: node.identity().name.clone(),
@@ -49,7 +45,7 @@ pub fn view(node: &Node, boot: Instant, now: Instant) -> NodeView {
                 .map(|pair| (pair.a, pair.b))
                 .collect(),
         },
-        health: match HealthStatus::of(linked + 1, topology.expected_nodes()) {
+        health: match HealthStatus::seen_from(topology) {
             HealthStatus::Healthy => "healthy",
             HealthStatus::Degraded => "degraded",
             HealthStatus::Critical => "critical",
@@ -119,6 +115,8 @@ const COUNTS: &[(&str, Count)] = &[
     ("stale_incarnations", |node| {
         node.topology().counters().stale_incarnations
     }),
+    ("unfinished_shed", |node| node.unfinished().shed),
+    ("unfinished_expired", |node| node.unfinished().expired),
     ("differences", |node| node.topology().counters().differences),
     ("forgotten", |node| node.topology().counters().forgotten),
     ("flaps", |node| node.topology().counters().flaps),
@@ -152,6 +150,8 @@ const PLANE_COUNTS: &[(&str, PlaneCount)] = &[
     ("messages_unwanted", |topics, _, _| topics.unwanted),
     ("messages_stale", |topics, _, _| topics.stale),
     ("interest_refused", |topics, _, _| topics.interest_refused),
+    ("interest_denied", |topics, _, _| topics.interest_denied),
+    ("messages_unfinished", |topics, _, _| topics.unfinished),
     ("topics_forgotten", |topics, _, _| topics.topics_forgotten),
     ("losses_untold", |topics, _, _| topics.losses_untold),
     ("calls_started", |_, calls, _| calls.started),
@@ -164,6 +164,12 @@ const PLANE_COUNTS: &[(&str, PlaneCount)] = &[
     }),
     ("requests_over_share", |_, calls, _| {
         calls.requests_over_share
+    }),
+    ("requests_over_bytes", |_, calls, _| {
+        calls.requests_over_bytes
+    }),
+    ("requests_unfinished", |_, calls, _| {
+        calls.requests_unfinished
     }),
     ("requests_stopping", |_, calls, _| calls.requests_stopping),
     ("requests_given_up", |_, calls, _| calls.given_up),

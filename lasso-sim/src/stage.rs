@@ -27,16 +27,10 @@ pub trait Stage: World {
     fn inputs_handled(&self) -> u64;
 }
 
-/// The world of that kind for one run; `None` if that kind does not exist yet.
-pub fn stage(
-    kind: WorldKind,
-    scenario: &Scenario,
-    seed: u64,
-    options: Options,
-) -> Option<Box<dyn Stage>> {
+/// The world of that kind for one run.
+pub fn stage(kind: WorldKind, scenario: &Scenario, seed: u64, options: Options) -> Box<dyn Stage> {
     match kind {
-        WorldKind::Direct => Some(Box::new(DirectWorld::new(scenario, seed, options))),
-        WorldKind::Turmoil => Some(Box::new(TurmoilWorld::new(scenario, seed, options))),
-        WorldKind::Real => None,
+        WorldKind::Direct => Box::new(DirectWorld::new(scenario, seed, options)),
+        WorldKind::Turmoil => Box::new(TurmoilWorld::new(scenario, seed, options)),
     }
 }

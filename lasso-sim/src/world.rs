@@ -1,6 +1,6 @@
 //! The interface between a scenario and the world that runs it: the direct world (an event loop over the
-//! machines), the turmoil world (lasso-net's driver over a simulated network), and later the real one. Verbs
-//! drive this trait, the runner lets time pass, and checks read the views that it returns.
+//! machines) and the turmoil world (lasso-net's driver over a simulated network). Verbs drive this trait, the
+//! runner lets time pass, and checks read the views that it returns.
 //!
 //! Architecture invariant: a world never ignores an order. It declares beforehand in [`World::can`] what it
 //! cannot do, and the file is refused.
@@ -29,20 +29,17 @@ pub enum WorldKind {
     Direct,
     /// lasso-net's driver over turmoil's simulated network.
     Turmoil,
-    /// Processes of their own over real sockets.
-    Real,
 }
 
 impl WorldKind {
     /// All of them.
-    pub const ALL: [WorldKind; 3] = [WorldKind::Direct, WorldKind::Turmoil, WorldKind::Real];
+    pub const ALL: [WorldKind; 2] = [WorldKind::Direct, WorldKind::Turmoil];
 
     /// Its name in files and on the command line.
     pub fn name(self) -> &'static str {
         match self {
             WorldKind::Direct => "direct",
             WorldKind::Turmoil => "turmoil",
-            WorldKind::Real => "real",
         }
     }
 }

@@ -16,7 +16,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 fn seeds(world: WorldKind) -> RangeInclusive<u64> {
     match world {
         WorldKind::Direct => 1..=3,
-        WorldKind::Turmoil | WorldKind::Real => 1..=2,
+        WorldKind::Turmoil => 1..=2,
     }
 }
 

@@ -1,5 +1,7 @@
 //! The program that operators run, as processes on loopback.
 
+#[path = "../../examples/node/alone.rs"]
+mod alone;
 mod attacked;
 mod config;
 mod local;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Malformed, RawFrame, kind, map, put_map};
+use super::{Malformed, RawFrame, kind, map, put, put_map};
 use crate::bounded::AtMost;
 use crate::frame::{MissedRange, PubSubFrame, RANGES_MAX, StreamStart, TOPICS_MAX};
 use crate::plane::pubsub::Row;
@@ -16,6 +16,7 @@ pub(super) fn encode(frame: &PubSubFrame, out: &mut Vec<u8>) {
             let streams = AtMost(streams.iter().map(StreamBody::of).collect());
             put_map(kind::STREAMS, &StreamsBody { streams }, out);
         }
+        PubSubFrame::InterestRefused => put(kind::INTEREST_REFUSED, &[], out),
         PubSubFrame::Missed(ranges) => {
             let missed = AtMost(ranges.iter().map(RangeBody::of).collect());
             put_map(kind::MISSED, &MissedBody { missed }, out);

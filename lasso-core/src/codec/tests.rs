@@ -136,6 +136,7 @@ fn pubsub() -> impl Strategy<Value = PubSubFrame> {
             .prop_map(|(add, remove)| PubSubFrame::Interest { add, remove }),
         vec(start, 0..6).prop_map(PubSubFrame::Streams),
         vec(range, 0..6).prop_map(PubSubFrame::Missed),
+        Just(PubSubFrame::InterestRefused),
     ]
 }
 

@@ -1,6 +1,7 @@
 //! What settings are refused, and why.
 
 use core::time::Duration;
+use std::borrow::Cow;
 
 use super::{Settings, SettingsError};
 
@@ -21,7 +22,10 @@ impl Settings {
         }
         for (field, value, least, most) in self.amounts() {
             let ok = (least..=most).contains(&value);
-            let why = "it is out of the range that the field's description gives";
+            let why = match most {
+                usize::MAX => format!("at least {least} is accepted"),
+                _ => format!("{least} to {most} is accepted"),
+            };
             check(ok, field, value, why)?;
         }
         check(
@@ -59,12 +63,13 @@ impl Settings {
     }
 
     /// Intervals and time-outs that must not be nothing.
-    fn durations(&self) -> [(&'static str, Duration); 15] {
+    fn durations(&self) -> [(&'static str, Duration); 16] {
         let (link, dial, topology) = (&self.link, &self.dial, &self.topology);
         let suspect = topology.health_suspect_interval;
         [
             ("link.handshake_timeout", link.handshake_timeout),
             ("link.ask_timeout", link.ask_timeout),
+            ("link.unfinished_timeout", link.unfinished_timeout),
             ("dial.connect_timeout", dial.connect_timeout),
             ("dial.backoff_min", dial.backoff_min),
             ("discovery.poll_interval", self.discovery.poll_interval),
@@ -85,12 +90,29 @@ impl Settings {
     }
 
     /// Amounts, each with the least and the most that is accepted.
-    fn amounts(&self) -> [(&'static str, usize, usize, usize); 17] {
+    fn amounts(&self) -> [(&'static str, usize, usize, usize); 22] {
         let (link, dial) = (&self.link, &self.dial);
         let (jitter, lane) = (dial.jitter_percent as usize, link.control_lane_bytes);
         let (message, pubsub, calls) = (link.message_bytes_max, &self.pubsub, &self.calls);
         let any = usize::MAX;
+        let bytes = 1 << 30;
+        let unfinished = link.unfinished_bytes_max;
         [
+            ("link.unfinished_bytes_max", unfinished, 4 << 10, bytes),
+            ("link.links_max", link.links_max, 1, LINKS_MOST),
+            (
+                "link.links_per_address",
+                link.links_per_address,
+                1,
+                LINKS_MOST,
+            ),
+            ("link.pending_max", link.pending_max, 1, any),
+            (
+                "calls.handlers_bytes_max",
+                calls.handlers_bytes_max,
+                4 << 10,
+                bytes,
+            ),
             ("link.calls_lane_bytes", link.calls_lane_bytes, 4 << 10, any),
             ("link.data_lane_bytes", link.data_lane_bytes, 4 << 10, any),
             ("pubsub.queue_max", pubsub.queue_max, 1, any),
@@ -131,7 +153,7 @@ pub(crate) fn check(
     ok: bool,
     field: &'static str,
     value: impl core::fmt::Debug,
-    why: &'static str,
+    why: impl Into<Cow<'static, str>>,
 ) -> Result<(), SettingsError> {
     let value = || format!("{value:?}");
     if ok {
@@ -140,7 +162,10 @@ pub(crate) fn check(
         Err(SettingsError {
             field,
             value: value(),
-            why,
+            why: why.into(),
         })
     }
 }
+
+/// Far more than the largest cluster that is tested.
+const LINKS_MOST: usize = 65_536;

@@ -17,7 +17,7 @@ pub enum Lesson {
     /// counts as this node's: it is no further node that is expected. It is dialled again like after
     /// [`Lesson::Again`], as the name may become free.
     OwnName,
-    /// Only an operator can change it: dialled again no sooner than 30 s later.
+    /// Only an operator can change it, or others that leave: dialled again no sooner than 30 s later.
     Wait,
     /// A later life of this node's name is known: this node goes on above it and dials everybody anew.
     Renumber,
@@ -56,6 +56,7 @@ impl CloseReason {
             CloseReason::Version
             | CloseReason::NoCommonVersion
             | CloseReason::WrongCookie
+            | CloseReason::Full
             | CloseReason::OtherCluster { .. }
             | CloseReason::OtherBasename { .. }
             | CloseReason::BadAddress => Lesson::Wait,

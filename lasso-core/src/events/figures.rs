@@ -8,7 +8,8 @@
 //!   same region (or in the whole); of a region, its part of the whole. Of zero calls both are 0.
 //! - Percentiles are those of successful calls, by nearest rank, each sample weighted by the calls that
 //!   it stands for. Where series come together in a row, each weighs what it had of successful calls,
-//!   however many of them were kept as samples. Percentiles of nothing are absent.
+//!   however many of them were kept as samples. Percentiles of nothing are absent. Those of failed calls follow the
+//!   same rule, and have names of their own.
 //! - Calls per second: calls of the complete seconds of the window that were watched, by their number.
 //!
 //! 1. A row is there exactly while calls of it are in the window; the whole is always there.
@@ -34,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use super::changes::{Changes, Table};
 use super::settings::Thresholds;
-use super::windows::{Series, Totals, WINDOW_SECONDS, Windows};
+use super::windows::{Sample, Series, Totals, WINDOW_SECONDS, Windows};
 use crate::name::Label;
 use crate::time::Instant;
 
@@ -64,6 +65,12 @@ pub struct Figures {
     pub p50_us: Option<u32>,
     /// 95 of 100 successful calls took no longer, in microseconds.
     pub p95_us: Option<u32>,
+    /// Half of the failed calls took no longer, in microseconds.
+    #[serde(default)]
+    pub error_p50_us: Option<u32>,
+    /// 95 of 100 failed calls took no longer, in microseconds.
+    #[serde(default)]
+    pub error_p95_us: Option<u32>,
 }
 
 impl Figures {
@@ -96,6 +103,8 @@ impl Figures {
             || self.share_ppm.abs_diff(told.share_ppm) >= thresholds.share_ppm
             || moved(self.p50_us, told.p50_us, thresholds.p50)
             || moved(self.p95_us, told.p95_us, thresholds.p95)
+            || moved(self.error_p50_us, told.error_p50_us, thresholds.p50)
+            || moved(self.error_p95_us, told.error_p95_us, thresholds.p95)
     }
 }
 
@@ -154,17 +163,19 @@ impl Board {
 #[derive(Default)]
 struct Pool {
     totals: Totals,
-    /// Microseconds, and the calls that they stand for, in 65,536ths.
-    samples: Vec<(u32, u128)>,
+    /// Of successes and of errors: microseconds, and the calls that they stand for, in 65,536ths.
+    samples: [Vec<(u32, u128)>; 2],
 }
 
 impl Pool {
-    fn add(&mut self, totals: Totals, samples: &[(u32, u128)]) {
+    fn add(&mut self, totals: Totals, samples: &[Vec<(u32, u128)>; 2]) {
         let mine = &mut self.totals;
         mine.calls = mine.calls.saturating_add(totals.calls);
         mine.errors = mine.errors.saturating_add(totals.errors);
         mine.complete = mine.complete.saturating_add(totals.complete);
-        self.samples.extend_from_slice(samples);
+        for (mine, samples) in self.samples.iter_mut().zip(samples) {
+            mine.extend_from_slice(samples);
+        }
     }
 
     fn figures(mut self, all: u64, seconds: u64) -> Figures {
@@ -173,7 +184,10 @@ impl Pool {
             errors,
             complete,
         } = self.totals;
-        self.samples.sort_unstable();
+        for samples in &mut self.samples {
+            samples.sort_unstable();
+        }
+        let [good, failed] = &self.samples;
         Figures {
             calls,
             errors,
@@ -183,8 +197,10 @@ impl Pool {
                 .saturating_mul(1_000)
                 .checked_div(seconds)
                 .unwrap_or(0),
-            p50_us: percentile(&self.samples, 50),
-            p95_us: percentile(&self.samples, 95),
+            p50_us: percentile(good, 50),
+            p95_us: percentile(good, 95),
+            error_p50_us: percentile(failed, 50),
+            error_p95_us: percentile(failed, 95),
         }
     }
 }
@@ -193,11 +209,11 @@ impl Pool {
 pub fn rows(now: Instant, windows: &Windows) -> BTreeMap<Row, Figures> {
     let mut pools = BTreeMap::from([(Row::default(), Pool::default())]);
     let mut chains: BTreeMap<(Label, Option<Label>), u64> = BTreeMap::new();
-    for (series, region, totals, samples) in windows.read(now) {
-        let samples = scaled(
-            totals.calls - totals.errors,
-            samples.map(|s| (s.micros, s.weight)),
-        );
+    for (series, region, totals, [good, failed]) in windows.read(now) {
+        let samples = [
+            scaled(totals.calls - totals.errors, good),
+            scaled(totals.errors, failed),
+        ];
         for region in [None, Some(region)] {
             let chain = chains.entry((series.chain.clone(), region.cloned()));
             let calls = chain.or_default();
@@ -224,9 +240,9 @@ pub fn rows(now: Instant, windows: &Windows) -> BTreeMap<Row, Figures> {
 }
 
 /// Samples, weighted such that together they stand for so many calls, in 65,536ths.
-fn scaled(calls: u64, samples: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u128)> {
+fn scaled(calls: u64, samples: impl Iterator<Item = Sample>) -> Vec<(u32, u128)> {
     let mut samples: Vec<(u32, u128)> = samples
-        .map(|(micros, weight)| (micros, u128::from(weight)))
+        .map(|sample| (sample.micros, u128::from(sample.weight)))
         .collect();
     let sum: u128 = samples.iter().map(|(_, weight)| weight).sum();
     for (_, weight) in &mut samples {

@@ -273,7 +273,7 @@ impl<E: WireEvent> Live<E> {
             }
             (Update::Message(message), _) => message,
         };
-        let event = match E::decode(&message.payload) {
+        let event = match E::decode_by(&message.payload, &self.settings.kinds) {
             Ok(Some(event)) => event,
             Ok(None) => return self.counters.unknown += 1,
             Err(_) => return self.counters.malformed += 1,

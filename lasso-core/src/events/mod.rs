@@ -14,7 +14,7 @@
 //! and when), [`rate`] (how much one viewer gets), [`windows`] and [`figures`] (what the last minute
 //! was like), [`changes`] (what a reader does not know yet), [`states`], [`recent`], [`viewer`] (who may
 //! see what). They work on whatever implements [`StreamEvent`]; the kinds that are shipped are in
-//! [`routing`].
+//! [`routing`], and an application registers further ones, see [`kinds`].
 //!
 //! [`Live`] holds the streams of all profiles that are looked at on one node, and says which topics they
 //! need. What it does not do: it subscribes to no topic, waits for nothing and sends nothing; whoever
@@ -69,6 +69,7 @@ mod feed;
 pub mod figures;
 mod hash;
 mod keys;
+pub mod kinds;
 mod live;
 mod orders;
 pub mod rate;
@@ -139,7 +140,7 @@ pub enum Kind {
 }
 
 /// Of what kind a state is; each has its own bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Group {
     /// A circuit breaker.
@@ -148,10 +149,9 @@ pub enum Group {
     Health,
     /// A block height.
     Height,
-}
-
-impl Group {
-    const ALL: [Group; 3] = [Group::Circuit, Group::Health, Group::Height];
+    /// A state of a registered kind, by its name.
+    #[serde(untagged)]
+    Open(Label),
 }
 
 /// Which state an event is a value of.

@@ -1,5 +1,5 @@
-//! The kinds of events that are shipped: routing decisions, circuits, health of providers, block
-//! heights; how they travel, and on which topics.
+//! The kinds of events that have a type of their own: routing decisions, circuits, health of providers, block
+//! heights; how they travel, and on which topics. For others see [`kinds`](super::kinds).
 //!
 //! An event travels as a MessagePack map with its kind and its fields by name. A field that a release
 //! does not know is skipped, and so is an event of a kind that it does not know; a value of a list of
@@ -35,6 +35,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::kinds::{BLOCK_SYNC, EventKinds, OpenEvent};
 use super::sampler::{Sampler, WEIGHT_MAX};
 use super::topics::{self, Segment};
 use super::windows::Series;
@@ -247,7 +248,7 @@ pub struct BlockHeight {
     pub lag: Option<u64>,
 }
 
-/// Any of the shipped kinds.
+/// An event of any kind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind")]
 pub enum RoutingEvent {
@@ -263,6 +264,9 @@ pub enum RoutingEvent {
     /// The newest block of a provider.
     #[serde(rename = "block_height")]
     Height(BlockHeight),
+    /// One of a registered kind, which names itself.
+    #[serde(untagged)]
+    Open(OpenEvent),
 }
 
 impl RoutingDecision {
@@ -324,12 +328,20 @@ impl RoutingEvent {
         bytes.expect("events have no values without a form").into()
     }
 
-    /// Reads an event; `None` for one of a kind that this release does not know.
+    /// Reads an event of a shipped kind: see [`RoutingEvent::decode_by`].
+    ///
+    /// # Errors
+    /// As [`RoutingEvent::decode_by`].
+    pub fn decode(bytes: &[u8]) -> Result<Option<RoutingEvent>, Malformed> {
+        RoutingEvent::decode_by(bytes, &EventKinds::default())
+    }
+
+    /// Reads an event; `None` for one of a kind that has no type of its own and is not among these.
     ///
     /// # Errors
     /// [`Malformed`]: it is too large, no event, or has a field that is not what it must be. The fault
     /// of the node that published it.
-    pub fn decode(bytes: &[u8]) -> Result<Option<RoutingEvent>, Malformed> {
+    pub fn decode_by(bytes: &[u8], kinds: &EventKinds) -> Result<Option<RoutingEvent>, Malformed> {
         // What is skipped is skipped by recursion.
         if bytes.len() > EVENT_BYTES_MAX || depth::check(bytes).is_err() {
             return Err(Malformed);
@@ -346,6 +358,10 @@ impl RoutingEvent {
             "circuit" => RoutingEvent::Circuit(read(bytes)?),
             "provider_health" => RoutingEvent::Health(read(bytes)?),
             "block_height" => RoutingEvent::Height(read(bytes)?),
+            _ if kinds.knows(&kind) => {
+                let event = OpenEvent::decode(bytes, kinds)?;
+                return Ok(event.map(RoutingEvent::Open));
+            }
             _ => return Ok(None),
         }))
     }
@@ -368,6 +384,26 @@ pub fn publishes(event: &RoutingEvent) -> Vec<(String, RoutingEvent)> {
             }
             return copies;
         }
+        RoutingEvent::Open(open) if !open.is_state() => {
+            let mut bare = open.clone();
+            let account = bare.account.take();
+            let mut copies = vec![(topics::decisions(&open.profile), RoutingEvent::Open(bare))];
+            if let Some(account) = account {
+                let topic = topics::account_decisions(&open.profile, &account);
+                copies.push((topic, event.clone()));
+            }
+            return copies;
+        }
+        RoutingEvent::Open(open) => {
+            let topic = if open.name().as_str() == BLOCK_SYNC {
+                topics::block_sync(&open.profile, &open.chain)
+            } else {
+                topics::provider_pool(&open.profile, &open.chain)
+            };
+            let mut bare = open.clone();
+            bare.account = None;
+            return vec![(topic, RoutingEvent::Open(bare))];
+        }
         RoutingEvent::Circuit(circuit) => topics::circuits(&circuit.profile, &circuit.chain),
         RoutingEvent::Health(health) => topics::provider_pool(&health.profile, &health.chain),
         RoutingEvent::Height(height) => topics::block_sync(&height.profile, &height.chain),
@@ -383,6 +419,7 @@ macro_rules! common {
             RoutingEvent::Circuit(event) => &event.$field,
             RoutingEvent::Health(event) => &event.$field,
             RoutingEvent::Height(event) => &event.$field,
+            RoutingEvent::Open(event) => &event.$field,
         }
     };
 }
@@ -391,6 +428,7 @@ impl StreamEvent for RoutingEvent {
     fn id(&self) -> Option<&str> {
         match self {
             RoutingEvent::Decision(decision) => Some(decision.request_id.as_str()),
+            RoutingEvent::Open(open) if !open.is_state() => open.id.as_ref().map(Label::as_str),
             _ => None,
         }
     }
@@ -406,6 +444,7 @@ impl StreamEvent for RoutingEvent {
     fn account(&self) -> Option<&Segment> {
         match self {
             RoutingEvent::Decision(decision) => decision.account.as_ref(),
+            RoutingEvent::Open(open) => open.account.as_ref(),
             _ => None,
         }
     }
@@ -428,6 +467,7 @@ impl StreamEvent for RoutingEvent {
             }
             RoutingEvent::Health(health) => (Group::Health, None, Some(health.source.clone())),
             RoutingEvent::Height(_) => (Group::Height, None, None),
+            RoutingEvent::Open(open) => return open.kind(),
         };
         Kind::State(StateKey {
             group,
@@ -473,6 +513,11 @@ impl StreamEvent for RoutingEvent {
                     unix_ms,
                     ..new.clone()
                 } != *old
+            }
+            (RoutingEvent::Open(new), RoutingEvent::Open(old)) => {
+                let mut new = new.clone();
+                new.unix_ms = old.unix_ms;
+                new != *old
             }
             _ => true,
         }

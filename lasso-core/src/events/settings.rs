@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::kinds::EventKinds;
 use crate::config::SettingsError;
 
 /// Settings of an [`EventStream`](super::EventStream). Every figure holds per scope, where a scope is
@@ -65,11 +66,15 @@ pub struct EventSettings {
     /// A state that is not renewed for so long is dropped, 5 min. Higher: the states of nodes that are
     /// gone are shown for longer. Lower: publishers must renew more often.
     pub state_age_max: Duration,
-    /// Most states of one group (circuits, health, heights), 500; at least 1. Higher: larger snapshots.
+    /// Most states of one group (circuits, health, heights, each registered kind), 500; at least 1. Higher: larger snapshots.
     /// Lower: the one that was not renewed for longest is dropped sooner, which is counted.
     pub states_max: usize,
     /// Which changes of figures are worth telling.
     pub thresholds: Thresholds,
+    /// The kinds of events that have no type of their own, those that are shipped and the application's; at most
+    /// [`KINDS_MAX`](super::kinds::KINDS_MAX). More: `states_max` more states for each that is one. A node skips and counts
+    /// events of other kinds, so it is to be the same on every node.
+    pub kinds: EventKinds,
 }
 
 /// Which changes of figures are worth telling: those of at least one of these sizes, since they
@@ -111,6 +116,7 @@ impl Default for EventSettings {
             state_age_max: Duration::from_secs(300),
             states_max: 500,
             thresholds: Thresholds::default(),
+            kinds: EventKinds::default(),
         }
     }
 }
@@ -190,6 +196,7 @@ fn refuse_unless(
     if fits {
         Ok(())
     } else {
+        let why = why.into();
         Err(SettingsError { field, value, why })
     }
 }

@@ -4,7 +4,7 @@
 //! was not renewed for long is dropped, since its publisher may be gone; so is the one of a group that
 //! waited longest when the group is full.
 //!
-//! 1. No group holds more than the bound; what that shed is counted.
+//! 1. No group holds more than the bound, and there are no more groups than kinds are known; what that shed is counted.
 //! 2. A state is dropped at its age, and not before unless its group is full.
 //!
 //! It does not judge which of two values is newer: see [`supersedes`](super::supersedes).
@@ -66,14 +66,14 @@ impl<T: Clone> States<T> {
 
     /// The newest value of a state came. `matters` judges it by the value that was last told.
     pub fn renew(&mut self, now: Instant, key: StateKey, value: T, matters: impl Fn(&T) -> bool) {
-        let ages = self.by_age.entry(key.group).or_default();
+        let ages = self.by_age.entry(key.group.clone()).or_default();
         if let Some((at, _)) = self.held.remove(&key) {
             ages.remove(&(at, key.clone()));
         } else if ages.len() >= self.max {
             self.shed += 1;
-            self.drop_oldest(key.group);
+            self.drop_oldest(&key.group);
         }
-        let ages = self.by_age.entry(key.group).or_default();
+        let ages = self.by_age.entry(key.group.clone()).or_default();
         ages.insert((now, key.clone()));
         if self.told.get(&key).is_none_or(matters) {
             self.told.put(key.clone(), value.clone());
@@ -83,23 +83,24 @@ impl<T: Clone> States<T> {
 
     /// Drops what was not renewed for too long.
     pub fn expire(&mut self, now: Instant) {
-        for group in Group::ALL {
+        let groups: Vec<Group> = self.by_age.keys().cloned().collect();
+        for group in groups {
             while self
-                .oldest(group)
+                .oldest(&group)
                 .is_some_and(|at| now - at >= self.age_max)
             {
-                self.drop_oldest(group);
+                self.drop_oldest(&group);
                 self.expired += 1;
             }
         }
+        self.by_age.retain(|_, ages| !ages.is_empty());
     }
 
     /// When the next state is too old.
     pub fn deadline(&self) -> Option<Instant> {
-        let ages = Group::ALL
-            .into_iter()
-            .filter_map(|group| self.oldest(group));
-        ages.min().map(|at| at + self.age_max)
+        let ages = self.by_age.values();
+        let oldest = ages.filter_map(|ages| Some(ages.first()?.0));
+        oldest.min().map(|at| at + self.age_max)
     }
 
     /// The newest value of this state.
@@ -139,12 +140,12 @@ impl<T: Clone> States<T> {
         self.expired
     }
 
-    fn oldest(&self, group: Group) -> Option<Instant> {
-        Some(self.by_age.get(&group)?.first()?.0)
+    fn oldest(&self, group: &Group) -> Option<Instant> {
+        Some(self.by_age.get(group)?.first()?.0)
     }
 
-    fn drop_oldest(&mut self, group: Group) {
-        let ages = self.by_age.get_mut(&group);
+    fn drop_oldest(&mut self, group: &Group) {
+        let ages = self.by_age.get_mut(group);
         let Some((_, key)) = ages.and_then(BTreeSet::pop_first) else {
             return;
         };

@@ -93,8 +93,8 @@ impl fmt::Debug for Segment {
     }
 }
 
-/// Changes of the membership.
-pub const TOPOLOGY: &str = "cluster:topology";
+/// Changes of the membership, as each node tells its own subscribers.
+pub use crate::event::TOPOLOGY_TOPIC as TOPOLOGY;
 
 /// Routing decisions of a profile, without their accounts.
 pub fn decisions(profile: &Segment) -> String {

@@ -1,14 +1,14 @@
 //! The calls of the last sixty seconds, by provider, chain and region.
 //!
 //! Each series counts its calls second by second, weighted by what each event stands for, and keeps
-//! its newest calls for percentiles. An event belongs to the second in which it happened: its age by
+//! its newest calls for percentiles, successes and errors apart. An event belongs to the second in which it happened: its age by
 //! the wall clock, taken off the machine's own time, so that events that were held up on the way
 //! do not look like a burst, and a wall clock that jumps moves only the events that are under way.
 //!
 //! 1. A call counts until the sixtieth second after its own has begun, and not at all when it came
 //!    later than that, which is counted.
-//! 2. At most `series_max` series have windows and each at most `samples_max` samples; calls of series
-//!    beyond are not in the figures, which is counted.
+//! 2. At most `series_max` series have windows and each at most `samples_max` samples of successes and as many of errors;
+//!    calls of series beyond are not in the figures, which is counted.
 //!
 //! What the numbers mean to a viewer is for [`figures`](super::figures).
 //!
@@ -85,6 +85,8 @@ struct Window {
     seconds: Box<[Second; WINDOW_SECONDS as usize]>,
     /// Successful calls, in the order in which they came.
     samples: VecDeque<Sample>,
+    /// Failed calls, in the order in which they came.
+    failed: VecDeque<Sample>,
 }
 
 /// The calls of one series, added up.
@@ -125,6 +127,7 @@ impl Window {
             head,
             seconds: Box::new([Second::default(); WINDOW_SECONDS as usize]),
             samples: VecDeque::new(),
+            failed: VecDeque::new(),
         }
     }
 
@@ -137,17 +140,19 @@ impl Window {
         let weight = call.weight.max(1);
         let counts = &mut self.seconds[(second % WINDOW_SECONDS) as usize];
         counts.calls = counts.calls.saturating_add(u64::from(weight));
-        if !call.success {
+        let samples = if call.success {
+            &mut self.samples
+        } else {
             counts.errors = counts.errors.saturating_add(u64::from(weight));
-            return;
-        }
+            &mut self.failed
+        };
         let Some(duration) = call.duration else {
             return;
         };
-        if self.samples.len() >= samples_max {
-            self.samples.pop_front();
+        if samples.len() >= samples_max {
+            samples.pop_front();
         }
-        self.samples.push_back(Sample {
+        samples.push_back(Sample {
             second: u32::try_from(second).unwrap_or(u32::MAX),
             micros: u32::try_from(duration.as_micros()).unwrap_or(u32::MAX),
             weight,
@@ -218,11 +223,13 @@ impl Windows {
     pub fn clean(&mut self, now: Instant) {
         let current = Clock::at(now).second();
         self.windows.retain(|_, window| {
-            while let Some(sample) = window.samples.front() {
-                if current.saturating_sub(u64::from(sample.second)) < WINDOW_SECONDS {
-                    break;
+            for samples in [&mut window.samples, &mut window.failed] {
+                while let Some(sample) = samples.front() {
+                    if current.saturating_sub(u64::from(sample.second)) < WINDOW_SECONDS {
+                        break;
+                    }
+                    samples.pop_front();
                 }
-                window.samples.pop_front();
             }
             current.saturating_sub(window.head) < WINDOW_SECONDS
         });
@@ -249,11 +256,12 @@ impl Windows {
         whole.min(WINDOW_SECONDS - 1)
     }
 
-    /// Every series with calls in its window: their sums, and the samples that are young enough.
+    /// Every series with calls in its window: their sums, and the samples of successes and of errors that are young
+    /// enough.
     pub(super) fn read(
         &self,
         now: Instant,
-    ) -> impl Iterator<Item = (&Series, &Label, Totals, impl Iterator<Item = Sample>)> {
+    ) -> impl Iterator<Item = (&Series, &Label, Totals, [impl Iterator<Item = Sample>; 2])> {
         let current = Clock::at(now).second();
         self.windows
             .iter()
@@ -262,7 +270,8 @@ impl Windows {
                 let young = move |sample: &Sample| {
                     current.saturating_sub(u64::from(sample.second)) < WINDOW_SECONDS
                 };
-                let samples = window.samples.iter().copied().filter(young);
+                let samples = [&window.samples, &window.failed]
+                    .map(|samples| samples.iter().copied().filter(young));
                 (totals.calls > 0).then_some((series, region, totals, samples))
             })
     }
@@ -366,7 +375,7 @@ mod tests {
             call.duration = Some(Duration::from_micros(micros));
             windows.record(ms(1_000), 0, &label("iad"), call);
         }
-        let (.., samples) = windows.read(ms(1_000)).next().unwrap();
+        let (.., [samples, _]) = windows.read(ms(1_000)).next().unwrap();
         let micros: Vec<u32> = samples.map(|sample| sample.micros).collect();
         assert_eq!(micros, (50..250).collect::<Vec<_>>());
     }

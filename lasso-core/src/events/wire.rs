@@ -22,6 +22,7 @@
 use bytes::Bytes;
 
 use super::StreamEvent;
+use super::kinds::EventKinds;
 use super::routing::{self, RoutingEvent};
 use super::sampler::Sampler;
 use super::topics::{self, Segment};
@@ -40,6 +41,15 @@ pub trait WireEvent: StreamEvent + Sized {
     /// # Errors
     /// [`Malformed`]: it is no event. The fault of the node that published it.
     fn decode(bytes: &[u8]) -> Result<Option<Self>, Malformed>;
+
+    /// The same, where a node knows these kinds besides those that the type itself has.
+    ///
+    /// # Errors
+    /// As [`WireEvent::decode`].
+    fn decode_by(bytes: &[u8], kinds: &EventKinds) -> Result<Option<Self>, Malformed> {
+        let _ = kinds;
+        Self::decode(bytes)
+    }
 
     /// The event as it is to be published, with its weight, or `None` when it is left out.
     fn sampled(self, sampler: &mut Sampler) -> Option<Self>;
@@ -68,6 +78,10 @@ impl WireEvent for RoutingEvent {
 
     fn decode(bytes: &[u8]) -> Result<Option<Self>, Malformed> {
         RoutingEvent::decode(bytes)
+    }
+
+    fn decode_by(bytes: &[u8], kinds: &EventKinds) -> Result<Option<Self>, Malformed> {
+        RoutingEvent::decode_by(bytes, kinds)
     }
 
     fn sampled(self, sampler: &mut Sampler) -> Option<Self> {

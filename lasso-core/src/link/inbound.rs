@@ -6,8 +6,9 @@
 use bytes::Bytes;
 
 use super::lanes::{LaneFull, LaneId, SharedLanes};
-use super::pace::Tally;
-use super::pieces::Pieces;
+use super::pace::{Pace, Tally};
+use super::pieces::{Ended, Pieces};
+use super::unfinished::Budget;
 use super::{FIRST_RECORD_BYTES_MAX, LENGTH_BYTES, LinkEvent, SMALL_FRAME};
 use crate::codec::{self, RawFrame, kind};
 use crate::event::CloseReason;
@@ -22,10 +23,12 @@ pub struct Inbound {
     partial: Vec<u8>,
     /// Where records are opened while a frame comes in pieces.
     scratch: Vec<u8>,
-    /// Frames that come in pieces; most links never see one.
+    /// Frames that come in pieces; a stranger's connection has none.
     pieces: Option<Box<Pieces>>,
-    /// How much data has come.
+    /// How much data has come, for peers of earlier releases.
     tally: Tally,
+    /// Probes are not answered.
+    muted: bool,
     /// Where pings are answered and the time of the last byte is noted.
     lanes: SharedLanes,
     /// True when the peer's first record has opened.
@@ -45,6 +48,7 @@ impl Inbound {
             scratch: Vec::new(),
             pieces: None,
             tally: Tally::default(),
+            muted: false,
             lanes,
             authenticated: false,
             greeted: false,
@@ -63,10 +67,10 @@ impl Inbound {
         bytes: &[u8],
         events: &mut Vec<LinkEvent>,
     ) -> Result<(), CloseReason> {
-        self.lanes.lock().last_received = now;
+        self.lanes.lock().received(now, bytes.len());
         let mut rest = bytes;
         while !rest.is_empty() && !self.closed {
-            rest = self.take_record(rest, events)?;
+            rest = self.take_record(now, rest, events)?;
         }
         Ok(())
     }
@@ -74,18 +78,20 @@ impl Inbound {
     /// See [`Link::mute_data`](super::Link::mute_data).
     pub(super) fn mute_data(&mut self) {
         self.tally.mute();
+        self.muted = true;
     }
 
     /// Consumes one record from the front, or keeps its start; returns what follows.
     fn take_record<'a>(
         &mut self,
+        now: Instant,
         bytes: &'a [u8],
         events: &mut Vec<LinkEvent>,
     ) -> Result<&'a [u8], CloseReason> {
         if self.partial.is_empty() {
             let need = self.record_bytes(bytes)?;
             if let Some((record, rest)) = bytes.split_at_checked(need) {
-                self.on_record(record, events)?;
+                self.on_record(now, record, events)?;
                 return Ok(rest);
             }
         }
@@ -97,7 +103,7 @@ impl Inbound {
         let need = self.record_bytes(&self.partial)?;
         if self.partial.len() == need {
             let record = core::mem::take(&mut self.partial);
-            self.on_record(&record, events)?;
+            self.on_record(now, &record, events)?;
         }
         Ok(rest)
     }
@@ -115,7 +121,12 @@ impl Inbound {
         Ok(LENGTH_BYTES + length)
     }
 
-    fn on_record(&mut self, record: &[u8], events: &mut Vec<LinkEvent>) -> Result<(), CloseReason> {
+    fn on_record(
+        &mut self,
+        now: Instant,
+        record: &[u8],
+        events: &mut Vec<LinkEvent>,
+    ) -> Result<(), CloseReason> {
         let mut scratch = core::mem::take(&mut self.scratch);
         let opened = self.opener.open(&record[LENGTH_BYTES..], &mut scratch);
         let text = opened.map_err(|_| CloseReason::BadRecord)?;
@@ -125,7 +136,7 @@ impl Inbound {
             answer(&self.lanes, &Frame::Taken(total))?;
         }
         if !self.greeted || text.first().is_none_or(|kind| *kind < kind::BULK_MIN) {
-            let taken = self.on_frames(text, events);
+            let taken = self.on_frames(now, text, events);
             if self.pieces.as_ref().is_some_and(|pieces| pieces.are_open()) {
                 // More records as long as this one are to come.
                 self.scratch = scratch;
@@ -145,6 +156,7 @@ impl Inbound {
 
     fn on_frames(
         &mut self,
+        now: Instant,
         mut text: &[u8],
         events: &mut Vec<LinkEvent>,
     ) -> Result<(), CloseReason> {
@@ -152,9 +164,12 @@ impl Inbound {
             let (frame, rest) = codec::split(text).map_err(|_| CloseReason::Garbage)?;
             text = rest;
             if frame.kind == kind::PIECE && self.greeted {
-                let pieces = self.pieces.get_or_insert_default();
-                if let Some(whole) = pieces.take(frame.body, self.message_bytes_max)? {
-                    self.on_whole(whole, events)?;
+                let new = || Box::new(Pieces::new(Budget::alone()));
+                let pieces = self.pieces.get_or_insert_with(new);
+                match pieces.take(now, frame.body, self.message_bytes_max)? {
+                    Some(Ended::Whole(whole)) => self.on_whole(whole, events)?,
+                    Some(Ended::GivenUp(start)) => events.push(LinkEvent::GivenUp(start.into())),
+                    None => {}
                 }
             } else {
                 self.on_frame(frame, events)?;
@@ -195,17 +210,43 @@ impl Inbound {
         match codec::decode(frame).map_err(|_| CloseReason::Garbage)? {
             None if frame.kind == kind::PIECE => Err(CloseReason::Garbage),
             None | Some(Frame::Heartbeat) => Ok(()),
-            Some(Frame::Ping(number)) => answer(&self.lanes, &Frame::Pong(number)),
-            Some(Frame::Taken(total)) => {
-                let taken = self.lanes.lock().taken(total);
-                taken.wake();
+            Some(Frame::Ping(number)) => {
+                if Pace::is_probe(number) {
+                    // It measures by itself.
+                    self.tally.mute();
+                    if self.muted {
+                        return Ok(());
+                    }
+                }
+                let now = self.lanes.lock().last_received;
+                answer(&self.lanes, &Frame::Pong(Pace::answer_to(number, now)))
+            }
+            Some(Frame::Pong(number)) if Pace::is_probe(number) => {
+                let answered = self.lanes.lock().answered(number);
+                answered.wake();
                 Ok(())
             }
+            Some(Frame::Taken(_)) => Ok(()),
             Some(frame) => {
                 self.closed |= matches!(frame, Frame::Close(_));
                 events.push(LinkEvent::Frame(frame));
                 Ok(())
             }
+        }
+    }
+
+    /// When an unfinished message of the node is given up, if this link has one: see
+    /// [`Unfinished`](super::Unfinished).
+    pub fn deadline(&self) -> Option<Instant> {
+        let open = self.pieces.as_ref().filter(|pieces| pieces.are_open())?;
+        open.budget().shared.lock().deadline()
+    }
+
+    pub(super) fn share(&mut self, now: Instant, budget: Budget) {
+        match &mut self.pieces {
+            // Some came in the same breath as the peer's name.
+            Some(pieces) => pieces.move_to(now, budget),
+            None => self.pieces = Some(Box::new(Pieces::new(budget))),
         }
     }
 

@@ -3,7 +3,6 @@
 //! A record takes as many whole frames as fit; a frame that is larger than a record goes out in
 //! pieces, one to a record.
 
-use super::TEXT_BYTES_MAX;
 use super::frames::Frames;
 use crate::codec::{self, kind};
 
@@ -63,24 +62,26 @@ impl Lane {
     }
 
     /// Takes the text of the next record, of at most `room` bytes; `None` when nothing waits or the
-    /// next frame or piece does not fit. It lies in the lane, or is put together in `scratch`.
+    /// next frame or piece does not fit. A frame longer than `longest` is cut. The text lies in the lane, or
+    /// is put together in `scratch`.
     pub(super) fn take<'a>(
         &'a mut self,
         lane: u8,
         room: usize,
+        longest: usize,
         scratch: &'a mut Vec<u8>,
     ) -> Option<Taken<'a>> {
         if self.is_empty() {
             return None;
         }
         if self.cut == 0 {
-            let (bytes, copied) = self.whole_frames(room);
+            let (bytes, copied) = self.whole_frames(room.min(longest));
             if bytes == 0 {
                 let front = self.frame_at(self.at);
-                if front <= TEXT_BYTES_MAX {
+                if front <= longest {
                     return None;
                 }
-                return self.take_piece(lane, front, room, scratch);
+                return self.take_piece(lane, front, room, longest, scratch);
             }
             if bytes == copied {
                 let from = self.at;
@@ -95,7 +96,7 @@ impl Lane {
                 bytes,
             });
         }
-        self.take_piece(lane, self.cut, room, scratch)
+        self.take_piece(lane, self.cut, room, longest, scratch)
     }
 
     /// The next piece of a frame of which so much is left.
@@ -104,9 +105,10 @@ impl Lane {
         lane: u8,
         left: usize,
         room: usize,
+        longest: usize,
         scratch: &'a mut Vec<u8>,
     ) -> Option<Taken<'a>> {
-        let bytes = left.min(TEXT_BYTES_MAX - PIECE_HEAD_MAX);
+        let bytes = left.min(longest - PIECE_HEAD_MAX);
         if bytes + PIECE_HEAD_MAX > room {
             return None;
         }

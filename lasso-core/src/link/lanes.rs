@@ -17,6 +17,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use super::TEXT_BYTES_MAX;
 use super::frames::Frames;
 use super::pace::Pace;
 use crate::config::LinkSettings;
@@ -71,7 +72,7 @@ pub struct Lanes {
     waker: Option<Waker>,
     /// The last frame has come: what is in the control lane still goes out, and nothing more.
     finished: bool,
-    /// How far the data lane may run ahead of the peer; once there was data.
+    /// How far calls and data may run ahead of the peer; once there were any.
     pace: Option<Box<Pace>>,
     /// How full each lane was; once anything had to wait behind something. A stranger's connection,
     /// which may hold little, has none.
@@ -170,8 +171,9 @@ impl Lanes {
         lane.frames.push(head, body);
         lane.held += length;
         lane.taken += length as u64;
-        if !self.may_send(id) {
-            // The peer will say when.
+        let stuck = self.pace.as_ref().is_some_and(|pace| pace.is_stuck());
+        if !self.may_send(id) && !stuck {
+            // The answer to a probe will say when.
             return Ok(Pushed::Queued);
         }
         Ok(self.came())
@@ -215,21 +217,53 @@ impl Lanes {
         out
     }
 
-    /// The last bytes that came tell that the peer has taken so much data since the link stands.
-    pub(super) fn taken(&mut self, total: u64) -> Pushed {
-        let Some(pace) = &mut self.pace else {
-            return Pushed::Queued;
-        };
-        pace.taken(self.last_received, total);
-        if self.may_send(LaneId::Data) && self.held(LaneId::Data) > 0 {
+    /// So many bytes have come.
+    pub(super) fn received(&mut self, now: Instant, bytes: usize) {
+        self.last_received = now;
+        if let Some(pace) = &mut self.pace {
+            pace.received(bytes);
+        }
+    }
+
+    /// The last bytes that came answer a probe.
+    pub(super) fn answered(&mut self, number: u64) -> Pushed {
+        let now = self.last_received;
+        let opens = self
+            .pace
+            .as_mut()
+            .is_some_and(|pace| pace.answered(now, number));
+        if opens && self.bulk_held() > 0 {
             return self.came();
         }
         Pushed::Queued
     }
 
+    /// The number of the probe that is to go out before anything else, if one is due and has room.
+    pub(super) fn probe(&mut self, now: Instant, has_room: bool) -> Option<u64> {
+        let waiting = self.bulk_held();
+        if self.finished || !has_room || self.pace.is_none() && waiting == 0 {
+            return None;
+        }
+        let pace = self.pace.get_or_insert_default();
+        pace.wants_probe(now, waiting).then(|| pace.probe(now))
+    }
+
+    /// Bytes of calls and data that wait.
+    fn bulk_held(&self) -> usize {
+        self.held(LaneId::Calls) + self.held(LaneId::Data)
+    }
+
     /// Whether something of this lane may go out now.
     pub(super) fn may_send(&self, id: LaneId) -> bool {
-        id != LaneId::Data || self.pace.as_ref().is_none_or(|pace| pace.may_send())
+        self.pace.as_ref().is_none_or(|pace| pace.may_send(id))
+    }
+
+    /// The longest text that the next record of this lane may have.
+    pub(super) fn record_bytes(&self, id: LaneId) -> usize {
+        match &self.pace {
+            Some(pace) if id != LaneId::Control => pace.record_bytes(),
+            _ => TEXT_BYTES_MAX,
+        }
     }
 
     fn came(&mut self) -> Pushed {
@@ -326,8 +360,8 @@ impl Lanes {
 
     /// So many bytes of what was fetched went out, at `at`, in a text of so many bytes.
     pub(super) fn sent(&mut self, at: Instant, id: LaneId, bytes: usize, text: usize) {
-        if id == LaneId::Data {
-            self.pace.get_or_insert_default().sent(at, text);
+        if id != LaneId::Control {
+            self.pace.get_or_insert_default().sent(at, id, text);
         }
         let lane = &mut self.lanes[id as usize];
         lane.held -= bytes;
@@ -337,6 +371,11 @@ impl Lanes {
 
     /// Nothing may go out now: `waker` is woken when something may.
     pub(super) fn wait(&mut self, waker: Option<&Waker>) {
+        if self.bulk_held() == 0
+            && let Some(pace) = &mut self.pace
+        {
+            pace.ran_dry();
+        }
         self.idle = true;
         self.waker = waker.cloned();
     }
@@ -363,7 +402,8 @@ impl Lanes {
     pub(super) fn held_bytes(&self) -> usize {
         let waiting = self.lanes.iter().map(|lane| lane.frames.held_bytes());
         let marks = self.marks.as_deref().map_or(0, size_of_val);
-        size_of::<Self>() + waiting.sum::<usize>() + marks
+        let pace = self.pace.as_ref().map_or(0, |pace| pace.held_bytes());
+        size_of::<Self>() + waiting.sum::<usize>() + marks + pace
     }
 }
 

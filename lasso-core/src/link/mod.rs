@@ -49,6 +49,7 @@ mod pieces;
 mod silence;
 #[cfg(test)]
 mod tests;
+mod unfinished;
 
 use core::fmt;
 use core::time::Duration;
@@ -71,6 +72,8 @@ pub use lanes::{LaneCount, LaneFull, LaneId, Lanes, LeftOver, Pushed, SharedLane
 pub(crate) use opening::BULK_HEAD_BYTES;
 pub use opening::Detached;
 pub use outbound::{Outbound, Outflow};
+pub(crate) use unfinished::expire;
+pub use unfinished::{Budget, SharedUnfinished, Unfinished, UnfinishedCounters};
 
 /// Which side of the connection this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +93,9 @@ pub enum LinkEvent {
     /// Frames of the data plane came, whole and one after another, for
     /// [`Plane::receive`](crate::plane::Plane::receive).
     Text(Bytes),
+    /// A frame of the data plane that was given up before it was all there, see [`Unfinished`], has come to
+    /// its end: its first bytes, for [`Plane::given_up`](crate::plane::Plane::given_up).
+    GivenUp(Bytes),
     /// No byte has come for T/2. Once per silence.
     Silent,
 }
@@ -141,7 +147,8 @@ enum Stage {
 impl Link {
     /// A link on a new connection; a dialler has its first bytes ready to send.
     ///
-    /// `seed` is used for nothing else: the keys of the session depend on it.
+    /// `seed` is used for nothing else: the keys of the session depend on it. Its unfinished messages have a
+    /// budget of their own until [`Link::share`] is called.
     pub fn new(
         now: Instant,
         role: Role,
@@ -292,8 +299,8 @@ impl Link {
         self.heartbeats.into()
     }
 
-    /// Tells the peer no longer how much data came, so that the peer's data lane stalls at its window. No
-    /// node does that: it is for simulated peers that break the protocol.
+    /// Answers no ping that measures the link, and tells no longer how much data came, so that the peer's
+    /// calls and data stall at its window. No node does that: it is for simulated peers that break the protocol.
     pub fn mute_data(&mut self) {
         if let Stage::Sealed(halves) = &mut self.stage {
             halves.inbound.mute_data();
@@ -378,6 +385,14 @@ impl Link {
             + self.partial.capacity()
             + self.clear.as_ref().map_or(0, Bytes::len)
             + self.lanes.lock().held_bytes()
+    }
+
+    /// Its unfinished messages take from this budget from now on. For an authenticated peer: a stranger has none,
+    /// and its connection holds nothing for that.
+    pub fn share(&mut self, now: Instant, budget: Budget) {
+        if let Stage::Sealed(halves) = &mut self.stage {
+            halves.inbound.share(now, budget);
+        }
     }
 
     /// Appends a frame to the control lane, and wakes who empties it.

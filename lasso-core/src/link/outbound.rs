@@ -2,13 +2,16 @@
 //!
 //! 1. Control goes before calls, and calls before data, at every record.
 //! 2. A record holds frames of one lane.
-//! 3. Data waits where too much of it is on its way; nothing else does.
+//! 3. Calls and data wait where too much of them is on its way, and their records are short where the line is
+//!    thin; control frames never wait for that. See [`Pace`](super::pace).
 
 use core::task::Waker;
 
 use super::lane::Lane;
 use super::lanes::{LANES, LaneId, Lanes, SharedLanes};
 use super::{FIRST_RECORD_BYTES_MAX, TEXT_BYTES_MAX};
+use crate::codec::{self, HEAD_BYTES_MAX};
+use crate::frame::Frame;
 use crate::secure::{Sealer, TAG_BYTES};
 use crate::time::Instant;
 
@@ -33,6 +36,15 @@ pub struct Outbound {
     scratch: Vec<u8>,
     /// What the last record was made of, and when; the lanes have not been told yet.
     untold: Option<Sealed>,
+}
+
+/// What the next record is made of.
+enum Next {
+    Nothing,
+    /// A ping with this number.
+    Probe(u64),
+    /// Frames of this lane, in a text of at most so many bytes.
+    Lane(LaneId, usize),
 }
 
 /// A record that went out.
@@ -89,12 +101,25 @@ impl Outbound {
         waker: Option<&Waker>,
         out: &mut Vec<u8>,
     ) -> bool {
-        let Some(id) = self.refill(waker) else {
-            return false;
-        };
         let room = room.min(self.longest());
+        let (id, longest) = match self.refill(now, room, waker) {
+            Next::Nothing => return false,
+            Next::Probe(number) => {
+                self.scratch.clear();
+                codec::encode(&Frame::Ping(number), &mut self.scratch);
+                self.sealer.seal(&self.scratch, out);
+                self.untold = Some(Sealed {
+                    at: now,
+                    id: LaneId::Control,
+                    bytes: 0,
+                    text: 0,
+                });
+                return true;
+            }
+            Next::Lane(id, longest) => (id, longest),
+        };
         let lane = &mut self.fetched[id as usize];
-        let Some(taken) = lane.take(id as u8, room, &mut self.scratch) else {
+        let Some(taken) = lane.take(id as u8, room, longest, &mut self.scratch) else {
             return false;
         };
         self.sealer.seal(taken.text, out);
@@ -115,22 +140,25 @@ impl Outbound {
         record
     }
 
-    /// The first lane in which something waits, fetched if need be.
-    fn refill(&mut self, waker: Option<&Waker>) -> Option<LaneId> {
+    /// The first lane in which something waits, fetched if need be; or a probe that is due before that.
+    fn refill(&mut self, now: Instant, room: usize, waker: Option<&Waker>) -> Next {
         let mut lanes = self.lanes.lock();
         if let Some(sealed) = self.untold.take() {
             lanes.sent(sealed.at, sealed.id, sealed.bytes, sealed.text);
+        }
+        if let Some(number) = lanes.probe(now, room >= PROBE_BYTES) {
+            return Next::Probe(number);
         }
         for id in [LaneId::Control, LaneId::Calls, LaneId::Data] {
             let fetched = &mut self.fetched[id as usize];
             let waits = !fetched.is_empty() || lanes.fetch(id, fetched.emptied());
             if waits && lanes.may_send(id) {
                 lanes.chose(id);
-                return Some(id);
+                return Next::Lane(id, lanes.record_bytes(id));
             }
             if lanes.is_finished() {
                 give_up(&mut self.fetched, &mut lanes);
-                return None;
+                return Next::Nothing;
             }
         }
         lanes.wait(waker);
@@ -138,7 +166,7 @@ impl Outbound {
             lanes.rest(self.fetched.iter_mut().map(Lane::emptied));
             self.scratch = Vec::new();
         }
-        None
+        Next::Nothing
     }
 
     /// Memory that is held, keys not included.
@@ -146,6 +174,9 @@ impl Outbound {
         self.fetched.iter().map(Lane::held_bytes).sum::<usize>() + self.scratch.capacity()
     }
 }
+
+/// Longest text of a probe.
+const PROBE_BYTES: usize = HEAD_BYTES_MAX + size_of::<u64>();
 
 /// Calls and messages that were fetched from lanes that are finished never go out.
 fn give_up(fetched: &mut [Lane; LANES], lanes: &mut Lanes) {

@@ -3,11 +3,13 @@
 //! | figure | rule |
 //! | --- | --- |
 //! | calls, successes, failovers, errors | sum |
-//! | success rate, mean latency | means weighted by calls; 0.0 without calls |
-//! | percentiles | of the merged sketches, never averaged; absent without calls |
+//! | success rate | weighted by calls; 0.0 without calls |
+//! | mean latency | of successful calls, weighted by them; 0.0 without one |
+//! | percentiles | of successful calls, of the merged sketches, never averaged; absent without one |
+//! | latency of errors | the same rules for failed calls, under names of its own (`error_…`) |
 //! | requests per second | sum of the calls in one window over the window |
 //! | a node with fewer than [`CALLS_MIN`] calls | counts in sums and percentiles, not in weighted figures |
-//! | no node has [`CALLS_MIN`] calls | `cold_start`: weighted figures and score are 0.0 |
+//! | no node has [`CALLS_MIN`] calls | `cold_start`: weighted figures are of all calls, the score is 0.0 |
 //! | success rates of two regions that differ by more than 10 points | both ends are told |
 //!
 //! 1. The order of the parts changes no bit: all that is added is integers, and each figure is made
@@ -25,7 +27,7 @@
 //!     tally: Tally {
 //!         calls,
 //!         successes: calls,
-//!         latency_ns: calls * millis * 1_000_000,
+//!         latency_ns: calls * millis * 1_000_000, // of the successes
 //!         ..Tally::default()
 //!     },
 //!     window_calls: calls,
@@ -72,14 +74,26 @@ pub struct Slice {
     pub calls: u64,
     /// Share of the calls that succeeded, 0..1; 0.0 without calls.
     pub success_rate: f64,
-    /// Mean time of a call; 0.0 without calls.
+    /// Mean time of a successful call; 0.0 without one.
     pub mean_latency_ms: f64,
-    /// Half of the calls took at most this, within 1 %; absent without calls.
+    /// Half of the successful calls took at most this, within 1 %; absent without one.
     pub p50_ms: Option<f64>,
-    /// 95 of 100 calls took at most this, within 1 %.
+    /// 95 of 100 successful calls took at most this, within 1 %.
     pub p95_ms: Option<f64>,
-    /// 99 of 100 calls took at most this, within 1 %.
+    /// 99 of 100 successful calls took at most this, within 1 %.
     pub p99_ms: Option<f64>,
+    /// Mean time of a failed call; 0.0 without one.
+    #[serde(default)]
+    pub error_mean_latency_ms: f64,
+    /// Half of the failed calls took at most this, within 1 %; absent without one.
+    #[serde(default)]
+    pub error_p50_ms: Option<f64>,
+    /// 95 of 100 failed calls took at most this, within 1 %.
+    #[serde(default)]
+    pub error_p95_ms: Option<f64>,
+    /// 99 of 100 failed calls took at most this, within 1 %.
+    #[serde(default)]
+    pub error_p99_ms: Option<f64>,
 }
 
 impl Slice {
@@ -91,6 +105,10 @@ impl Slice {
             p50_ms: tally.percentile_ms(50),
             p95_ms: tally.percentile_ms(95),
             p99_ms: tally.percentile_ms(99),
+            error_mean_latency_ms: tally.error_mean_latency_ms(),
+            error_p50_ms: tally.error_percentile_ms(50),
+            error_p95_ms: tally.error_percentile_ms(95),
+            error_p99_ms: tally.error_percentile_ms(99),
         }
     }
 }
@@ -119,23 +137,35 @@ pub struct Figures {
     pub errors: u64,
     /// Times that a call went on to another provider.
     pub failovers: u64,
-    /// Share of the calls that succeeded, 0..1, over the nodes with enough calls.
+    /// Share of the calls that succeeded, 0..1, over the nodes with enough calls; on a cold start over all.
     pub success_rate: f64,
     /// The success rate's ends, where regions differ by more than 10 points.
     pub success_rate_spread: Option<Spread>,
-    /// Mean time of a call, over the nodes with enough calls.
+    /// Mean time of a successful call, over the nodes with enough calls; on a cold start over all.
     pub mean_latency_ms: f64,
-    /// Half of all calls took at most this, within 1 %; absent without calls.
+    /// Half of all successful calls took at most this, within 1 %; absent without one.
     pub p50_ms: Option<f64>,
-    /// 95 of 100 calls took at most this, within 1 %.
+    /// 95 of 100 successful calls took at most this, within 1 %.
     pub p95_ms: Option<f64>,
-    /// 99 of 100 calls took at most this, within 1 %.
+    /// 99 of 100 successful calls took at most this, within 1 %.
     pub p99_ms: Option<f64>,
+    /// Mean time of a failed call, over the nodes with enough calls; on a cold start over all.
+    #[serde(default)]
+    pub error_mean_latency_ms: f64,
+    /// Half of all failed calls took at most this, within 1 %; absent without one.
+    #[serde(default)]
+    pub error_p50_ms: Option<f64>,
+    /// 95 of 100 failed calls took at most this, within 1 %.
+    #[serde(default)]
+    pub error_p95_ms: Option<f64>,
+    /// 99 of 100 failed calls took at most this, within 1 %.
+    #[serde(default)]
+    pub error_p99_ms: Option<f64>,
     /// Calls in the last window that is over, per second.
     pub requests_per_second: f64,
     /// See [`score`].
     pub score: f64,
-    /// No node has enough calls to say anything.
+    /// No node has enough calls to be ranked: what is shown is of few calls, and the score is 0.0.
     pub cold_start: bool,
     /// The same by node, those with few calls included.
     pub nodes: BTreeMap<NodeName, Slice>,
@@ -159,13 +189,9 @@ impl Figures {
         let weighty = |part: &&&Part| nodes[&part.node].calls >= CALLS_MIN;
         let (weighted, spread) = weigh(parts.iter().filter(weighty).copied());
         let cold_start = weighted.calls == 0;
+        let weighted = if cold_start { whole.sums() } else { weighted };
         let (success_rate, mean_latency_ms) = (weighted.success_rate(), weighted.mean_latency_ms());
-        let Slice {
-            p50_ms,
-            p95_ms,
-            p99_ms,
-            ..
-        } = Slice::of(&whole);
+        let all = Slice::of(&whole);
         Figures {
             calls: whole.calls,
             successes: whole.successes,
@@ -174,9 +200,13 @@ impl Figures {
             success_rate,
             success_rate_spread: spread,
             mean_latency_ms,
-            p50_ms,
-            p95_ms,
-            p99_ms,
+            p50_ms: all.p50_ms,
+            p95_ms: all.p95_ms,
+            p99_ms: all.p99_ms,
+            error_mean_latency_ms: weighted.error_mean_latency_ms(),
+            error_p50_ms: all.error_p50_ms,
+            error_p95_ms: all.error_p95_ms,
+            error_p99_ms: all.error_p99_ms,
             requests_per_second: window_calls as f64 / WINDOW.as_secs() as f64,
             score: if cold_start {
                 0.0
@@ -215,10 +245,7 @@ fn weigh<'a>(parts: impl Iterator<Item = &'a Part>) -> (Tally, Option<Spread>) {
     let mut regions: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for part in parts {
         // Only what weighted figures are made of: the sketches were merged already.
-        let tally = Tally {
-            latency: Default::default(),
-            ..part.tally
-        };
+        let tally = part.tally.sums();
         whole.merge(&tally);
         let region = regions.entry(&part.region).or_default();
         region.0 = region.0.saturating_add(tally.successes.min(tally.calls));
@@ -311,7 +338,10 @@ mod tests {
         assert_eq!(figures.success_rate_spread, None);
         assert!(same(figures.nodes[&node(2)].success_rate, 0.0));
         assert_eq!(figures.regions["sjc"].calls, 9);
-        assert!(figures.p99_ms.unwrap() > 4_900.0, "percentiles are of all");
+        assert!(
+            figures.error_p99_ms.unwrap() > 4_900.0,
+            "percentiles are of all"
+        );
         assert!(same(figures.score, score(1.0, 100.0, 19)));
     }
 
@@ -328,6 +358,37 @@ mod tests {
         assert!(figures.cold_start);
         assert!(same(figures.score, 0.0));
         assert_eq!((figures.calls, figures.successes), (18, 18));
+    }
+
+    #[test]
+    fn a_cold_start_shows_rate_and_mean_of_its_few_calls_and_no_score() {
+        let figures = Figures::of(&[part(1, "iad", 5, 0, 50)]);
+        assert!(figures.cold_start && same(figures.score, 0.0));
+        assert!(same(figures.success_rate, 1.0) && same(figures.mean_latency_ms, 50.0));
+        let figures = Figures::of(&[part(1, "iad", 5, 0, 50), part(2, "sjc", 3, 3, 900)]);
+        assert!(figures.cold_start && same(figures.success_rate, 0.625));
+        assert!(same(figures.mean_latency_ms, 50.0) && same(figures.error_mean_latency_ms, 900.0));
+    }
+
+    #[test]
+    fn latency_is_that_of_successes_and_errors_have_their_own() {
+        let slow_errors = [part(1, "iad", 10, 0, 100), part(1, "iad", 10, 10, 5_000)];
+        let figures = Figures::of(&slow_errors);
+        let near = |seen: Option<f64>, millis: f64| (seen.unwrap() / millis - 1.0).abs() < 0.01;
+        assert_eq!((figures.calls, figures.errors), (20, 10));
+        assert!(same(figures.mean_latency_ms, 100.0));
+        assert!(near(figures.p50_ms, 100.0) && near(figures.p99_ms, 100.0));
+        assert!(same(figures.error_mean_latency_ms, 5_000.0));
+        assert!(near(figures.error_p50_ms, 5_000.0) && near(figures.error_p99_ms, 5_000.0));
+        assert!(same(figures.score, score(0.5, 100.0, 20)));
+        for slice in [&figures.nodes[&node(1)], &figures.regions["iad"]] {
+            assert!(same(slice.mean_latency_ms, 100.0) && near(slice.p95_ms, 100.0));
+            assert!(same(slice.error_mean_latency_ms, 5_000.0));
+            assert!(near(slice.error_p95_ms, 5_000.0));
+        }
+        let failed = Figures::of(&slow_errors[1..]);
+        assert!(same(failed.mean_latency_ms, 0.0) && failed.p50_ms.is_none());
+        assert!(same(failed.score, 0.0) && !failed.cold_start);
     }
 
     #[test]

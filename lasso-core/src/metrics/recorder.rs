@@ -12,6 +12,7 @@
 //! A method's name may come from a stranger, so names are bounded, the table is keyed with a seed
 //! that strangers do not know, and a flood of new names costs the overflow, not the memory.
 //!
+//! Successes and errors have distributions of their own: an error that took long says nothing of how fast answers are.
 //! A record costs one look-up and two increments of a sketch. It does not know other nodes.
 //!
 //! ```
@@ -109,8 +110,8 @@ impl SeriesKey<'_> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Most series, 1,024 by default. More tell more methods apart; each costs 3 to 15 KiB, and up
-    /// to 50 KiB where latencies differ by nine powers of ten. Fewer send more calls to the
-    /// overflow.
+    /// to 50 KiB where latencies differ by nine powers of ten, and as much again for its failed calls, if it has any.
+    /// Fewer send more calls to the overflow.
     pub series_max: usize,
     /// After how long without a call a series may give way to a new one, 10 min by default. Longer
     /// keeps rare calls apart; shorter frees the places of names that no longer occur sooner.
@@ -416,8 +417,9 @@ mod tests {
         let tally = only(&recorder).since_start();
         assert_eq!((tally.calls, tally.successes), (2, 1));
         assert_eq!((tally.errors(), tally.failovers), (1, 2));
-        assert_eq!(tally.mean_latency_ms().to_bits(), 200f64.to_bits());
-        assert_eq!(tally.latency.count(), 2);
+        assert_eq!(tally.mean_latency_ms().to_bits(), 100f64.to_bits());
+        assert_eq!(tally.error_mean_latency_ms().to_bits(), 300f64.to_bits());
+        assert_eq!((tally.latency.count(), tally.error_latency.count()), (1, 1));
     }
 
     #[test]
@@ -502,7 +504,8 @@ mod tests {
                     whole.merge(series.since_start());
                 }
                 prop_assert_eq!(whole.calls, calls.len() as u64);
-                prop_assert_eq!(whole.latency.count(), calls.len() as u64);
+                let told = whole.latency.count() + whole.error_latency.count();
+                prop_assert_eq!(told, calls.len() as u64);
             }
             let keys = |recorder: &Recorder| recorder.series().map(|s| s.key().method.to_owned()).collect::<Vec<_>>();
             prop_assert_eq!(keys(&recorders[0]), keys(&recorders[1]));

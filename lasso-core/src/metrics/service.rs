@@ -67,6 +67,7 @@
 mod errand;
 mod registry;
 mod settings;
+mod watches;
 
 pub use errand::{Errand, Responders};
 pub use registry::{
@@ -74,6 +75,7 @@ pub use registry::{
     Registry, Subject, Value,
 };
 pub use settings::MetricsSettings;
+pub use watches::Watches;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -178,6 +180,16 @@ impl Service {
         changes: &mut Vec<Change<Subject, Value>>,
     ) {
         self.store.want(now, subject, changes);
+    }
+
+    /// See [`Store::watch_only`]; [`Watches`] counts who watches what.
+    pub fn watch_only(
+        &mut self,
+        now: Instant,
+        subjects: impl IntoIterator<Item = Subject>,
+        changes: &mut Vec<Change<Subject, Value>>,
+    ) {
+        self.store.watch_only(now, subjects, changes);
     }
 
     /// The next gathering, if any is due: it is under way from now on. `responders` is called only

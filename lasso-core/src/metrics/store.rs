@@ -14,6 +14,8 @@
 //!    gives way, and before all those whose answer was wanted anew, those of which it was not. So
 //!    however many keys are read once, they do not drive out what is read all the time.
 //! 5. Whoever follows the [`Change`]s holds exactly the store's entries.
+//! 6. A watched key is being refreshed, or is due to be, from when it has a place: at two thirds of the time for which its
+//!    answer is fresh, at once after a change of membership, and after the backoff when that failed. It does not give way.
 //!
 //! It does not call: who gathers, and from whom, is not its business.
 //!
@@ -53,6 +55,7 @@ mod entry;
 mod orders;
 mod settings;
 mod slot;
+mod told;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -60,6 +63,7 @@ use std::sync::Arc;
 pub use entry::{Ages, AnswerCoverage, Entry, Failure, Freshness, Reading, Reads};
 pub use orders::{Brought, Change, Refresh, RefreshId, StoreCounters};
 pub use settings::{StoreSettings, StoreSettingsError};
+pub use told::Told;
 
 use crate::time::{Instant, earliest};
 use slot::Slot;
@@ -85,6 +89,10 @@ pub struct Store<K, V> {
     running: BTreeMap<RefreshId, Running<K>>,
     /// When which entry is too old to be kept.
     ends: BTreeSet<(Instant, K)>,
+    /// Keys that are renewed without being read.
+    watched: BTreeSet<K>,
+    /// Some watched key found no place, as all others were being refreshed.
+    lacks_place: bool,
     /// The last number that was given to a refresh or a place in `due`.
     number: u64,
     reads: Reads,
@@ -107,6 +115,8 @@ impl<K: Ord + Clone, V> Store<K, V> {
             due: BTreeMap::new(),
             running: BTreeMap::new(),
             ends: BTreeSet::new(),
+            watched: BTreeSet::new(),
+            lacks_place: false,
             number: 0,
             reads: Reads::default(),
             counters: StoreCounters::default(),
@@ -136,6 +146,7 @@ impl<K: Ord + Clone, V> Store<K, V> {
         if !self.slots.contains_key(key) {
             if self.slots.len() >= self.settings.keys_max && !self.evict(changes) {
                 self.counters.refused += 1;
+                self.lacks_place |= self.watched.contains(key);
                 return;
             }
             self.slots.insert(key.clone(), Slot::new(now));
@@ -151,6 +162,34 @@ impl<K: Ord + Clone, V> Store<K, V> {
         if !served && slot.running.is_none() && slot.due.is_none() {
             let at = slot.not_before.max(now);
             self.schedule(key, at);
+        }
+        self.renew(now, key);
+        self.assert_invariants();
+    }
+
+    /// Exactly these keys are watched from now on: their answers are renewed before they cease to be fresh, without
+    /// being read, and do not give way. Of more than [`StoreSettings::watched_max`] the first are.
+    pub fn watch_only(
+        &mut self,
+        now: Instant,
+        keys: impl IntoIterator<Item = K>,
+        changes: &mut Vec<Change<K, V>>,
+    ) {
+        let keys: BTreeSet<K> = keys.into_iter().take(self.settings.watched_max()).collect();
+        let new: Vec<K> = keys.difference(&self.watched).cloned().collect();
+        for key in self.watched.difference(&keys) {
+            let slot = self.slots.get_mut(key);
+            // Without an answer somebody may be waiting for it; with one, the next reader says that it is wanted.
+            if let Some(slot) = slot.filter(|slot| slot.entry.is_some())
+                && let Some(due) = slot.due.take()
+            {
+                self.due.remove(&due);
+            }
+        }
+        self.watched.retain(|key| keys.contains(key));
+        for key in new {
+            self.watched.insert(key.clone());
+            self.want(now, &key, changes);
         }
         self.assert_invariants();
     }
@@ -232,7 +271,7 @@ impl<K: Ord + Clone, V> Store<K, V> {
         self.assert_invariants();
     }
 
-    /// Gives up refreshes that take too long, and drops values that are too old.
+    /// Gives up refreshes that take too long, drops values that are too old, and finds places for watched keys.
     pub fn tick(&mut self, now: Instant, changes: &mut Vec<Change<K, V>>) {
         while let Some(oldest) = self.running.first_entry() {
             if now < oldest.get().started_at + self.settings.refresh_timeout {
@@ -255,6 +294,14 @@ impl<K: Ord + Clone, V> Store<K, V> {
                 }
             }
             changes.push(Change::Withdraw(key));
+        }
+        if self.lacks_place {
+            let placeless = self.placeless().cloned().collect::<Vec<_>>();
+            for key in placeless {
+                self.want(now, &key, changes);
+            }
+            let lacks_place = self.placeless().next().is_some();
+            self.lacks_place = lacks_place;
         }
         self.assert_invariants();
     }
@@ -294,6 +341,12 @@ impl<K: Ord + Clone, V> Store<K, V> {
         &self.counters
     }
 
+    /// Watched keys that have no slot.
+    fn placeless(&self) -> impl Iterator<Item = &K> {
+        let watched = self.watched.iter();
+        watched.filter(|key| !self.slots.contains_key(*key))
+    }
+
     fn schedule(&mut self, key: &K, at: Instant) {
         self.number += 1;
         let due = (at, self.number);
@@ -323,6 +376,21 @@ impl<K: Ord + Clone, V> Store<K, V> {
         }
         if overtaken {
             self.schedule(&key, now);
+        } else {
+            self.renew(now, &key);
+        }
+    }
+
+    /// Schedules the next refresh of a watched key that has an answer.
+    fn renew(&mut self, now: Instant, key: &K) {
+        let slot = self.slots.get(key).filter(|slot| slot.is_idle());
+        let Some(entry) = slot.and_then(|slot| slot.entry.as_ref()) else {
+            return;
+        };
+        if self.watched.contains(key) {
+            let at = entry.gathered_at + self.settings.renew_after();
+            // Never at once again, however short answers are fresh.
+            self.schedule(key, at.max(now + self.settings.backoff_min));
         }
     }
 
@@ -371,7 +439,7 @@ impl<K: Ord + Clone, V> Store<K, V> {
             self.publish(&key, entry, changes);
         }
         // Nobody is served by trying for ever what nobody has read for a while.
-        if at <= wanted_until {
+        if at <= wanted_until || self.watched.contains(&key) {
             self.schedule(&key, at);
         } else {
             self.forget_if_idle(&key);
@@ -395,7 +463,9 @@ impl<K: Ord + Clone, V> Store<K, V> {
 
     /// Makes room for one key. False when all are being refreshed.
     fn evict(&mut self, changes: &mut Vec<Change<K, V>>) -> bool {
-        let idle = self.slots.iter().filter(|(_, slot)| slot.running.is_none());
+        let idle = self.slots.iter();
+        let idle =
+            idle.filter(|(key, slot)| slot.running.is_none() && !self.watched.contains(*key));
         let oldest = idle.min_by_key(|(_, slot)| slot.worth());
         let Some(key) = oldest.map(|(key, _)| key.clone()) else {
             return false;
@@ -442,6 +512,11 @@ impl<K: Ord + Clone, V> Store<K, V> {
         );
         let empty = |slot: &Slot<V>| slot.entry.is_none() && slot.is_idle();
         assert_eq!(count(empty), 0, "a slot is there for something");
+        assert!(self.watched.len() <= self.settings.watched_max());
+        for key in &self.watched {
+            let slot = self.slots.get(key);
+            assert!(slot.map_or(self.lacks_place, |slot| !slot.is_idle()));
+        }
     }
 }
 

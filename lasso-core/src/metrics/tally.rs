@@ -20,10 +20,14 @@ pub struct Tally {
     pub successes: u64,
     /// Times that a call went on to another provider.
     pub failovers: u64,
-    /// Sum of the time that all calls took, in nanoseconds.
+    /// Sum of the time that successful calls took, in nanoseconds.
     pub latency_ns: u64,
-    /// Distribution of the time that all calls took.
+    /// Distribution of the time that successful calls took.
     pub latency: Sketch,
+    /// Sum of the time that failed calls took, in nanoseconds.
+    pub error_latency_ns: u64,
+    /// Distribution of the time that failed calls took.
+    pub error_latency: Sketch,
 }
 
 impl Tally {
@@ -35,6 +39,8 @@ impl Tally {
             failovers: 0,
             latency_ns: 0,
             latency: Sketch::new(),
+            error_latency_ns: 0,
+            error_latency: Sketch::new(),
         }
     }
 
@@ -42,10 +48,16 @@ impl Tally {
     pub(super) fn record(&mut self, call: Call) {
         let nanos = u64::try_from(call.latency.as_nanos()).unwrap_or(u64::MAX);
         self.calls = self.calls.saturating_add(1);
-        self.successes += u64::from(call.outcome == Outcome::Success);
         self.failovers = self.failovers.saturating_add(u64::from(call.failovers));
-        self.latency_ns = self.latency_ns.saturating_add(nanos);
-        self.latency.record(call.latency);
+        let (sum, distribution) = match call.outcome {
+            Outcome::Success => {
+                self.successes = self.successes.saturating_add(1);
+                (&mut self.latency_ns, &mut self.latency)
+            }
+            Outcome::Error => (&mut self.error_latency_ns, &mut self.error_latency),
+        };
+        *sum = sum.saturating_add(nanos);
+        distribution.record(call.latency);
     }
 
     /// Adds another tally. A peer's claim of more successes than calls is cut down to its calls.
@@ -56,6 +68,17 @@ impl Tally {
         self.failovers = self.failovers.saturating_add(other.failovers);
         self.latency_ns = self.latency_ns.saturating_add(other.latency_ns);
         self.latency.merge(&other.latency);
+        self.error_latency_ns = self.error_latency_ns.saturating_add(other.error_latency_ns);
+        self.error_latency.merge(&other.error_latency);
+    }
+
+    /// The sums alone, without the distributions.
+    pub(super) fn sums(&self) -> Tally {
+        Tally {
+            latency: Sketch::new(),
+            error_latency: Sketch::new(),
+            ..*self
+        }
     }
 
     /// Calls that failed.
@@ -68,14 +91,24 @@ impl Tally {
         ratio(self.successes.min(self.calls), self.calls)
     }
 
-    /// Mean time of a call in milliseconds; 0.0 without calls.
+    /// Mean time of a successful call in milliseconds; 0.0 without one.
     pub fn mean_latency_ms(&self) -> f64 {
-        ratio(self.latency_ns, self.calls) / 1e6
+        ratio(self.latency_ns, self.successes.min(self.calls)) / 1e6
     }
 
-    /// [`Sketch::percentile`] in milliseconds.
+    /// Mean time of a failed call in milliseconds; 0.0 without one.
+    pub fn error_mean_latency_ms(&self) -> f64 {
+        ratio(self.error_latency_ns, self.errors()) / 1e6
+    }
+
+    /// [`Sketch::percentile`] of successful calls, in milliseconds.
     pub fn percentile_ms(&self, percent: u32) -> Option<f64> {
         self.latency.percentile(percent).map(millis)
+    }
+
+    /// [`Sketch::percentile`] of failed calls, in milliseconds.
+    pub fn error_percentile_ms(&self, percent: u32) -> Option<f64> {
+        self.error_latency.percentile(percent).map(millis)
     }
 }
 

@@ -4,6 +4,7 @@
 
 use crate::event::{CloseReason, Notice};
 use crate::frame::{Frame, Hello, VERSION_MAX, VERSION_MIN};
+use crate::link::Budget;
 use crate::name::{Basename, Incarnation, undialable};
 use crate::time::Instant;
 
@@ -32,9 +33,13 @@ impl Node {
             return self.close(now, id, CloseReason::Garbage);
         }
         conn.link.set_peer_tick(hello.tick_time());
+        let budget = Budget::of(&self.unfinished, conn.remote.ip());
+        conn.link.share(now, budget);
         let greeting = matches!(id, ConnId::In(_));
         self.strangers.remove(id);
-        if let Some(reason) = self.objection(&hello) {
+        let name = &hello.identity.name;
+        let objection = self.objection(&hello);
+        if let Some(reason) = objection.or_else(|| self.crowded(id, name)) {
             self.warn_of_prefix(now, &hello, &reason);
             return self.turn_away(now, id, hello, reason);
         }

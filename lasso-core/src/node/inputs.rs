@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 use crate::discovery::Found;
 use crate::event::{CloseReason, Notice};
 use crate::frame::Frame;
-use crate::link::{Link, LinkEvent, Role};
+use crate::link::{self, Link, LinkEvent, Role};
 use crate::time::Instant;
 
 use super::{Command, Conn, ConnId, Connecting, NetError, Node, NodeName, Output, Phase, Step};
@@ -33,6 +33,7 @@ impl Node {
 
     pub(super) fn on_tick(&mut self, now: Instant) {
         self.stalled = false;
+        link::expire(&self.unfinished, now);
         while let Some(id) = self.timers.pop_due(now) {
             self.on_conn_due(now, id);
         }
@@ -124,6 +125,10 @@ impl Node {
                 .is_some_and(|other| self.links.contains_key(other));
             if stands_elsewhere || self.topology.excludes(&name) {
                 self.mesh.missed(now, &name, super::Miss::Failed);
+                continue;
+            }
+            if self.is_full_for(&name) {
+                self.mesh.missed(now, &name, super::Miss::Wait);
                 continue;
             }
             self.dial(now, name, probe);
@@ -237,6 +242,10 @@ impl Node {
                 LinkEvent::Text(text) => {
                     self.on_sign(now, id);
                     self.on_text(now, id, text);
+                }
+                LinkEvent::GivenUp(start) => {
+                    self.on_sign(now, id);
+                    self.on_given_up(id, &start);
                 }
                 LinkEvent::Silent => {
                     if let Some(conn) = self.conns.get(&id)

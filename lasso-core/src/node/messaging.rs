@@ -10,11 +10,11 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 
 use crate::config::NodeConfig;
-use crate::event::{Change, CloseReason, TopologyEvent};
+use crate::event::{Change, CloseReason, Notice, TOPOLOGY_TOPIC, TopologyEvent};
 use crate::link::{Detached, SharedLanes};
 use crate::name::{Description, Identity, NodeName};
 use crate::plane::{
-    CallId, Effects, GatherId, Plane, PlaneCommand, PlaneOutput, Question, SharedPlane,
+    Audience, CallId, Effects, GatherId, Plane, PlaneCommand, PlaneOutput, Question, SharedPlane,
     SubscriberId, Wake,
 };
 use crate::time::Instant;
@@ -114,6 +114,31 @@ impl Node {
         }
     }
 
+    /// Publishes a topology event to this node's own subscribers. The message's time is that of the wall clock at the
+    /// node's start and the node's own time since.
+    pub(super) fn publish_topology(&mut self, now: Instant, event: &TopologyEvent) {
+        let mut fx = Effects::default();
+        let mut plane = self.plane.lock();
+        // Encoding it for nobody would be in vain.
+        if !plane.has_subscribers(TOPOLOGY_TOPIC) {
+            return;
+        }
+        let since = u64::try_from(now.since_start().as_millis()).unwrap_or(u64::MAX);
+        let unix_ms = self.started_unix_ms.saturating_add(since);
+        let event = rmp_serde::to_vec_named(event).expect("an event is made of names and numbers");
+        // A node that has left tells nobody anything, and neither does one whose messages must be smaller.
+        let _ = plane.publish(
+            || now,
+            unix_ms,
+            TOPOLOGY_TOPIC,
+            &event.into(),
+            &Audience::Local,
+            &mut fx,
+        );
+        drop(plane);
+        self.carry(fx);
+    }
+
     pub(super) fn plane_forgets(&mut self, name: &NodeName) {
         self.plane.lock().forgotten(name);
     }
@@ -153,6 +178,13 @@ impl Node {
         }
     }
 
+    /// The end of a frame came that was given up before it was all there.
+    pub(super) fn on_given_up(&mut self, id: ConnId, start: &[u8]) {
+        let mut fx = Effects::default();
+        self.plane.lock().given_up(id, start, &mut fx);
+        self.carry(fx);
+    }
+
     /// What a taken-out half could not make sense of.
     pub(super) fn on_broken(&mut self, now: Instant, id: ConnId, reason: CloseReason) {
         self.close(now, id, reason);
@@ -174,6 +206,9 @@ impl Node {
                 Wake::Gather(id) => self.on_gathered(id),
                 Wake::Request(id) => self.emit(Output::Plane(PlaneOutput::Abandoned { id })),
             }
+        }
+        for name in fx.refusing {
+            self.emit(Output::Notice(Notice::InterestRefused { name }));
         }
         for request in fx.requests {
             self.emit(Output::Plane(PlaneOutput::Request(request)));

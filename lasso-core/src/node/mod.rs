@@ -26,9 +26,11 @@ mod lessons;
 mod messaging;
 mod pairing;
 mod renumbering;
+mod room;
 mod strangers;
 mod timers;
 
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -45,7 +47,7 @@ use crate::discovery::Discovery;
 use crate::event::{CloseReason, DownReason, Notice};
 use crate::frame::Frame;
 use crate::health::HealthReport;
-use crate::link::LinkEvent;
+use crate::link::{LinkEvent, SharedUnfinished, Unfinished, UnfinishedCounters};
 use crate::mesh::{Mesh, Miss};
 use crate::name::{Basename, Identity, Incarnation, NodeName};
 use crate::plane::SharedPlane;
@@ -77,6 +79,8 @@ pub struct LinkInfo {
 /// The machine. See the module's text.
 pub struct Node {
     config: NodeConfig,
+    /// The wall clock at the start, in milliseconds since 1970.
+    started_unix_ms: u64,
     identity: Identity,
     basenames: BTreeSet<Basename>,
     /// Seeds the handshakes of connections.
@@ -90,6 +94,8 @@ pub struct Node {
     dials: BTreeMap<NodeName, ConnId>,
     /// Connections whose other side is known and that are no link, by peer.
     pending: BTreeMap<NodeName, BTreeSet<ConnId>>,
+    /// All of both, by the address of the other side.
+    by_address: BTreeSet<(IpAddr, ConnId)>,
     /// Steps or links changed since the invariants of the pairing were checked.
     pairing_moved: bool,
     strangers: Strangers,
@@ -104,6 +110,8 @@ pub struct Node {
     ledger: Ledger,
     renumbering: Renumbering,
     plane: SharedPlane,
+    /// What all links hold of messages that are not all there.
+    unfinished: SharedUnfinished,
     tags: Tags,
     /// A stall was told of and its deadline has not been served yet.
     stalled: bool,
@@ -148,6 +156,7 @@ impl Node {
         let topology = Topology::new(&config).out_of_phase(phases.next_u32(), phases.next_u32());
         let plane = messaging::plane(&config, &identity, topology.description(), seed);
         let mut node = Node {
+            started_unix_ms: unix_ms,
             basenames: config.basenames(),
             discovery: Discovery::new(&config).out_of_phase(phases.next_u32()),
             mesh: Mesh::new(config.settings.dial.clone(), config.name.clone(), mesh_seed),
@@ -160,6 +169,7 @@ impl Node {
             links: BTreeMap::new(),
             dials: BTreeMap::new(),
             pending: BTreeMap::new(),
+            by_address: BTreeSet::new(),
             pairing_moved: false,
             strangers: Strangers::default(),
             dirty: BTreeSet::new(),
@@ -167,6 +177,7 @@ impl Node {
             ledger: Ledger::default(),
             renumbering: Renumbering::default(),
             plane: Arc::new(Mutex::new(plane)),
+            unfinished: Arc::new(Mutex::new(Unfinished::new(&config.settings.link))),
             tags: Tags::default(),
             stalled: false,
             next_conn: 0,
@@ -233,8 +244,9 @@ impl Node {
         if self.stopped {
             return None;
         }
-        // The data plane may have been used without the node.
-        earliest(self.due, self.plane.lock().deadline())
+        // Links and the data plane may have been used without the node.
+        let due = earliest(self.due, self.unfinished.lock().deadline());
+        earliest(due, self.plane.lock().deadline())
     }
 
     fn next_due(&self) -> Option<Instant> {
@@ -309,6 +321,16 @@ impl Node {
         self.mesh.dials()
     }
 
+    /// What was given up of messages that were not all there.
+    pub fn unfinished(&self) -> UnfinishedCounters {
+        self.unfinished.lock().counters()
+    }
+
+    /// Bytes of messages that are not all there, over all links.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.unfinished.lock().held()
+    }
+
     /// What was counted.
     pub fn counters(&self) -> &Counters {
         &self.ledger.counters
@@ -351,6 +373,7 @@ impl Node {
                 }
                 Order::Event(event) => {
                     self.plane_hears(&event);
+                    self.publish_topology(now, &event);
                     self.emit(Output::Event(event));
                 }
                 Order::Notice(notice) => self.emit(Output::Notice(notice)),
@@ -452,6 +475,7 @@ impl Node {
             self.dial_ended(now, id, candidate, &reason, conn.met().is_some());
         }
         if let Phase::Met { hello, .. } = &conn.phase {
+            self.by_address.remove(&(address, id));
             self.unpair(now, id, &hello.identity, &reason, by_peer);
         }
         if let (true, CloseReason::StaleIncarnation { known }) = (by_peer, &reason) {

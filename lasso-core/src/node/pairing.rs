@@ -58,6 +58,7 @@ impl Node {
                 offered: false,
             };
             conn.phase = Phase::Met { hello, step };
+            self.by_address.insert((conn.remote.ip(), id));
             self.pending.entry(name).or_default().insert(id);
             self.judge(now, id, false);
         }
@@ -464,6 +465,7 @@ impl Node {
         if !core::mem::take(&mut self.pairing_moved) {
             return;
         }
+        self.assert_room();
         let (mut links, mut pending) = (0, 0);
         for (id, conn) in &self.conns {
             let Some((hello, step)) = conn.met() else {

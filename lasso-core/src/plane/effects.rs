@@ -32,6 +32,7 @@
 use core::task::Waker;
 
 use super::{CallId, GatherId, Request, ServeId, SubscriberId};
+use crate::name::NodeName;
 use crate::node::ConnId;
 
 /// Somebody has something to do.
@@ -70,12 +71,14 @@ pub struct Effects {
     /// Calls of peers, to be handed to their handlers. Each holds a place among the handlers until
     /// it is answered, or its asker's link is lost.
     pub requests: Vec<Request>,
+    /// Peers that have begun to refuse topics of this node, for the operator. Only a tick says so.
+    pub refusing: Vec<NodeName>,
 }
 
 impl Effects {
     /// True when nothing is to be done.
     pub fn is_empty(&self) -> bool {
-        self.wakes.is_empty() && self.requests.is_empty()
+        self.wakes.is_empty() && self.requests.is_empty() && self.refusing.is_empty()
     }
 
     /// Wakes the task that waits, or else names what became ready.

@@ -122,6 +122,8 @@ pub struct Plane {
     untold: BTreeSet<ConnId>,
     /// When they are looked at again; `None` while there are none.
     tell_at: Option<Instant>,
+    /// When the next peer that refuses topics is asked again; `None` while there are none.
+    ask_at: Option<Instant>,
     /// The node has stopped: nothing begins any more.
     has_ended: bool,
     /// The latest time that anybody named.
@@ -139,6 +141,7 @@ impl Plane {
             links: Links::default(),
             untold: BTreeSet::new(),
             tell_at: None,
+            ask_at: None,
             has_ended: false,
             seen: Instant::ZERO,
             counters: PlaneCounters::default(),
@@ -181,9 +184,15 @@ impl Plane {
 
     /// True once each linked peer has heard of a subscription, so that what it publishes from now on comes;
     /// also when the subscription has ended, or the node begins to stop. Else `waker` is kept, in place of
-    /// an earlier one for this subscription, and woken when that may have changed. A peer whose tables are full does not answer for as long as they are.
+    /// an earlier one for this subscription, and woken when that may have changed. A peer that refuses it does not answer, see [`Plane::refused_by`].
     pub fn is_heard(&mut self, id: SubscriberId, waker: &Waker) -> bool {
         self.has_ended || self.hub.is_heard(id, waker)
+    }
+
+    /// The linked nodes that refuse what this subscription is for, since their tables of topics are full: what
+    /// they publish does not come. They are asked again until they have room.
+    pub fn refused_by(&self, id: SubscriberId) -> Vec<NodeName> {
+        self.hub.refused_by(id)
     }
 
     /// Moves all that waits for a subscriber to the end of `out`; true when that was anything. With
@@ -225,6 +234,11 @@ impl Plane {
             self.take_noisy();
         }
         published
+    }
+
+    /// Whether anybody on this node is subscribed to a topic.
+    pub fn has_subscribers(&self, topic: &str) -> bool {
+        self.hub.has_subscribers(topic)
     }
 
     /// A link stands: from now on it carries what goes to that peer.
@@ -308,6 +322,21 @@ impl Plane {
         Ok(())
     }
 
+    /// The end of a frame came on a link that was given up before it was all there; `start` are its first
+    /// bytes. Whoever waits for it is told that it does not come.
+    pub fn given_up(&mut self, conn: ConnId, start: &[u8], fx: &mut Effects) {
+        let Some((kind, _, body)) = codec::header(start) else {
+            return;
+        };
+        // A start that cannot be read is of nobody who could be told.
+        let _told = match kind {
+            kind::MESSAGE => self.hub.on_given_up(conn, body, fx),
+            kind::CALL => self.calls.on_call_given_up(conn, body, &mut self.links, fx),
+            kind::ANSWER => self.calls.on_answer_given_up(conn, body, fx),
+            _ => Ok(()),
+        };
+    }
+
     fn on_frame(
         &mut self,
         now: Instant,
@@ -329,6 +358,7 @@ impl Plane {
             Some(Frame::PubSub(frame)) => {
                 let starts = matches!(frame, PubSubFrame::Streams(_));
                 self.hub.on_frame(conn, frame, fx);
+                self.ask_later();
                 if starts {
                     self.hub.wake_listeners(fx);
                 }
@@ -339,10 +369,28 @@ impl Plane {
         Ok(())
     }
 
+    /// Sees to it that the peers that refuse topics are asked again.
+    fn ask_later(&mut self) {
+        let refusing = u32::try_from(self.hub.refusing()).unwrap_or(u32::MAX);
+        if refusing == 0 {
+            self.ask_at = None;
+        } else if self.ask_at.is_none() {
+            let each = (ASK_INTERVAL / refusing).max(TELL_INTERVAL);
+            self.ask_at = Some(self.seen + each);
+        }
+    }
+
     /// Does what is due: calls whose time is over, news that had to wait.
     pub fn tick(&mut self, now: Instant, fx: &mut Effects) {
         self.sees(now);
         self.calls.tick(now, fx);
+        fx.refusing.extend(self.hub.take_refusing());
+        if self.ask_at.is_some_and(|at| at <= now) {
+            self.hub.ask_again();
+            self.ask_at = None;
+            self.ask_later();
+            self.tell_all(fx);
+        }
         if self.tell_at.is_none_or(|at| at <= now) {
             self.tell_at = None;
             self.tell_all(fx);
@@ -407,7 +455,9 @@ impl Plane {
 
     /// When [`Plane::tick`] has something to do.
     pub fn deadline(&self) -> Option<Instant> {
-        earliest(self.calls.deadline(), self.tell_at)
+        let told = self.hub.has_refusing().then_some(self.seen);
+        let asks = earliest(self.tell_at, self.ask_at);
+        earliest(self.calls.deadline(), earliest(told, asks))
     }
 
     /// Who subscribes does not say what time it is: then the time before serves, and the news that
@@ -472,6 +522,7 @@ impl Plane {
         self.calls.assert_invariants();
         assert!(self.untold.iter().all(|conn| self.links.contains(*conn)));
         assert!(self.untold.is_empty() || self.tell_at.is_some());
+        assert!(self.hub.refusing() == 0 || self.ask_at.is_some());
     }
 }
 
@@ -506,3 +557,5 @@ const CONTROL_BYTES_BUSY: usize = 64 << 10;
 /// News that wait are looked at this often; also how long it takes until a receiver is told what was
 /// dropped on the way to it.
 const TELL_INTERVAL: Duration = Duration::from_millis(50);
+/// A peer that refuses topics is asked again this often, for a part of them.
+const ASK_INTERVAL: Duration = Duration::from_secs(5);

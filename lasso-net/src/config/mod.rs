@@ -90,7 +90,7 @@ pub struct Config {
     /// `HTTP_DRAIN_TIME`, 10 s: how long HTTP requests under way may take once the node is to stop. Higher:
     /// slow requests are answered. Lower: the process ends sooner.
     pub http_drain: Duration,
-    /// `LASSO_DATA_DIR`, none: nothing on disk.
+    /// `LASSO_DATA_DIR`, none. This release keeps no files; setting it changes nothing, and is warned about.
     pub data_dir: Option<PathBuf>,
     /// Development, false: a cookie of fewer than 16 bytes is accepted.
     pub dev: bool,

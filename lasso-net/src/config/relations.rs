@@ -29,6 +29,7 @@ pub(super) fn check(
     check.cookies();
     check.ports();
     check.settings();
+    check.files();
     if check.errors.is_empty() {
         Ok(check.warnings)
     } else {
@@ -205,6 +206,15 @@ impl Check<'_> {
                 .map_or("", |variable| variable.accepted)
                 .into(),
         });
+    }
+
+    /// Whoever names a directory expects that something is kept there.
+    fn files(&mut self) {
+        if let Some(directory) = &self.config.data_dir {
+            let directory = directory.display();
+            let text = format!("nothing is kept in `{directory}`: this release keeps no files");
+            self.warn("LASSO_DATA_DIR", text);
+        }
     }
 
     fn warn(&mut self, name: &'static str, text: String) {

@@ -234,7 +234,7 @@ pub const VARIABLES: &[Variable] = &[
     Variable {
         name: "LASSO_DATA_DIR",
         default: "",
-        help: "where files are kept; unset: nothing on disk",
+        help: "for files; this release keeps none, and warns where it is set",
         accepted: "a directory",
         secret: false,
         set: |config, text| put(&mut config.data_dir, Ok(Some(text.into()))),

@@ -292,6 +292,16 @@ fn a_peer_of_another_basename_is_warned_about() {
 }
 
 #[test]
+fn a_directory_for_files_that_nobody_writes_is_warned_about() {
+    let loaded = load(&[("LASSO_DATA_DIR", "/var/lib/lasso")]).unwrap();
+    assert_eq!(loaded.warnings.len(), 1);
+    assert_eq!(
+        loaded.warnings[0].to_string(),
+        "LASSO_DATA_DIR: nothing is kept in `/var/lib/lasso`: this release keeps no files"
+    );
+}
+
+#[test]
 fn an_unknown_variable_of_the_cluster_is_warned_about() {
     let loaded = load(&[("CLUSTER_DNS_QUERRY", "x"), ("PATH", "/bin")]).unwrap();
     assert_eq!(loaded.warnings.len(), 1);

@@ -52,6 +52,10 @@ mod viewer;
 
 pub use lasso_core::events::changes::Changes;
 pub use lasso_core::events::figures::{Figures, Row};
+pub use lasso_core::events::kinds::{
+    BLOCK_SYNC, EventKinds, FieldValue, HEALTH_PROBE, KindError, KindRule, OpenEvent,
+    PROVIDER_CONNECTION, SUBSCRIPTION,
+};
 pub use lasso_core::events::routing::{
     BlockHeight, CircuitChange, CircuitState, Outcome, ProviderHealth, ProviderStatus,
     RoutingDecision, RoutingEvent, Transport,

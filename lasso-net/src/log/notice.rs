@@ -10,7 +10,9 @@ use super::Lines;
 pub(crate) fn notice(lines: &Lines, told: Notice) {
     let peer = match &told {
         Notice::Refused { address, .. } => address.to_string(),
-        Notice::BasenamePrefix { name } | Notice::Flapping { name, .. } => name.to_string(),
+        Notice::BasenamePrefix { name }
+        | Notice::Flapping { name, .. }
+        | Notice::InterestRefused { name } => name.to_string(),
         Notice::Discovery { query, .. } => query.clone(),
         Notice::Renumbered { .. } | Notice::Stalled { .. } | Notice::Reconciled { .. } => {
             String::new()
@@ -71,5 +73,9 @@ fn write(told: &Notice) {
         Notice::Flapping { name, cycles } => {
             tracing::warn!(%name, cycles, "a node goes down and up too often");
         }
+        Notice::InterestRefused { name } => tracing::warn!(
+            %name,
+            "a node refuses topics of this one, as its tables are full: what it publishes on them does not come"
+        ),
     }
 }

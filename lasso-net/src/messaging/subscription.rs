@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_core::Stream;
+use lasso_core::name::NodeName;
 use lasso_core::plane::{Plane, Row, Source, SubscribeError, SubscriberId, Update};
 use serde::de::DeserializeOwned;
 
@@ -164,6 +165,11 @@ impl<T: DeserializeOwned> Subscription<T> {
         self.raw.subscribed().await;
     }
 
+    /// The linked nodes that refuse the subscription: see [`RawSubscription::refused_by`].
+    pub fn refused_by(&self) -> Vec<NodeName> {
+        self.raw.refused_by()
+    }
+
     /// What comes next; `None` once the node has stopped and all that had come was read. Cancelling
     /// loses nothing.
     pub async fn recv(&mut self) -> Option<Received<T>> {
@@ -217,8 +223,9 @@ impl RawSubscription {
     /// they publish after that comes, or is reported as missed. Also returns once this node begins to stop. A node
     /// that links up later hears of it by itself, and is not waited for once this has returned.
     ///
-    /// A node whose tables of topics are full does not answer, and holds this up until it has room or is gone:
-    /// use [`tokio::time::timeout`] to wait for no longer than you want to. Cancelling loses nothing.
+    /// A node whose tables of topics are full refuses, and holds this up until it has room or is gone: use
+    /// [`tokio::time::timeout`] to wait for no longer than you want to, and [`RawSubscription::refused_by`] to
+    /// learn which node it is. Cancelling loses nothing.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -245,6 +252,13 @@ impl RawSubscription {
             Poll::Pending
         })
         .await;
+    }
+
+    /// The linked nodes that refuse the subscription, since their tables of topics are full: what they publish
+    /// does not come, and is not reported as missed. They are asked again every few seconds; one that has room
+    /// is named no more, and what it publishes from then on comes.
+    pub fn refused_by(&self) -> Vec<NodeName> {
+        self.shared.read_plane(|plane| plane.refused_by(self.id))
     }
 
     /// What comes next; `None` once the node has stopped and all that had come was read. Cancelling

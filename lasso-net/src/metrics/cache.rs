@@ -190,15 +190,19 @@ impl<K: Hash + Eq + Clone + Send + Sync, V: Send + Sync> Cache<K, V> {
         reading
     }
 
-    /// Whether there is anything to be read. Counts as no read.
-    pub fn peek<Q>(&self, now: Instant, key: &Q) -> bool
+    /// What is there, at once, as [`Cache::read`] would give it. Counts as no read, and makes the store want nothing.
+    pub fn peek<Q>(&self, now: Instant, key: &Q) -> Reading<Held<V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
         let generation = self.generation.load(Ordering::Acquire);
-        let reading = Reading::of(self.find(key), now, generation, &self.ages);
-        reading.freshness != Freshness::Loading
+        Reading::of(self.find(key), now, generation, &self.ages)
+    }
+
+    /// Until when an answer is good for what.
+    pub fn ages(&self) -> &Ages {
+        &self.ages
     }
 
     /// Follows the store. Changes of one store are to be applied in the order it told them: by

@@ -13,6 +13,7 @@ use lasso_core::time::Instant;
 use super::Readout;
 use super::boards::Board;
 use super::state::State;
+use super::watch::Watch;
 use crate::Cluster;
 
 impl Cluster {
@@ -76,7 +77,7 @@ impl Metrics<'_> {
             self.state.try_wish(subject);
             return Ok(readout);
         }
-        let is_there = || board.cache.peek(self.state.now(), key);
+        let is_there = || !board.cache.peek(self.state.now(), key).is_loading();
         let wait = async {
             loop {
                 if !self.state.wish(subject.clone()).await {
@@ -104,6 +105,34 @@ impl Metrics<'_> {
             board: self.state.board::<Q>()?,
             state: Arc::clone(self.state),
         })
+    }
+
+    /// A stream of the cluster's answers to one key, as they change: nobody has to poll. It gives what there is, then each
+    /// new answer, and each change of what the answer is worth: stale when a node came or went, and so on. One that reads
+    /// late gets the newest only. While it is held, the key is gathered anew before its answer ceases to be fresh (10 s
+    /// after the last gathering began, by default), and at once after a change of membership, whether anybody reads
+    /// or not; all watchers of a key share that. It does not keep the node running.
+    ///
+    /// ```
+    /// use lasso_net::Cluster;
+    /// use lasso_net::metrics::{Leaderboard, ProviderKey};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cluster = Cluster::builder().start().await?;
+    /// let chain = ProviderKey { profile: "free".into(), chain: "ethereum".into() };
+    /// let mut watch = cluster.metrics().watch::<Leaderboard>(&chain)?;
+    /// let readout = watch.recv().await.expect("the node has not stopped");
+    /// assert!(readout.value().expect("there is an answer").providers.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`AskError`]: the query is not registered, the key cannot be sent, or a quarter of
+    /// [`keys_max`](super::StoreSettings::keys_max) other keys are watched already.
+    pub fn watch<Q: Query>(&self, key: &Q::Key) -> Result<Watch<Q>, AskError> {
+        Watch::new(self.state, key)
     }
 
     /// Lets the cluster answer a query of the application's own. To be done on every node, at its
@@ -153,10 +182,16 @@ impl Metrics<'_> {
 
     /// How often what was read, and what that cost the cluster.
     pub fn stats(&self) -> MetricsStats {
+        let (watched, watches_refused) = {
+            let watches = self.state.watches.lock();
+            (watches.keys(), watches.refused())
+        };
         MetricsStats {
             enabled: self.state.settings.enabled,
             reads: self.state.reads(),
             keys: self.state.keys(),
+            watched,
+            watches_refused,
             generation: self.state.generation(),
             store: *self.state.counters.lock(),
             recorder: self.state.recorder.counters(),
@@ -232,6 +267,10 @@ pub struct MetricsStats {
     pub reads: Reads,
     /// Answers that are kept now.
     pub keys: usize,
+    /// Keys that are watched now.
+    pub watched: usize,
+    /// Watchers that were refused, as too many other keys were watched.
+    pub watches_refused: u64,
     /// Changes of membership so far, see [`Membership`](lasso_core::metrics::service::Membership).
     pub generation: u64,
     /// Refreshes, and what gave way to what.

@@ -40,6 +40,7 @@ pub mod cache;
 mod handle;
 mod refresher;
 mod state;
+mod watch;
 
 pub use handle::{Metrics, MetricsStats, Reader};
 pub use lasso_core::metrics::aggregate::{CALLS_MIN, Figures, Slice, Spread};
@@ -56,6 +57,8 @@ pub use lasso_core::metrics::{SharedRecorder, Tally};
 
 /// An answer of a query as it is now, and what it is worth.
 pub type Readout<A> = Reading<cache::Held<A>>;
+
+pub use watch::Watch;
 
 pub(crate) use refresher::start;
 pub(crate) use state::State;

@@ -55,6 +55,10 @@ async fn run(shared: Arc<Shared>, mut wished: mpsc::Receiver<Subject>) {
     loop {
         let now = shared.now();
         catch_up(&mut service, &state, now);
+        let watched = state.watches.lock().poll_keys();
+        if let Some(watched) = watched {
+            service.watch_only(now, watched, &mut changes);
+        }
         service.tick(now, &mut changes);
         state.show(&mut changes);
         while let Some(errand) = service.poll_refresh(now, || Responders::of(&shared.node.lock())) {
@@ -65,7 +69,7 @@ async fn run(shared: Arc<Shared>, mut wished: mpsc::Receiver<Subject>) {
         tokio::select! {
             biased;
             _ = stopped.wait_for(|stopped| *stopped) => return,
-            () = state.grown.notified() => {}
+            () = state.stirred.notified() => {}
             Some((id, brought)) = finished.recv() => {
                 finish(&mut service, &state, shared.now(), (id, brought), &mut changes);
             }
@@ -87,8 +91,13 @@ async fn run(shared: Arc<Shared>, mut wished: mpsc::Receiver<Subject>) {
 /// generation grows before the refresher is woken for it, and what is finished or wished in between
 /// would else pass for fresh, and not be refreshed again.
 fn catch_up(service: &mut Service, state: &State, now: Instant) {
+    let generation = service.generation();
     while service.generation() < state.generation() {
         service.membership_changed(now);
+    }
+    if service.generation() > generation {
+        // What is shown is worth less than before.
+        state.shown.send_replace(());
     }
 }
 

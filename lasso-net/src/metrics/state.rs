@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use lasso_core::metrics::SharedRecorder;
 use lasso_core::metrics::queries::{AllMethods, Leaderboard, MethodPerformance, Query, Realtime};
 use lasso_core::metrics::service::{
-    AskError, MetricsSettings, RegisterError, Registry, Subject, Value,
+    AskError, MetricsSettings, RegisterError, Registry, Subject, Value, Watches,
 };
 use lasso_core::metrics::store::{Change, Reads, StoreCounters};
 use lasso_core::time::Instant;
@@ -35,8 +35,10 @@ pub(crate) struct State {
     lines: Arc<Lines>,
     /// Grows with each change of membership: what was shown before is fresh no more, at once.
     generation: Arc<AtomicU64>,
-    /// Tells the refresher that the generation has grown.
-    pub(super) grown: Notify,
+    /// Which keys are watched. Under its lock no other is taken, and nobody is woken.
+    pub(super) watches: Mutex<Watches>,
+    /// Tells the refresher that the generation has grown, or that other keys are watched.
+    pub(super) stirred: Notify,
     wishes: mpsc::Sender<Subject>,
     wishes_lost: AtomicU64,
     changes_lost: AtomicU64,
@@ -62,6 +64,7 @@ impl State {
         boards.add::<Realtime>();
         boards.add::<MethodPerformance>();
         boards.add::<AllMethods>();
+        let watches = Watches::new(settings.store.watched_max());
         let (wishes, wished) = mpsc::channel(WISHES_MAX);
         let state = State {
             registry: ArcSwap::from_pointee(Registry::shipped(&recorder)),
@@ -72,7 +75,8 @@ impl State {
             boards,
             lines,
             generation,
-            grown: Notify::new(),
+            watches: Mutex::new(watches),
+            stirred: Notify::new(),
             wishes,
             wishes_lost: AtomicU64::new(0),
             changes_lost: AtomicU64::new(0),
@@ -167,7 +171,24 @@ impl State {
     /// A node came, went, or began or ceased to respond.
     pub(crate) fn membership_changed(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
-        self.grown.notify_one();
+        self.stirred.notify_one();
+    }
+
+    /// Has the answer renewed until [`State::unwatch`].
+    pub(super) fn watch(&self, subject: &Subject) -> Result<(), AskError> {
+        self.watches.lock().add(subject)?;
+        self.stirred.notify_one();
+        Ok(())
+    }
+
+    pub(super) fn unwatch(&self, subject: &Subject) {
+        self.watches.lock().remove(subject);
+        self.stirred.notify_one();
+    }
+
+    /// Waits until nobody refreshes any more, as the node has stopped.
+    pub(super) async fn stopped(&self) {
+        self.wishes.closed().await;
     }
 
     pub(super) fn generation(&self) -> u64 {

@@ -8,6 +8,9 @@ use lasso_net::{Builder, Cluster};
 /// Whatever a test waits for comes much sooner than that.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 
+/// Of all nodes.
+pub(crate) const COOKIE: &str = "a secret of at least thirty-two bytes";
+
 /// The name of a node.
 pub(crate) fn name(net: u8, host: usize) -> String {
     format!("app@127.0.{net}.{host}")
@@ -16,9 +19,7 @@ pub(crate) fn name(net: u8, host: usize) -> String {
 /// A node that dials all others.
 pub(crate) fn builder(net: u8, host: usize, count: usize) -> Builder {
     let others = (1..=count).filter(|other| *other != host);
-    let builder = Cluster::builder()
-        .name(&name(net, host))
-        .cookie("a secret of at least thirty-two bytes");
+    let builder = Cluster::builder().name(&name(net, host)).cookie(COOKIE);
     others.fold(builder, |builder, other| builder.peer(&name(net, other)))
 }
 

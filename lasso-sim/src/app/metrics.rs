@@ -122,10 +122,14 @@ pub struct Row {
     pub provider: String,
     /// Calls.
     pub calls: u64,
-    /// Mean latency.
+    /// Mean latency of successful calls.
     pub mean_us: u64,
-    /// Percentiles.
+    /// Percentiles of successful calls.
     pub percentiles_us: [Option<u64>; 3],
+    /// Mean latency of failed calls.
+    pub error_mean_us: u64,
+    /// 95 of 100 failed calls took no longer.
+    pub error_p95_us: Option<u64>,
     /// Share of successes.
     pub success_ppm: u64,
     /// The lowest and the highest share of a region, if they differ much.
@@ -145,6 +149,8 @@ impl Row {
             calls: figures.calls,
             mean_us: micros(figures.mean_latency_ms),
             percentiles_us: percentiles.map(|percentile| percentile.map(micros)),
+            error_mean_us: micros(figures.error_mean_latency_ms),
+            error_p95_us: figures.error_p95_ms.map(micros),
             success_ppm: ppm(figures.success_rate),
             spread_ppm: spread.map(|spread| (ppm(spread.min), ppm(spread.max))),
             cold_start: figures.cold_start,

@@ -30,9 +30,10 @@ enum Of {
     Stalled,
     Reconciled,
     Flapping,
+    InterestRefused,
 }
 
-const KINDS: [(&str, Of); 7] = [
+const KINDS: [(&str, Of); 8] = [
     ("refused", Of::Refused),
     ("basename_prefix", Of::BasenamePrefix),
     ("discovery", Of::Discovery),
@@ -40,6 +41,7 @@ const KINDS: [(&str, Of); 7] = [
     ("stalled", Of::Stalled),
     ("reconciled", Of::Reconciled),
     ("flapping", Of::Flapping),
+    ("interest_refused", Of::InterestRefused),
 ];
 
 #[derive(Debug)]
@@ -115,7 +117,10 @@ fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Log> {
 impl Of {
     /// Whether its lines are about a node.
     fn names_somebody(self) -> bool {
-        matches!(self, Of::Refused | Of::BasenamePrefix | Of::Flapping)
+        matches!(
+            self,
+            Of::Refused | Of::BasenamePrefix | Of::Flapping | Of::InterestRefused
+        )
     }
 }
 
@@ -128,6 +133,7 @@ fn kind(notice: &Notice) -> Of {
         Notice::Stalled { .. } => Of::Stalled,
         Notice::Reconciled { .. } => Of::Reconciled,
         Notice::Flapping { .. } => Of::Flapping,
+        Notice::InterestRefused { .. } => Of::InterestRefused,
     }
 }
 
@@ -142,9 +148,9 @@ impl Log {
                 Notice::Refused { address, name, .. } => {
                     *address == spec.host || name.as_ref() == Some(&spec.name())
                 }
-                Notice::BasenamePrefix { name } | Notice::Flapping { name, .. } => {
-                    *name == spec.name()
-                }
+                Notice::BasenamePrefix { name }
+                | Notice::Flapping { name, .. }
+                | Notice::InterestRefused { name } => *name == spec.name(),
                 _ => false,
             }
         };

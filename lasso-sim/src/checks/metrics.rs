@@ -27,7 +27,7 @@ pub(super) const READS: Entry = Entry {
 };
 
 /// Numbers of a provider of the newest read.
-const FIGURES: &[&str] = SEEN.split_at(9).0;
+const FIGURES: &[&str] = SEEN.split_at(11).0;
 /// Numbers of the newest read, a provider's figures first.
 const SEEN: &[&str] = &[
     "calls",
@@ -35,6 +35,8 @@ const SEEN: &[&str] = &[
     "p50_us",
     "p95_us",
     "p99_us",
+    "error_mean_us",
+    "error_p95_us",
     "success_ppm",
     "lowest_ppm",
     "highest_ppm",
@@ -301,6 +303,8 @@ fn figure_of(row: &Row, figure: &str) -> Option<u64> {
         "p50_us" => row.percentiles_us[0],
         "p95_us" => row.percentiles_us[1],
         "p99_us" => row.percentiles_us[2],
+        "error_mean_us" => Some(row.error_mean_us),
+        "error_p95_us" => row.error_p95_us,
         "success_ppm" => Some(row.success_ppm),
         "lowest_ppm" => row.spread_ppm.map(|(lowest, _)| lowest),
         "highest_ppm" => row.spread_ppm.map(|(_, highest)| highest),

@@ -62,6 +62,8 @@ impl Of {
                 "calls_per_1000_s",
                 "p50_us",
                 "p95_us",
+                "error_p50_us",
+                "error_p95_us",
             ],
             Of::States => &["circuits", "open", "heights", "height"],
             Of::Coverage => &["responding", "expected"],
@@ -222,6 +224,8 @@ fn figure(figures: &Figures, number: &str) -> Option<u64> {
         "share_ppm" => Some(figures.share_ppm.into()),
         "calls_per_1000_s" => Some(figures.calls_per_1000_s),
         "p50_us" => figures.p50_us.map(u64::from),
-        _ => figures.p95_us.map(u64::from),
+        "p95_us" => figures.p95_us.map(u64::from),
+        "error_p50_us" => figures.error_p50_us.map(u64::from),
+        _ => figures.error_p95_us.map(u64::from),
     }
 }

@@ -8,6 +8,7 @@ use lasso_core::events::dedup::DedupCounters;
 use lasso_core::events::sampler::SamplerCounters;
 use lasso_core::events::windows::WindowCounters;
 use lasso_core::events::{FeedCounters, LiveCounters, StreamCounters};
+use lasso_core::link::UnfinishedCounters;
 use lasso_core::metrics::recorder::RecorderCounters;
 use lasso_core::metrics::store::StoreCounters;
 use lasso_core::node::{Counters as NodeCounters, Node};
@@ -43,6 +44,7 @@ macro_rules! fields {
 pub(super) fn each(life: &Life<'_>, mut put: impl FnMut(&'static str, u64)) {
     let node = life.node;
     of_node(node.counters(), &node.topology().counters(), &mut put);
+    of_unfinished(&node.unfinished(), &mut put);
     of_discovery(&node.discovery().counters(), &mut put);
     {
         let plane = node.plane();
@@ -66,6 +68,7 @@ pub(super) fn names() -> Vec<&'static str> {
         &TopologyCounters::default(),
         &mut put,
     );
+    of_unfinished(&UnfinishedCounters::default(), &mut put);
     of_discovery(&DiscoveryCounters::default(), &mut put);
     of_plane(
         &PubSubCounters::default(),
@@ -116,6 +119,13 @@ fn of_node(
     });
 }
 
+fn of_unfinished(unfinished: &UnfinishedCounters, put: &mut impl FnMut(&'static str, u64)) {
+    fields!(put, unfinished => UnfinishedCounters {
+        shed: "unfinished_shed",
+        expired: "unfinished_expired",
+    });
+}
+
 fn of_discovery(discovery: &DiscoveryCounters, put: &mut impl FnMut(&'static str, u64)) {
     fields!(put, discovery => DiscoveryCounters {
         lookups: "lookups",
@@ -141,6 +151,8 @@ fn of_plane(topics: &PubSubCounters, own: &PlaneCounters, put: &mut impl FnMut(&
         unwanted: "messages_unwanted",
         stale: "messages_stale",
         interest_refused: "interest_refused",
+        interest_denied: "interest_denied",
+        unfinished: "messages_unfinished",
         topics_forgotten: "topics_forgotten",
         losses_untold: "losses_untold",
     });
@@ -169,6 +181,8 @@ fn of_calls(calls: &CallCounters, put: &mut impl FnMut(&'static str, u64)) {
         requests_no_such_method: "requests_no_such_method",
         requests_overloaded: "requests_overloaded",
         requests_over_share: "requests_over_share",
+        requests_over_bytes: "requests_over_bytes",
+        requests_unfinished: "requests_unfinished",
         requests_stopping: "requests_stopping",
         refusals_lost: "refusals_lost",
         answers: "answers",

@@ -45,6 +45,8 @@ pub(super) struct Socket {
     last_byte: Option<Instant>,
     /// Closed by its owner; unsent bytes still go out.
     closing: bool,
+    /// The end of the stream is on its way, behind what the kernel still holds; what comes is thrown away.
+    shut: bool,
     sent_any: bool,
 }
 
@@ -55,6 +57,7 @@ impl Socket {
             unsent: VecDeque::new(),
             last_byte: None,
             closing: false,
+            shut: false,
             sent_any: false,
         }
     }
@@ -240,7 +243,7 @@ impl DirectWorld {
             }
         }
         let socket = self.wire.socket(conn, end)?;
-        if socket.closing && socket.unsent.is_empty() {
+        if socket.closing && !socket.shut && socket.unsent.is_empty() {
             self.close_socket(conn, end);
             return None;
         }
@@ -289,13 +292,27 @@ impl DirectWorld {
     }
 
     pub(super) fn close_late(&mut self, conn: Conn, end: End) {
-        if self.wire.remove(conn, end).is_some() {
-            self.fabric.abort(self.now, conn, end);
-            self.take_effects();
+        let Some(socket) = self.wire.remove(conn, end) else {
+            return;
+        };
+        if socket.shut {
+            return self.fabric.finish(conn, end);
         }
+        self.fabric.abort(self.now, conn, end);
+        self.take_effects();
     }
 
     pub(super) fn close_socket(&mut self, conn: Conn, end: End) {
+        if self.fabric.is_sending(conn, end)
+            && let Some(socket) = self.wire.socket(conn, end)
+            && socket.closing
+        {
+            // As a node's reader does: closed at once, the socket would answer what comes by a reset, which
+            // overtakes what is to be sent.
+            socket.shut = true;
+            self.fabric.shut(self.now, conn, end);
+            return self.schedule(self.now + LINGER, Event::CloseLate { conn, end });
+        }
         self.wire.remove(conn, end);
         if let Some(at) = self.fabric.close(self.now, conn, end) {
             let what = Arrival::Closed(NetError::Eof);

@@ -76,6 +76,16 @@ impl Fabric {
         }
     }
 
+    /// Whether something of a stream waits for the line.
+    pub fn is_sending(&mut self, conn: Conn, end: End) -> bool {
+        self.has_more(conn, end)
+    }
+
+    /// The process at `end` ends its stream, and may still read: the end goes behind what waits for the line.
+    pub fn shut(&mut self, now: Instant, conn: Conn, end: End) {
+        self.queue_on_line(now, conn, end, [Chunk::Fin]);
+    }
+
     fn has_more(&mut self, conn: Conn, end: End) -> bool {
         let connection = self.connection(conn);
         connection.is_some_and(|connection| !connection.streams[end as usize].line.is_empty())

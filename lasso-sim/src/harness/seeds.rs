@@ -232,7 +232,7 @@ impl<S: Send + Sync + 'static> Test<'_, S> {
         let outcome = panics::watch(|| {
             runner::run_on(scenario, WORLD, seed, Some(Box::new(visit)), || {
                 let world = TurmoilWorld::with_site(scenario, seed, options, Arc::clone(&site));
-                Some(Box::new(world))
+                Box::new(world)
             })
         });
         let loose = site.loose();

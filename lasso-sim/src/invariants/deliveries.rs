@@ -23,6 +23,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use lasso_core::event::TOPOLOGY_TOPIC;
 use lasso_core::time::Instant;
 
 use self::reader::Reader;
@@ -159,6 +160,10 @@ impl Deliveries {
     }
 
     fn subscribed(&mut self, at: &Moment<'_>, sub: u32, name: &Arc<str>, at_once: bool) {
+        // What comes there is published by each node for itself, and by no application.
+        if **name == *TOPOLOGY_TOPIC {
+            return;
+        }
         let Some(topic) = at.facts.published.find(name) else {
             return;
         };

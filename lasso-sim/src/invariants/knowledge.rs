@@ -164,6 +164,8 @@ impl Knowledge for Living<'_> {
             dials: self.node.dials(),
             disconnected: self.node.topology().disconnected(),
             notices: self.node.notices(),
+            links: self.node.links().count(),
+            unfinished: self.node.unfinished_bytes(),
         }
     }
 

@@ -195,7 +195,8 @@ impl Invariant for Ledger {
 type Count = fn(&PlaneCounts) -> u64;
 
 fn messages_that_came(now: &PlaneCounts) -> u64 {
-    now.topics.received + now.topics.stale + now.topics.unwanted
+    let topics = &now.topics;
+    topics.received + topics.stale + topics.unwanted + topics.unfinished
 }
 
 /// Answers and refusals of handlers, those for callers of the same node included.
@@ -203,6 +204,7 @@ fn answers_sent(now: &PlaneCounts) -> u64 {
     let calls = &now.calls;
     let refused =
         calls.requests_no_such_method + calls.requests_overloaded + calls.requests_over_share;
+    let refused = refused + calls.requests_over_bytes + calls.requests_unfinished;
     (refused + calls.answers + calls.answers_shed).saturating_sub(calls.refusals_lost)
 }
 
@@ -261,6 +263,8 @@ fn calls_add_up(at: &mut Moment<'_>, counts: &PlaneCounts) {
         + calls.requests_no_such_method
         + calls.requests_overloaded
         + calls.requests_over_share
+        + calls.requests_over_bytes
+        + calls.requests_unfinished
         + calls.requests_stopping;
     let answered = calls.answers + calls.answers_shed + calls.answers_nowhere + calls.given_up;
     at.demand(

@@ -165,6 +165,7 @@ fn may_close(reason: &CloseReason) -> bool {
         | CloseReason::Replayed
         | CloseReason::HandshakeTimeout
         | CloseReason::TooManyHandshakes
+        | CloseReason::Full
         | CloseReason::TooLarge
         | CloseReason::OtherCluster { .. }
         | CloseReason::OtherBasename { .. }

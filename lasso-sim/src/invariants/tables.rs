@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use lasso_core::config::LinkSettings;
 use lasso_core::events::LiveSizes;
 use lasso_core::node::NOTICES_MAX;
 use lasso_core::plane::pubsub::HubSizes;
@@ -38,6 +39,10 @@ pub struct Sizes {
     pub disconnected: usize,
     /// Notices that are suppressed for a while.
     pub notices: usize,
+    /// Links that stand.
+    pub links: usize,
+    /// Bytes of messages that are not all there.
+    pub unfinished: usize,
 }
 
 /// The sizes of the tables of a node's live events and metrics.
@@ -89,6 +94,12 @@ impl Invariant for Tables {
                 settings.topology.disconnected_max,
             ),
             ("notices", sizes.notices, NOTICES_MAX),
+            ("links", sizes.links, settings.link.links_max),
+            (
+                "bytes of unfinished messages",
+                sizes.unfinished,
+                unfinished_max(&settings.link),
+            ),
         ] {
             at.demand(holds <= bound, || {
                 let name = &actor.name;
@@ -103,6 +114,12 @@ impl Invariant for Tables {
             tables(at, &sizes);
         }
     }
+}
+
+/// One message of any legal size always finds room.
+fn unfinished_max(link: &LinkSettings) -> usize {
+    let alone = link.message_bytes_max + HEADS_BYTES;
+    link.unfinished_bytes_max.max(alone)
 }
 
 /// Checks those of live events and metrics.
@@ -127,6 +144,8 @@ fn tables(at: &mut Moment<'_>, sizes: &TableSizes) {
     }
 }
 
+/// What heads may add to a message, and more.
+const HEADS_BYTES: usize = 4 << 10;
 /// With more nodes than this, tables are checked less often, because each check goes through all peers.
 const CROWD: usize = 64;
 const EVERY: Duration = Duration::from_millis(50);

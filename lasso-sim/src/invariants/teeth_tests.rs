@@ -1,7 +1,6 @@
 //! The behaviour of a machine with a bug, and of a correct one, with messages, answers, queues and tables:
 //! invariants 5, 7, 8, 10, 12 and 16.
 
-use lasso_core::event::CloseReason;
 use lasso_core::plane::pubsub::{HubSizes, PubSubCounters};
 use lasso_core::plane::{Audience, CallCounters, Reach, Row};
 
@@ -353,6 +352,28 @@ fn a_table_beyond_its_bound_is_caught() {
         };
         stand.knows(at(1), A, told);
         assert_eq!(stand.found(), expected, "{waiting}");
+    }
+}
+
+#[test]
+fn links_and_unfinished_bytes_beyond_their_bounds_are_caught() {
+    for (links, unfinished, expected) in [
+        (1024, 64 << 20, vec![]),
+        (1025, 0, vec![16]),
+        (0, (64 << 20) + 1, vec![16]),
+    ] {
+        let mut stand = Stand::new();
+        let told = Told {
+            version: 1,
+            sizes: Sizes {
+                links,
+                unfinished,
+                ..Sizes::default()
+            },
+            ..Told::default()
+        };
+        stand.knows(at(1), A, told);
+        assert_eq!(stand.found(), expected, "{links}, {unfinished}");
     }
 }
 

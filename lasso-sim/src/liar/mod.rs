@@ -113,7 +113,7 @@ impl Liar {
             match event {
                 LinkEvent::Frame(frame) => self.on_frame(now, &frame),
                 LinkEvent::Text(text) => self.on_text(now, &text),
-                LinkEvent::Silent => {}
+                LinkEvent::GivenUp(_) | LinkEvent::Silent => {}
             }
         }
         self.over |= received.is_err();

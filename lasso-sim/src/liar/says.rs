@@ -51,6 +51,12 @@ impl<'a> Says<'a> {
         let _ = self.link.send(self.now, &Frame::PubSub(interest));
     }
 
+    /// Sends a part of a frame in pieces; `is_last` marks the last one.
+    pub fn piece(&mut self, lane: LaneId, part: &[u8], is_last: bool) {
+        let body = [&[lane as u8, u8::from(is_last)], part].concat();
+        self.raw(lane, kind::PIECE, &body);
+    }
+
     /// Sends a frame of any kind with any body.
     pub fn raw(&mut self, lane: LaneId, kind: u8, body: &[u8]) {
         let sent = self.push(lane, kind, body);
@@ -133,7 +139,7 @@ fn refusal(call: u64) -> Vec<u8> {
     body
 }
 
-fn put_varint(mut number: u64, out: &mut Vec<u8>) {
+pub(super) fn put_varint(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;

@@ -56,7 +56,7 @@ pub(crate) fn run_on<'a>(
     kind: WorldKind,
     seed: u64,
     guest: Option<Box<dyn Guest + 'a>>,
-    make: impl FnOnce() -> Option<Box<dyn Stage>>,
+    make: impl FnOnce() -> Box<dyn Stage>,
 ) -> Outcome {
     let mut outcome = blank(scenario, kind, seed);
     let stage = match refusal(scenario, kind, make) {
@@ -115,13 +115,13 @@ fn blank(scenario: &Scenario, kind: WorldKind, seed: u64) -> Outcome {
 fn refusal(
     scenario: &Scenario,
     kind: WorldKind,
-    make: impl FnOnce() -> Option<Box<dyn Stage>>,
+    make: impl FnOnce() -> Box<dyn Stage>,
 ) -> Result<Box<dyn Stage>, String> {
     if !scenario.worlds.contains(&kind) {
         let because = scenario.because.as_deref().unwrap_or("the file says so");
         return Err(format!("not for the {kind} world: {because}"));
     }
-    let stage = make().ok_or_else(|| format!("there is no {kind} world here"))?;
+    let stage = make();
     for step in &scenario.steps {
         for action in &step.actions {
             let lacks = action

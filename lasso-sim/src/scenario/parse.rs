@@ -258,6 +258,10 @@ fn read_worlds(
         return (WorldKind::ALL.to_vec(), None);
     };
     let items = reader.items(value).iter();
+    if items.len() == 0 {
+        let nowhere = Diagnostic::new(value.span.clone(), "this file would run nowhere");
+        reader.error(nowhere.label("name a world, or leave `worlds` out"));
+    }
     let mut worlds: Vec<WorldKind> = items
         .filter_map(|item| reader.choice(item, &choices))
         .collect();

@@ -14,6 +14,7 @@ type Place<T> = fn(&mut Settings) -> &mut T;
 const DURATIONS: &[(&str, Place<Duration>)] = &[
     ("tick_time", |s| &mut s.link.tick_time),
     ("handshake_timeout", |s| &mut s.link.handshake_timeout),
+    ("unfinished_timeout", |s| &mut s.link.unfinished_timeout),
     ("ask_timeout", |s| &mut s.link.ask_timeout),
     ("connect_timeout", |s| &mut s.dial.connect_timeout),
     ("backoff_min", |s| &mut s.dial.backoff_min),
@@ -53,6 +54,9 @@ const DURATIONS: &[(&str, Place<Duration>)] = &[
 
 /// Settings that are counts.
 const COUNTS: &[(&str, Place<usize>)] = &[
+    ("links_max", |s| &mut s.link.links_max),
+    ("links_per_address", |s| &mut s.link.links_per_address),
+    ("pending_max", |s| &mut s.link.pending_max),
     ("handshakes_max", |s| &mut s.link.handshakes_max),
     ("handshakes_per_address", |s| {
         &mut s.link.handshakes_per_address
@@ -84,6 +88,8 @@ const SIZES: &[(&str, Place<usize>)] = &[
     ("calls_lane_bytes", |s| &mut s.link.calls_lane_bytes),
     ("data_lane_bytes", |s| &mut s.link.data_lane_bytes),
     ("message_bytes_max", |s| &mut s.link.message_bytes_max),
+    ("unfinished_bytes_max", |s| &mut s.link.unfinished_bytes_max),
+    ("handlers_bytes_max", |s| &mut s.calls.handlers_bytes_max),
     ("queue_bytes_max", |s| &mut s.pubsub.queue_bytes_max),
 ];
 

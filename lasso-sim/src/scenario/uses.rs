@@ -5,6 +5,8 @@ use core::ops::Range;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use lasso_core::event::TOPOLOGY_TOPIC;
+
 use super::errors::{Diagnostic, did_you_mean};
 use super::model::NodeId;
 use super::names::shorten;
@@ -315,6 +317,10 @@ impl Reader<'_> {
             self.error(error);
         }
         for (topic, nodes) in core::mem::take(&mut self.uses.sources) {
+            // Every node publishes there by itself.
+            if *topic == *TOPOLOGY_TOPIC {
+                continue;
+            }
             let sources = self.uses.with(Deed::Publish, &topic);
             let busy = sources
                 .flat_map(|used| used.nodes.iter().copied())

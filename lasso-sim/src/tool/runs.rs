@@ -168,10 +168,9 @@ fn read_all(paths: &[PathBuf], out: &mut dyn Write) -> io::Result<Option<Vec<Tem
 
 /// One world if one was requested; else every simulated world of the file.
 fn groups(templates: &[Template], world: &str) -> Vec<Group> {
-    let simulated = [WorldKind::Direct, WorldKind::Turmoil];
     let mut groups = Vec::new();
     for (index, template) in templates.iter().enumerate() {
-        for kind in simulated {
+        for kind in WorldKind::ALL {
             let wanted = if world == "all" {
                 template.sample().worlds.contains(&kind)
             } else {

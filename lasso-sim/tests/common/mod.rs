@@ -49,12 +49,11 @@ pub(crate) fn name(file: &Path, world: WorldKind) -> String {
 
 /// The simulated worlds for which a file is; both where it cannot be read, so that somebody says so.
 pub(crate) fn worlds(file: &Path) -> Vec<WorldKind> {
-    let simulated = [WorldKind::Direct, WorldKind::Turmoil];
     match read(file) {
-        Ok(template) => simulated
+        Ok(template) => WorldKind::ALL
             .into_iter()
             .filter(|w| template.sample().worlds.contains(w))
             .collect(),
-        Err(_) => simulated.to_vec(),
+        Err(_) => WorldKind::ALL.to_vec(),
     }
 }

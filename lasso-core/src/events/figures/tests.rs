@@ -67,6 +67,9 @@ fn rows_are_for_the_whole_for_regions_and_for_providers_in_each() {
             calls_per_1000_s: calls * 500,
             p50_us,
             p95_us,
+            // The one error took no time.
+            error_p50_us: (errors > 0).then_some(0),
+            error_p95_us: (errors > 0).then_some(0),
         };
         assert_eq!(rows[&row], expected, "{row:?}");
     };
@@ -147,6 +150,29 @@ fn the_whole_of_nothing_has_no_percentiles_and_zero_shares() {
 }
 
 #[test]
+fn errors_that_took_long_move_no_percentile_but_their_own() {
+    let mut windows = windows();
+    record(
+        &mut windows,
+        ms(1_000),
+        &[("a", "eth", "iad", true, 100, 1); 10],
+    );
+    record(
+        &mut windows,
+        ms(1_000),
+        &[("a", "eth", "iad", false, 5_000, 1); 10],
+    );
+    let figures = rows(ms(1_000), &windows)[&Row::default()];
+    assert_eq!((figures.calls, figures.errors), (20, 10));
+    assert_eq!(
+        (figures.p50_us, figures.p95_us),
+        (Some(100_000), Some(100_000))
+    );
+    let failed = (figures.error_p50_us, figures.error_p95_us);
+    assert_eq!(failed, (Some(5_000_000), Some(5_000_000)));
+}
+
+#[test]
 fn a_busy_series_weighs_more_than_its_samples() {
     let mut windows = windows();
     // 10,000 calls of 100 ms, of which 200 are kept as samples, and 200 of 1 ms.
@@ -173,9 +199,11 @@ fn only_changes_that_matter_are_told_and_small_ones_add_up() {
         calls_per_1000_s: 1_000,
         p50_us: Some(50_000),
         p95_us: Some(90_000),
+        error_p50_us: Some(5_000_000),
+        error_p95_us: None,
     };
     type Change = fn(&mut Figures);
-    let table: [(Change, bool); 16] = [
+    let table: [(Change, bool); 18] = [
         (|_| (), false),
         (|f| f.calls = 104, false),
         (|f| f.calls = 95, true),
@@ -188,6 +216,8 @@ fn only_changes_that_matter_are_told_and_small_ones_add_up() {
         (|f| f.p50_us = Some(45_000), true),
         (|f| f.p95_us = Some(80_001), false),
         (|f| f.p95_us = Some(100_000), true),
+        (|f| f.error_p50_us = Some(5_010_000), true),
+        (|f| f.error_p95_us = Some(5_000_000), true),
         (|f| f.p50_us = None, true),
         (|f| f.p95_us = None, true),
         (|f| f.calls_per_1000_s = 1_083, false),
@@ -276,14 +306,16 @@ proptest! {
             let errors: u64 = mine.iter().filter(|e| !e.3).map(|e| u64::from(e.5)).sum();
             prop_assert_eq!((figures.calls, figures.errors), (calls, errors));
             // Every call that a weight stands for, written out.
-            let good = mine.iter().filter(|e| e.3);
-            let mut all: Vec<u64> = good.flat_map(|e| vec![e.4; e.5 as usize]).collect();
-            all.sort_unstable();
-            let rank = |percent: usize| {
+            let rank = |success: bool, percent: usize| {
+                let which = mine.iter().filter(|e| e.3 == success);
+                let mut all: Vec<u64> = which.flat_map(|e| vec![e.4; e.5 as usize]).collect();
+                all.sort_unstable();
                 let at = (all.len() * percent).div_ceil(100).saturating_sub(1);
                 all.get(at).map(|took| (took * 1_000) as u32)
             };
-            prop_assert_eq!((figures.p50_us, figures.p95_us), (rank(50), rank(95)));
+            prop_assert_eq!((figures.p50_us, figures.p95_us), (rank(true, 50), rank(true, 95)));
+            let failed = (figures.error_p50_us, figures.error_p95_us);
+            prop_assert_eq!(failed, (rank(false, 50), rank(false, 95)));
         }
         // The shares of a chain's providers add up to one, but for what rounding takes off.
         for chain in ["eth", "sol"] {

@@ -308,14 +308,14 @@ fn a_state_matters_when_anything_but_its_time_differs() {
             RoutingEvent::Circuit(circuit) => circuit.unix_ms += 1,
             RoutingEvent::Health(health) => health.unix_ms += 1,
             RoutingEvent::Height(height) => height.unix_ms += 1,
-            RoutingEvent::Decision(_) => unreachable!(),
+            RoutingEvent::Decision(_) | RoutingEvent::Open(_) => unreachable!(),
         }
         assert!(!later.matters(event));
         match &mut later {
             RoutingEvent::Circuit(circuit) => circuit.failures += 1,
             RoutingEvent::Health(health) => health.rate_limited = false,
             RoutingEvent::Height(height) => height.height += 1,
-            RoutingEvent::Decision(_) => unreachable!(),
+            RoutingEvent::Decision(_) | RoutingEvent::Open(_) => unreachable!(),
         }
         assert!(later.matters(event));
     }

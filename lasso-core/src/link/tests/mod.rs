@@ -495,13 +495,13 @@ proptest! {
 
 /// What goes out of a lane, put together again as a receiver does.
 fn frames_of(lane: &mut lane::Lane, rooms: &[usize]) -> Vec<u8> {
-    let (mut frames, mut pieces) = (Vec::new(), pieces::Pieces::default());
+    let (mut frames, mut pieces) = (Vec::new(), pieces::Pieces::new(Budget::alone()));
     let mut scratch = Vec::new();
     for room in rooms.iter().cycle() {
         if lane.is_empty() {
             return frames;
         }
-        let Some(taken) = lane.take(2, *room, &mut scratch) else {
+        let Some(taken) = lane.take(2, *room, TEXT_BYTES_MAX.min(*room * 2), &mut scratch) else {
             continue;
         };
         assert!(taken.text.len() <= *room, "a record has room for it");
@@ -509,8 +509,12 @@ fn frames_of(lane: &mut lane::Lane, rooms: &[usize]) -> Vec<u8> {
         while !text.is_empty() {
             let (frame, rest) = codec::split(text).expect("whole frames");
             if frame.kind == codec::kind::PIECE {
-                let whole = pieces.take(frame.body, usize::MAX / 2).expect("a piece");
-                frames.extend(whole.unwrap_or_default());
+                let ended = pieces.take(at(1), frame.body, usize::MAX / 2);
+                match ended.expect("a piece") {
+                    Some(pieces::Ended::Whole(whole)) => frames.extend(whole),
+                    Some(pieces::Ended::GivenUp(_)) => panic!("there is room"),
+                    None => {}
+                }
             } else {
                 codec::put(frame.kind, frame.body, &mut frames);
             }

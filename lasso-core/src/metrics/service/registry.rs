@@ -71,6 +71,14 @@ pub enum AskError {
         /// The key's size.
         bytes: usize,
     },
+    /// As many other keys are watched as may be.
+    #[error("a key of `{query}` is one too many: at most {max} keys are watched at once")]
+    TooManyWatched {
+        /// The query.
+        query: &'static str,
+        /// How many may be.
+        max: usize,
+    },
     /// The key cannot be written.
     #[error("a key of `{query}` cannot be encoded: {problem}")]
     Unencodable {

@@ -53,7 +53,7 @@ impl MetricsSettings {
                 StoreSettingsError::Zero(_) => "metrics.store",
             },
             value: error.to_string(),
-            why: "see the fields' descriptions for what is accepted",
+            why: "see the fields' descriptions for what is accepted".into(),
         })?;
         check(
             self.recorder.series_max >= 1,

@@ -135,6 +135,17 @@ impl<V> Entry<V> {
     }
 }
 
+impl<V> Entry<V> {
+    /// When it is worth less than at `now`, if nothing else happens; nothing once it is too old to be shown.
+    fn falls_at(&self, now: Instant, ages: &Ages) -> Option<Instant> {
+        let moment = Duration::from_nanos(1);
+        let after = |age: Duration| age.saturating_add(moment);
+        let ends = [after(ages.fresh), after(ages.expired), ages.dropped];
+        let ends = ends.map(|age| self.gathered_at + age);
+        ends.into_iter().find(|end| *end > now)
+    }
+}
+
 /// What a reader gets: an answer as it is now, and what it is worth. It does not change any more, and
 /// may be kept.
 ///
@@ -188,6 +199,11 @@ impl<A: 'static, H: Deref<Target = Entry<A>>> Reading<H> {
     /// The generation that it is of; nothing while it is loading.
     pub fn generation(&self) -> Option<u64> {
         Some(self.entry.as_ref()?.generation)
+    }
+
+    /// The next moment after `now` from which it may be worth less than this says, if nothing new comes.
+    pub fn falls_at(&self, now: Instant, ages: &Ages) -> Option<Instant> {
+        self.entry.as_ref()?.falls_at(now, ages)
     }
 
     /// There is none yet.

@@ -11,7 +11,7 @@ pub struct StoreSettings {
     pub ages: Ages,
     /// Most keys, 1,024 by default. More keep more answers, each of the size of its value; fewer
     /// forget answers that are still read, and gather them anew. What was wanted once gives way before
-    /// what was wanted again.
+    /// what was wanted again. A quarter of them may be watched.
     pub keys_max: usize,
     /// Most refreshes at once, 32 by default. More renew many keys sooner after a change of
     /// membership; fewer put less load on the cluster then.
@@ -97,6 +97,17 @@ impl StoreSettings {
             return Err(StoreSettingsError::Backoff { min, max });
         }
         Ok(())
+    }
+
+    /// Most keys that may be watched at once: a quarter of the places, so that readers have the others.
+    pub fn watched_max(&self) -> usize {
+        (self.keys_max / 4).max(1)
+    }
+
+    /// The age at which a watched answer is gathered anew: two thirds of the time for which it is fresh, so that
+    /// there is a third for gathering.
+    pub(super) fn renew_after(&self) -> Duration {
+        self.ages.fresh * 2 / 3
     }
 
     /// How long to wait after this many failures in a row.

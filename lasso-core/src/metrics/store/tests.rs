@@ -6,6 +6,8 @@ use super::*;
 use crate::name::NodeName;
 use crate::plane::CallError;
 
+mod watching;
+
 type Words = Store<u8, u64>;
 
 fn at(seconds: u64) -> Instant {
@@ -434,6 +436,7 @@ enum Step {
     /// Tells one that is over once more.
     Repeat(usize),
     Membership,
+    Watch(Option<u8>),
     Wait(u64),
 }
 
@@ -444,6 +447,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (0..4usize, 0..3u8).prop_map(|(which, how)| Step::Finish(which, how)),
         1 => (0..4usize).prop_map(Step::Repeat),
         1 => Just(Step::Membership),
+        1 => prop::option::of(0..6u8).prop_map(Step::Watch),
         3 => (0..40u64).prop_map(Step::Wait),
     ];
     prop::collection::vec(step, 0..200)
@@ -491,6 +495,7 @@ proptest! {
                     store.finish(now, *id, good(0), &mut changes);
                 },
                 Step::Membership => store.membership_changed(now),
+                Step::Watch(key) => store.watch_only(now, key, &mut changes),
                 Step::Wait(seconds) => {
                     // As a driver does: never past a deadline.
                     let until = now + Duration::from_secs(seconds);

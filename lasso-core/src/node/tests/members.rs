@@ -3,7 +3,7 @@
 use super::*;
 
 use crate::frame::Hello;
-use crate::link::{Link, Role};
+use crate::link::{LaneId, Link, Role};
 
 /// The far end of one connection, played by hand.
 struct Member {
@@ -16,17 +16,21 @@ struct Member {
 }
 
 /// One node and whoever dialled it.
-struct Room {
-    node: Node,
-    now: Instant,
+pub(super) struct Room {
+    pub(super) node: Node,
+    pub(super) now: Instant,
     members: Vec<Member>,
-    notices: Vec<Notice>,
+    pub(super) notices: Vec<Notice>,
 }
 
 impl Room {
     fn new() -> Self {
+        Room::of(config(0))
+    }
+
+    pub(super) fn of(config: NodeConfig) -> Self {
         Room {
-            node: Node::new(config(0), [1; 32], 1000).expect("settings are good"),
+            node: Node::new(config, [1; 32], 1000).expect("settings are good"),
             now: Instant::ZERO,
             members: Vec::new(),
             notices: Vec::new(),
@@ -35,6 +39,11 @@ impl Room {
 
     /// Connects from the address of host `n`, and says nothing yet.
     fn connect(&mut self, n: usize) -> usize {
+        self.connect_from(n, n)
+    }
+
+    /// The same from the address of another host.
+    pub(super) fn connect_from(&mut self, host: usize, n: usize) -> usize {
         let (config, number) = (config(n), self.members.len());
         let seed = [100 + number as u8; 32];
         let (security, settings) = (&config.security, &config.settings.link);
@@ -46,14 +55,22 @@ impl Room {
             closed: None,
         });
         let conn = ConnId::In(number as u64);
-        let from = SocketAddr::new(name(n).address().ip(), 40_000);
+        let from = SocketAddr::new(name(host).address().ip(), 40_000);
         self.node.handle(self.now, Input::Accepted { conn, from });
         number
     }
 
-    fn say(&mut self, member: usize, frame: &Frame) {
+    pub(super) fn say(&mut self, member: usize, frame: &Frame) {
         let link = &mut self.members[member].link;
         link.send(self.now, frame).expect("the lane has room");
+        while self.carry() {}
+    }
+
+    /// Puts a frame into a lane of a member's link, and hands it over.
+    pub(super) fn push(&mut self, member: usize, lane: LaneId, frame: &[u8]) {
+        let lanes = self.members[member].link.lanes().clone();
+        let pushed = lanes.lock().push(lane, frame, &Bytes::new());
+        pushed.expect("the lane has room").wake();
         while self.carry() {}
     }
 
@@ -96,26 +113,26 @@ impl Room {
     }
 
     /// Connects as host `n` in that incarnation, and says so.
-    fn greet(&mut self, n: usize, incarnation: u64) -> usize {
+    pub(super) fn greet(&mut self, n: usize, incarnation: u64) -> usize {
         let member = self.connect(n);
         self.say(member, &Frame::Hello(hello(n, incarnation)));
         member
     }
 
     /// The same, and it becomes the link: the node has the smaller name and decides.
-    fn join(&mut self, n: usize, incarnation: u64) -> usize {
+    pub(super) fn join(&mut self, n: usize, incarnation: u64) -> usize {
         let member = self.greet(n, incarnation);
         self.say(member, &Frame::Offer);
         assert!(self.node.link(&name(n)).is_some(), "{n} is linked");
         member
     }
 
-    fn reason(&self, member: usize) -> Option<&'static str> {
+    pub(super) fn reason(&self, member: usize) -> Option<&'static str> {
         self.members[member].closed.as_ref().map(CloseReason::name)
     }
 }
 
-fn hello(n: usize, incarnation: u64) -> Hello {
+pub(super) fn hello(n: usize, incarnation: u64) -> Hello {
     let identity = Identity {
         cluster: config(n).cluster,
         name: name(n),

@@ -322,3 +322,28 @@ fn frames_on_a_connection_that_is_no_link_are_counted() {
     let (_, _, counters) = plane.counters();
     assert_eq!(counters.stray, 1);
 }
+
+#[test]
+fn topology_events_are_published_to_the_subscribers_of_their_topic_on_each_node_alone() {
+    both_ways(3, |world| {
+        let here = world.subscribe(0, TOPOLOGY_TOPIC);
+        let there = world.subscribe(1, TOPOLOGY_TOPIC);
+        world.run(1);
+        let before = [0, 1].map(|n| world.events[n].len());
+        world.input(1, Input::Command(Command::SetReady(false)));
+        world.crash(2);
+        world.run(5);
+        for (n, id) in [(0, here), (1, there)] {
+            let read = world.read(n, id).into_iter();
+            let read = read.map(|payload| payload.expect("nothing is missing"));
+            let read: Vec<TopologyEvent> = read
+                .map(|payload| rmp_serde::from_slice(&payload).expect("an event"))
+                .collect();
+            assert_eq!(read, world.events[n][before[n]..]);
+            let down = |event: &TopologyEvent| matches!(&event.change, Change::NodeDisconnected { name: gone, .. } if *gone == name(2));
+            assert!(read.iter().any(down));
+            let plane = world.node(n).plane().lock();
+            assert_eq!(plane.counters().0.sent, 0, "nothing went to another node");
+        }
+    });
+}

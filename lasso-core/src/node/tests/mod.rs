@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::*;
 
 use crate::discovery::{Family, QueryId};
-use crate::event::{Change, TopologyEvent};
+use crate::event::{Change, TOPOLOGY_TOPIC, TopologyEvent};
 use crate::link::{Detached, Outflow};
 use crate::plane::{Effects, PlaneOutput};
 use crate::secure::{Cookie, Security};
@@ -38,6 +38,7 @@ mod members;
 mod messaging;
 mod pairing;
 mod properties;
+mod room;
 
 struct World {
     now: Instant,
@@ -199,7 +200,7 @@ impl World {
                         assert_eq!(taken, Ok(()));
                     }
                 }
-                LinkEvent::Silent => {}
+                LinkEvent::GivenUp(_) | LinkEvent::Silent => {}
             }
         }
         if let Err(reason) = received {

@@ -9,8 +9,8 @@ use super::machine::{Calls, Checked, at_most};
 use super::serving::{Origin, Refusal};
 use super::waiting::Asked;
 use super::wire::{self, Verdict};
-use super::{Answer, CallId, Effects, Outlet, Reject, Request, ServeId};
-use crate::codec::Malformed;
+use super::{Answer, CallId, Effects, Outlet, Question, Reject, Request, ServeId};
+use crate::codec::{self, Malformed};
 use crate::node::ConnId;
 use crate::plane::Wake;
 use crate::time::Instant;
@@ -40,7 +40,8 @@ impl Calls {
             self.refuse(conn, call, &Verdict::Overloaded, out, fx);
             return Ok(());
         }
-        match self.serving.take(head.method, Origin::Peer { conn, call }) {
+        let (from, bytes) = (Origin::Peer { conn, call }, body.len() - head.payload_at);
+        match self.serving.take(head.method, from, bytes) {
             Ok((id, method)) => {
                 let (from, deadline) = (peer.clone(), now + head.remaining.min(self.timeout_max));
                 let payload_at = head.payload_at;
@@ -57,10 +58,30 @@ impl Calls {
                 self.count_refusal(refusal);
                 let verdict = match refusal {
                     Refusal::NoSuchMethod => Verdict::NoSuchMethod,
-                    Refusal::Overloaded | Refusal::OverShare => Verdict::Overloaded,
+                    _ => Verdict::Overloaded,
                 };
                 self.refuse(conn, call, &verdict, out, fx);
             }
+        }
+        Ok(())
+    }
+
+    /// A CALL was given up before it was all there: whoever asked is told that nothing was done.
+    ///
+    /// # Errors
+    /// [`Malformed`]: `start` is no start of a CALL.
+    pub fn on_call_given_up(
+        &mut self,
+        conn: ConnId,
+        start: &[u8],
+        out: &mut impl Outlet,
+        fx: &mut Effects,
+    ) -> Result<(), Malformed> {
+        let (call, _) = codec::varint(start)?;
+        if self.peers.contains_key(&conn) {
+            self.counters.requests += 1;
+            self.counters.requests_unfinished += 1;
+            self.refuse(conn, call, &Verdict::Overloaded, out, fx);
         }
         Ok(())
     }
@@ -113,7 +134,10 @@ impl Calls {
         fx: &mut Effects,
     ) -> Result<(), Refusal> {
         self.counters.requests += 1;
-        let taken = self.serving.take(checked.question.method, Origin::Here(id));
+        let Question {
+            method, payload, ..
+        } = *checked.question;
+        let taken = self.serving.take(method, Origin::Here(id), payload.len());
         let (serve, method) = taken.inspect_err(|refusal| self.count_refusal(*refusal))?;
         fx.requests.push(Request {
             id: serve,
@@ -130,6 +154,7 @@ impl Calls {
             Refusal::NoSuchMethod => self.counters.requests_no_such_method += 1,
             Refusal::Overloaded => self.counters.requests_overloaded += 1,
             Refusal::OverShare => self.counters.requests_over_share += 1,
+            Refusal::OverBytes => self.counters.requests_over_bytes += 1,
         }
     }
 

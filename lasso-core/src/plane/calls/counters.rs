@@ -46,8 +46,14 @@ pub struct CallCounters {
     pub requests_no_such_method: u64,
     /// Questions refused: as many are worked on as may.
     pub requests_overloaded: u64,
-    /// Questions refused: of all that may be worked on, half came from the same peer already.
+    /// Questions refused: the peer holds as many places as are free already, so that others find some.
     pub requests_over_share: u64,
+    /// Questions refused: there are places, but handlers hold as many bytes of questions as they may, or as
+    /// many of this peer's as are free.
+    pub requests_over_bytes: u64,
+    /// Questions refused: they were given up before they were all there, see
+    /// [`Unfinished`](crate::link::Unfinished).
+    pub requests_unfinished: u64,
     /// Questions refused: this node is about to stop.
     pub requests_stopping: u64,
     /// Refusals, of whatever kind, that the control lane did not take; whoever asked hears nothing.

@@ -29,7 +29,7 @@ use super::{
     CallCounters, CallError, CallId, Effects, GatherId, Gathered, Half, METHOD_BYTES_MAX, Outlet,
     Question, ServeError,
 };
-use crate::codec::Malformed;
+use crate::codec::{self, Malformed};
 use crate::config::CallSettings;
 use crate::name::NodeName;
 use crate::node::ConnId;
@@ -80,7 +80,7 @@ impl Calls {
             links: HashMap::default(),
             waiting: Waiting::default(),
             gathers: Gathers::default(),
-            serving: Serving::new(settings.methods_max, settings.handlers_max),
+            serving: Serving::new(settings),
             has_ended: false,
             epoch: 0,
             head: Vec::new(),
@@ -253,6 +253,22 @@ impl Calls {
         Ok(())
     }
 
+    /// An ANSWER was given up before it was all there: the call ends as [`CallError::Overloaded`], as where
+    /// the answering node has no room for the answer.
+    ///
+    /// # Errors
+    /// [`Malformed`]: `start` is no start of an ANSWER.
+    pub fn on_answer_given_up(
+        &mut self,
+        conn: ConnId,
+        start: &[u8],
+        fx: &mut Effects,
+    ) -> Result<(), Malformed> {
+        let (call, _) = codec::varint(start)?;
+        self.on_verdict(CallId(call), Asked::Peer(conn), Verdict::Overloaded, fx);
+        Ok(())
+    }
+
     /// Ends what is due.
     pub fn tick(&mut self, now: Instant, fx: &mut Effects) {
         while let Some(call) = self.waiting.next_due(now) {
@@ -327,6 +343,8 @@ impl Calls {
             + count.requests_no_such_method
             + count.requests_overloaded
             + count.requests_over_share
+            + count.requests_over_bytes
+            + count.requests_unfinished
             + count.requests_stopping;
         let answered = count.answers + count.answers_shed + count.answers_nowhere + count.given_up;
         assert_eq!(

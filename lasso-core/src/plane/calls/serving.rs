@@ -2,8 +2,10 @@
 //!
 //! 1. At most `handlers_max` calls hold a place, each until it is answered or its asker's link is
 //!    lost.
-//! 2. At most half of them came over one link, so that one peer leaves room for the others.
-//! 3. A number is never used twice.
+//! 2. Their questions have at most `handlers_bytes_max` bytes, but for a single one of any legal size.
+//! 3. A link's calls never take more places or bytes than they leave free, see [`crate::shares`]. The node's
+//!    own calls may take all.
+//! 4. A number is never used twice.
 
 use core::task::Waker;
 use std::sync::Arc;
@@ -12,7 +14,9 @@ use hashbrown::{HashMap, HashSet};
 use rustc_hash::FxBuildHasher;
 
 use super::{CallError, CallId, METHOD_BYTES_MAX, ServeError, ServeId};
+use crate::config::CallSettings;
 use crate::node::ConnId;
+use crate::shares::{self, Short};
 
 /// Whom an answer goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,13 +34,24 @@ pub(super) enum Refusal {
     Overloaded,
     /// There is room, but none for this peer.
     OverShare,
+    /// There are places, but not for so many bytes, or not for so many of this peer.
+    OverBytes,
+}
+
+impl From<Short> for Refusal {
+    fn from(short: Short) -> Self {
+        match short {
+            Short::Full => Refusal::Overloaded,
+            Short::OverShare => Refusal::OverShare,
+        }
+    }
 }
 
 impl From<Refusal> for CallError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NoSuchMethod => CallError::NoSuchMethod,
-            Refusal::Overloaded | Refusal::OverShare => CallError::Overloaded,
+            Refusal::Overloaded | Refusal::OverShare | Refusal::OverBytes => CallError::Overloaded,
         }
     }
 }
@@ -44,6 +59,8 @@ impl From<Refusal> for CallError {
 /// A call that is being worked on.
 struct Work {
     origin: Origin,
+    /// Of its question.
+    bytes: usize,
     /// Of the handler's task, which is told when nobody waits for its answer any more.
     waker: Option<Waker>,
 }
@@ -54,18 +71,30 @@ pub(super) struct Serving {
     methods_max: usize,
     places: HashMap<u64, Work, FxBuildHasher>,
     handlers_max: usize,
-    /// Places that each link's calls hold; only those that hold any.
-    shares: HashMap<ConnId, usize, FxBuildHasher>,
+    bytes_max: usize,
+    /// Of all questions that are worked on.
+    bytes: usize,
+    /// What each link's calls hold; only those that hold any.
+    shares: HashMap<ConnId, Share, FxBuildHasher>,
     next: u64,
 }
 
+/// What the calls of one link hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Share {
+    places: usize,
+    bytes: usize,
+}
+
 impl Serving {
-    pub(super) fn new(methods_max: usize, handlers_max: usize) -> Self {
+    pub(super) fn new(settings: &CallSettings) -> Self {
         Serving {
             methods: HashSet::default(),
-            methods_max,
+            methods_max: settings.methods_max,
             places: HashMap::default(),
-            handlers_max,
+            handlers_max: settings.handlers_max,
+            bytes_max: settings.handlers_bytes_max,
+            bytes: 0,
             shares: HashMap::default(),
             next: 0,
         }
@@ -90,38 +119,56 @@ impl Serving {
         self.methods.remove(method)
     }
 
-    /// Gives a question a place.
+    /// Gives a question of so many bytes a place.
     pub(super) fn take(
         &mut self,
         method: &str,
         origin: Origin,
+        bytes: usize,
     ) -> Result<(ServeId, Arc<str>), Refusal> {
         let method = self.methods.get(method).ok_or(Refusal::NoSuchMethod)?;
-        if self.places.len() >= self.handlers_max {
-            return Err(Refusal::Overloaded);
-        }
+        self.has_room(origin, bytes)?;
         if let Origin::Peer { conn, .. } = origin {
-            let share = self.shares.entry(conn).or_insert(0);
-            if *share >= self.handlers_max.div_ceil(2) {
-                return Err(Refusal::OverShare);
-            }
-            *share += 1;
+            let share = self.shares.entry(conn).or_default();
+            share.places += 1;
+            share.bytes += bytes;
         }
+        self.bytes += bytes;
         let id = self.next;
         self.next += 1;
-        let waker = None;
-        self.places.insert(id, Work { origin, waker });
+        let work = Work {
+            origin,
+            bytes,
+            waker: None,
+        };
+        self.places.insert(id, work);
         Ok((ServeId(id), method.clone()))
+    }
+
+    fn has_room(&self, origin: Origin, bytes: usize) -> Result<(), Refusal> {
+        let held = match origin {
+            Origin::Peer { conn, .. } => self.shares.get(&conn).copied().unwrap_or_default(),
+            Origin::Here(_) => Share::default(),
+        };
+        shares::take(held.places, 1, self.handlers_max - self.places.len())?;
+        if self.bytes == 0 {
+            // One alone may have any legal size.
+            return Ok(());
+        }
+        let free = self.bytes_max.saturating_sub(self.bytes);
+        shares::take(held.bytes, bytes, free).map_err(|_short| Refusal::OverBytes)
     }
 
     /// Frees a place; `None` when nobody has it.
     pub(super) fn free(&mut self, id: ServeId) -> Option<Origin> {
-        let origin = self.places.remove(&id.0)?.origin;
+        let Work { origin, bytes, .. } = self.places.remove(&id.0)?;
+        self.bytes -= bytes;
         if let Origin::Peer { conn, .. } = origin
             && let Some(share) = self.shares.get_mut(&conn)
         {
-            *share -= 1;
-            if *share == 0 {
+            share.places -= 1;
+            share.bytes -= bytes;
+            if share.places == 0 {
                 self.shares.remove(&conn);
             }
         }
@@ -131,9 +178,10 @@ impl Serving {
     /// Frees the places of calls that came over this link, oldest first, with the wakers of those who
     /// work on them.
     pub(super) fn lose(&mut self, conn: ConnId) -> Vec<(ServeId, Option<Waker>)> {
-        if self.shares.remove(&conn).is_none() {
+        let Some(share) = self.shares.remove(&conn) else {
             return Vec::new();
-        }
+        };
+        self.bytes -= share.bytes;
         let is_lost =
             |work: &Work| matches!(work.origin, Origin::Peer { conn: on, .. } if on == conn);
         let lost = self.places.extract_if(|_, work| is_lost(work));
@@ -158,14 +206,21 @@ impl Serving {
         assert!(self.places.len() <= self.handlers_max);
         assert!(self.methods.len() <= self.methods_max);
         assert!(self.places.keys().all(|&id| id < self.next));
-        let mut shares: HashMap<ConnId, usize, FxBuildHasher> = HashMap::default();
+        let mut shares: HashMap<ConnId, Share, FxBuildHasher> = HashMap::default();
+        let mut bytes = 0;
         for work in self.places.values() {
+            bytes += work.bytes;
             if let Origin::Peer { conn, .. } = work.origin {
-                *shares.entry(conn).or_default() += 1;
+                let share = shares.entry(conn).or_default();
+                share.places += 1;
+                share.bytes += work.bytes;
             }
         }
-        assert_eq!(shares, self.shares);
+        assert_eq!((&shares, bytes), (&self.shares, self.bytes));
+        // One alone may have had any legal size, and others of none may have come after it.
+        let larger = self.places.values().filter(|work| work.bytes > 0).count();
+        assert!(bytes <= self.bytes_max || larger == 1);
         let most = self.handlers_max.div_ceil(2);
-        assert!(shares.values().all(|&share| share <= most));
+        assert!(shares.values().all(|share| share.places <= most));
     }
 }

@@ -19,11 +19,13 @@ use rustc_hash::FxHashMap;
 
 use super::peer::Peer;
 use super::queue::{Queue, QueueAudit};
+use super::refused::Asking;
 use super::slab::{Place, Slab};
 use super::topics::{Interest, Topics};
 use super::{Content, HubSizes, Message, PubSubCounters, SubscriberId, Update, wire};
 use crate::codec::Malformed;
 use crate::config::PubSubSettings;
+use crate::frame::MissedRange;
 use crate::name::{Description, Identity, Label, NodeName};
 use crate::node::ConnId;
 use crate::plane::effects::keep;
@@ -50,6 +52,12 @@ pub(crate) struct Hub {
     pub(super) conns: FxHashMap<ConnId, Place>,
     /// Who waits until all peers have heard of a subscription.
     pub(super) listeners: BTreeMap<SubscriberId, Waker>,
+    /// Linked peers that refuse topics of this node.
+    pub(super) refusing: BTreeMap<Place, Asking>,
+    /// Those that have begun to, and of whom the operator was not told yet.
+    pub(super) refusing_untold: BTreeSet<NodeName>,
+    /// The one of them that was asked again last.
+    pub(super) asked_last: Place,
     /// Links that have news of which whoever drives the hub was not yet told.
     pub(super) noisy: Vec<ConnId>,
     /// Wakers that nobody needs any more.
@@ -90,6 +98,9 @@ impl Hub {
             names: BTreeMap::new(),
             conns: FxHashMap::default(),
             listeners: BTreeMap::new(),
+            refusing: BTreeMap::new(),
+            refusing_untold: BTreeSet::new(),
+            asked_last: 0,
             noisy: Vec::new(),
             spent: Vec::new(),
             counters: PubSubCounters::default(),
@@ -194,6 +205,33 @@ impl Hub {
         Ok(())
     }
 
+    /// A message was given up before it was all there: its subscribers are told that it does not come.
+    ///
+    /// # Errors
+    /// [`Malformed`]: `start` has no head of a message.
+    pub(crate) fn on_given_up(
+        &mut self,
+        conn: ConnId,
+        start: &[u8],
+        fx: &mut Effects,
+    ) -> Result<(), Malformed> {
+        let (head, _) = wire::decode(start)?;
+        self.counters.unfinished += 1;
+        let Some(&peer) = self.conns.get(&conn) else {
+            return Ok(());
+        };
+        let (stream, row) = (head.stream, head.row);
+        let (from, to) = (head.number, head.number);
+        let range = MissedRange {
+            stream,
+            row,
+            from,
+            to,
+        };
+        self.on_missed(peer, range, fx);
+        Ok(())
+    }
+
     /// Gives a message to every local subscriber of its topic; the last one gets it without a copy.
     pub(super) fn deliver(&mut self, topic: Place, mut message: Message, fx: &mut Effects) {
         let to = &self.topics[topic].subscribers;
@@ -236,6 +274,7 @@ impl Hub {
             subscribed: self.subscribed.len(),
             topics: self.topics.len(),
             of_one_peer: self.peers.iter().map(of_peer).max().unwrap_or(0),
+            refusing: self.refusing.len(),
         }
     }
 
@@ -264,6 +303,10 @@ impl Hub {
             for &subscriber in &topic.subscribers {
                 assert_eq!(self.subscribers[subscriber].topic, place);
             }
+            let payer = topic
+                .payer
+                .map(|payer| self.peers[payer].present.contains(&place));
+            assert_ne!(payer, Some(false), "{}", topic.name);
             for receiver in &topic.receivers {
                 let peer = &self.peers[receiver.peer];
                 let absent = receiver.interest == Interest::Absent;
@@ -282,6 +325,8 @@ impl Hub {
         for (place, peer) in self.peers.iter() {
             self.assert_peer(place, peer);
         }
+        let linked = |peer: &Place| self.peers[*peer].conn.is_some();
+        assert!(self.refusing.keys().all(linked));
     }
 
     fn assert_peer(&self, place: Place, peer: &Peer) {
@@ -292,6 +337,8 @@ impl Hub {
         for &topic in peer.present.iter().chain(&peer.absent) {
             assert!(self.topics[topic].position(place).is_ok());
         }
+        let pays = |topic: &&Place| self.topics[**topic].payer == Some(place);
+        assert_eq!(peer.present.iter().filter(pays).count(), peer.paid);
         peer.streams.assert_invariants();
         for topic in peer.streams.topics() {
             assert!(self.subscribed.contains(&topic));

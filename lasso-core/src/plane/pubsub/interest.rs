@@ -9,6 +9,7 @@ use crate::frame::{MissedRange, PubSubFrame, StreamStart};
 use crate::name::Identity;
 use crate::node::ConnId;
 use crate::plane::{Effects, Wake};
+use crate::shares;
 
 impl Hub {
     /// Begins a subscription, with a bound of its own on the messages that may wait, at least 1.
@@ -85,7 +86,10 @@ impl Hub {
         let mut nobodies = Vec::new();
         for (at, peer) in self.peers.iter_mut() {
             peer.streams.remove(place);
-            if !peer.news.wanted.remove(&place) && peer.news.told.remove(&place) {
+            let was_told = peer.news.told.remove(&place);
+            // One that is asked again may have taken it meanwhile.
+            let may_know = peer.news.wanted.remove(&place) && self.refusing.contains_key(&at);
+            if was_told || may_know {
                 peer.news.unwanted.insert(name.clone());
                 peer.ring(&mut self.noisy);
             }
@@ -134,6 +138,7 @@ impl Hub {
                     self.on_start(peer, &start, fx);
                 }
             }
+            PubSubFrame::InterestRefused => self.on_refused(peer),
             PubSubFrame::Missed(ranges) => {
                 for range in ranges {
                     self.on_missed(peer, range, fx);
@@ -163,19 +168,28 @@ impl Hub {
             receiver.interest = Interest::Absent;
             receiver.dropped = [None, None];
         }
+        if topic.payer == Some(peer) {
+            let other = topic.receivers.iter().find(|other| other.is_present());
+            topic.payer = other.map(|other| other.peer);
+            if let Some(other) = topic.payer {
+                self.peers[other].paid += 1;
+            }
+            self.peers[peer].paid -= 1;
+        }
         self.topics.settle(place);
     }
 
     fn on_add(&mut self, peer: Place, conn: ConnId, name: &str) {
         let known = self.topics.find(name);
-        let fits = !name.is_empty() && name.len() <= TOPIC_BYTES_MAX;
-        if !fits || !self.has_room(peer, known) {
-            self.counters.interest_refused += 1;
+        if known.is_some_and(|place| self.peers[peer].present.contains(&place)) {
+            // It asks again, since an answer was slow.
             return;
         }
-        let place = known.or_else(|| self.new_topic(name, self.settings.topics_max));
-        let Some(place) = place else {
+        let Some(place) = self.admit(peer, known, name) else {
             self.counters.interest_refused += 1;
+            let peer = &mut self.peers[peer];
+            peer.news.refused = true;
+            peer.ring(&mut self.noisy);
             return;
         };
         let topic = &mut self.topics[place];
@@ -202,6 +216,30 @@ impl Hub {
         peer.news.dropped.remove(&place);
         peer.news.answers.insert(place);
         peer.ring(&mut self.noisy);
+    }
+
+    /// The topic that a peer asks for, if there is room for that.
+    fn admit(&mut self, peer: Place, known: Option<Place>, name: &str) -> Option<Place> {
+        let fits = !name.is_empty() && name.len() <= TOPIC_BYTES_MAX;
+        let is_wanted = known.is_some_and(|place| self.topics[place].is_wanted());
+        let free = self
+            .settings
+            .topics_max
+            .saturating_sub(self.topics.wanted());
+        let pays = !is_wanted;
+        let has_share = !pays || shares::take(self.peers[peer].paid, 1, free).is_ok();
+        if !fits || !has_share || !self.has_room(peer, known) {
+            return None;
+        }
+        let place = match known {
+            Some(place) => place,
+            None => self.new_topic(name, self.settings.topics_max)?,
+        };
+        if pays {
+            self.topics[place].payer = Some(peer);
+            self.peers[peer].paid += 1;
+        }
+        Some(place)
     }
 
     /// True when the peer stands among the topic's receivers, or may do so; an absence gives way.
@@ -240,7 +278,7 @@ impl Hub {
         self.tell_missed(place, missed, fx);
     }
 
-    fn on_missed(&mut self, peer: Place, range: MissedRange, fx: &mut Effects) {
+    pub(super) fn on_missed(&mut self, peer: Place, range: MissedRange, fx: &mut Effects) {
         let MissedRange {
             stream,
             row,

@@ -43,6 +43,7 @@ mod news;
 mod peer;
 mod publish;
 mod queue;
+mod refused;
 mod sessions;
 mod slab;
 mod streams;
@@ -203,6 +204,8 @@ pub struct HubSizes {
     pub topics: usize,
     /// Topics that one peer is or was interested in, of the peer that has most.
     pub of_one_peer: usize,
+    /// Linked peers that refuse topics of this node.
+    pub refusing: usize,
 }
 
 /// What happened so far, as numbers that only grow.
@@ -228,8 +231,14 @@ pub struct PubSubCounters {
     pub unwanted: u64,
     /// Messages of peers that were older than one that was handed out.
     pub stale: u64,
-    /// Topics that peers asked for beyond what a topic or their interest may be.
+    /// Topics that peers asked for and did not get: beyond what a topic or their interest may be, or beyond
+    /// their share of the topics. A peer that asks again is counted again.
     pub interest_refused: u64,
+    /// Times that a peer said that it refused topics of this node.
+    pub interest_denied: u64,
+    /// Messages of peers that were given up before they were all there, see
+    /// [`Unfinished`](crate::link::Unfinished).
+    pub unfinished: u64,
     /// Topics that were forgotten to make room for others.
     pub topics_forgotten: u64,
     /// Those of them that a node had asked for which is away: if it asks again, it is not told what it

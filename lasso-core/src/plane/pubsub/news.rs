@@ -33,6 +33,10 @@ impl Hub {
         if !news.answers.is_empty() {
             return Some(streams(news, &mut self.topics, peer));
         }
+        // Behind the answers: what is answered by then was not refused.
+        if core::mem::take(&mut news.refused) {
+            return Some(PubSubFrame::InterestRefused);
+        }
         (!news.dropped.is_empty()).then(|| missed(news, &mut self.topics, peer))
     }
 }

@@ -20,6 +20,8 @@ pub(super) struct Peer {
     pub(super) present: BTreeSet<Place>,
     /// Topics that it was interested in, whose receivers it still stands among.
     pub(super) absent: BTreeSet<Place>,
+    /// How many of the topics that it wants count towards its share.
+    pub(super) paid: usize,
     /// What comes from it.
     pub(super) streams: Streams,
     /// What it is to be told.
@@ -38,6 +40,8 @@ pub(super) struct News {
     pub(super) unwanted: BTreeSet<Arc<str>>,
     /// Topics that it has asked for, to be answered.
     pub(super) answers: BTreeSet<Place>,
+    /// Some that it has asked for were refused.
+    pub(super) refused: bool,
     /// Topics of which messages were dropped for it.
     pub(super) dropped: BTreeSet<Place>,
     /// Whoever drives the hub was told that there is something, or is about to be.
@@ -54,6 +58,7 @@ impl Peer {
             roles: BTreeSet::new(),
             present: BTreeSet::new(),
             absent: BTreeSet::new(),
+            paid: 0,
             streams: Streams::default(),
             news: News::default(),
         }
@@ -83,6 +88,7 @@ impl News {
         self.wanted.is_empty()
             && self.unwanted.is_empty()
             && self.answers.is_empty()
+            && !self.refused
             && self.dropped.is_empty()
     }
 }

@@ -59,6 +59,12 @@ impl Hub {
         Ok(reach)
     }
 
+    /// Whether anybody on this node is subscribed to a topic.
+    pub(crate) fn has_subscribers(&self, topic: &str) -> bool {
+        let place = self.topics.find(topic);
+        place.is_some_and(|place| !self.topics[place].subscribers.is_empty())
+    }
+
     fn choose<'a>(&self, audience: &'a Audience) -> Result<Receivers<'a>, PublishError> {
         Ok(match audience {
             Audience::All => Receivers::All,

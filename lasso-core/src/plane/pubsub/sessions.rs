@@ -67,6 +67,7 @@ impl Hub {
             return;
         };
         self.noisy.retain(|&noisy| noisy != conn);
+        self.refusing.remove(&place);
         let peer = &mut self.peers[place];
         peer.conn = None;
         peer.news = News::default();

@@ -34,6 +34,9 @@ pub(super) struct Topic {
     pub(super) receivers: Vec<Receiver>,
     /// How many of the receivers are not absent.
     pub(super) present: usize,
+    /// The peer whose share of the topics it counts towards: the first of those that want it, where nobody
+    /// here did then.
+    pub(super) payer: Option<Place>,
     /// Where it stands among the idle topics; `None` while it is not idle.
     idle: Option<Idle>,
 }
@@ -103,9 +106,14 @@ impl Topic {
         rows.chain(own).max().unwrap_or(0)
     }
 
+    /// Somebody wants it, here or elsewhere.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.subscribers.is_empty() || self.present > 0
+    }
+
     /// The list of idle topics that it belongs to; `None` while somebody wants it.
     fn idle_list(&self) -> Option<usize> {
-        if !self.subscribers.is_empty() || self.present > 0 {
+        if self.is_wanted() {
             return None;
         }
         Some(if self.receivers.is_empty() {
@@ -117,6 +125,11 @@ impl Topic {
 }
 
 impl Receiver {
+    /// It has asked and has not taken that back.
+    pub(super) fn is_present(&self) -> bool {
+        self.interest != Interest::Absent
+    }
+
     /// Notes that a message was dropped for it; true when nothing was noted before.
     pub(super) fn note_dropped(&mut self, row: Row, number: u64) -> bool {
         let quiet = self.dropped == [None, None];
@@ -139,6 +152,8 @@ pub(super) struct Topics {
     /// Ends of the two lists of idle topics, oldest and newest: those that no peer gets, and those that
     /// peers got which may ask again.
     idle: [[Option<Place>; 2]; 2],
+    /// How many are in the lists.
+    idle_count: usize,
     /// The one that was published on last: a program mostly publishes on one topic many times.
     found: Option<Place>,
     streams_given: u32,
@@ -172,6 +187,11 @@ impl Topics {
         self.slab.len()
     }
 
+    /// Topics that somebody wants, here or elsewhere: none of them can be forgotten.
+    pub(super) fn wanted(&self) -> usize {
+        self.slab.len() - self.idle_count
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (Place, &Topic)> {
         self.slab.iter()
     }
@@ -195,6 +215,7 @@ impl Topics {
             subscribers: Vec::new(),
             receivers: Vec::new(),
             present: 0,
+            payer: None,
             idle: None,
         });
         self.places.insert(name, place);
@@ -241,6 +262,7 @@ impl Topics {
         };
         let newest = self.idle[list][NEWER].replace(place);
         let neighbours = [newest, None];
+        self.idle_count += 1;
         self.slab[place].idle = Some(Idle { list, neighbours });
         match newest {
             Some(newest) => self.neighbours(newest)[NEWER] = Some(place),
@@ -252,6 +274,7 @@ impl Topics {
         let Some(Idle { list, neighbours }) = self.slab[place].idle.take() else {
             return;
         };
+        self.idle_count -= 1;
         let [older, newer] = neighbours;
         match older {
             Some(older) => self.neighbours(older)[NEWER] = newer,
@@ -297,6 +320,7 @@ impl Topics {
             assert_eq!(self.find(&self.slab[found].name), Some(found));
         }
         assert_eq!(idle, unwanted, "every topic that nobody wants is idle");
+        assert_eq!(idle, self.idle_count);
     }
 }
 

@@ -19,6 +19,7 @@ mod questions_without_end;
 mod silent_calls;
 mod silent_control;
 mod silent_data;
+mod unfinished_messages;
 
 use core::fmt;
 
@@ -48,6 +49,7 @@ pub const ALL: &[Entry] = &[
     silent_calls::ENTRY,
     silent_control::ENTRY,
     silent_data::ENTRY,
+    unfinished_messages::ENTRY,
 ];
 
 /// The lies that need the name of another node.

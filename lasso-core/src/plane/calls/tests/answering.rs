@@ -50,17 +50,19 @@ fn a_peer_that_fills_its_half_of_the_places_leaves_the_other_half_to_others() {
     let mut calls = (0..3).map(|_| three.call(at(0), 2, "echo"));
     assert!(calls.all(|call| call.is_ok()));
     carry(at(0), &mut three, &mut two);
-    assert_eq!(two.calls.serving(), 7);
-    two.call(at(0), 2, "echo").unwrap();
+    // Half of what the first one left; the node itself may take all.
+    assert_eq!(two.calls.serving(), 6);
+    for _ in 0..2 {
+        two.call(at(0), 2, "echo").unwrap();
+    }
     assert_eq!(two.call(at(0), 2, "echo"), Err(CallError::Overloaded));
     let counters = two.calls.counters();
-    assert_eq!(counters.requests_over_share, 96);
+    assert_eq!(counters.requests_over_share, 97);
     assert_eq!(counters.requests_overloaded, 1);
     // What was refused has its outcome; what is answered makes room again.
     let first = two.fx.requests.remove(0);
     two.answer(first.id, done("answer"));
-    one.call(at(0), 2, "echo").unwrap();
-    carry(at(0), &mut one, &mut two);
+    two.call(at(0), 2, "echo").unwrap();
     assert_eq!(two.calls.serving(), 8);
 }
 
@@ -294,4 +296,114 @@ fn a_timeout_longer_than_may_be_is_cut_by_the_caller_and_by_the_answering_node()
         .unwrap();
     carry(at(0), &mut three, &mut two);
     assert_eq!(two.request().deadline, at(1000));
+}
+
+/// Room for two of the questions that these tests ask, which have 8 bytes.
+fn few_bytes() -> CallSettings {
+    CallSettings {
+        handlers_bytes_max: 24,
+        ..CallSettings::default()
+    }
+}
+
+#[test]
+fn questions_are_bounded_in_bytes_too() {
+    let (mut one, mut two) = pair_with(&few_bytes());
+    let calls = [0; 3].map(|_| one.call(at(0), 2, "echo").unwrap());
+    carry(at(0), &mut one, &mut two);
+    // The first finds nothing there, and the second would hold more than is free after it.
+    assert_eq!(two.fx.requests.len(), 2);
+    assert_eq!(two.calls.counters().requests_over_bytes, 1);
+    carry(at(0), &mut two, &mut one);
+    assert_eq!(one.outcome(calls[2]), Some(Err(CallError::Overloaded)));
+    for request in core::mem::take(&mut two.fx.requests) {
+        two.answer(request.id, done("answer"));
+    }
+    one.call(at(0), 2, "echo").unwrap();
+    carry(at(0), &mut one, &mut two);
+    assert_eq!(two.fx.requests.len(), 1);
+}
+
+#[test]
+fn one_question_of_any_size_finds_room_and_a_lost_link_frees_it() {
+    let settings = CallSettings {
+        handlers_bytes_max: 4,
+        ..CallSettings::default()
+    };
+    let (mut one, mut two) = pair_with(&settings);
+    for _ in 0..2 {
+        one.call(at(0), 2, "echo").unwrap();
+    }
+    carry(at(0), &mut one, &mut two);
+    assert_eq!(two.calls.serving(), 1);
+    assert_eq!(two.calls.counters().requests_over_bytes, 1);
+    two.link_down(LINK);
+    assert_eq!(two.calls.serving(), 0);
+}
+
+#[test]
+fn peers_that_want_all_places_leave_some_to_others() {
+    let settings = CallSettings {
+        handlers_max: 12,
+        ..CallSettings::default()
+    };
+    let mut node = Side::new(9, &settings);
+    node.calls.serve("echo").unwrap();
+    let mut asker = Side::new(1, &CallSettings::default());
+    asker.calls.link_up(LINK, &name(9));
+    for _ in 0..20 {
+        asker.call(at(0), 9, "echo").unwrap();
+    }
+    let questions: Vec<Vec<u8>> = asker
+        .lanes
+        .calls
+        .drain(..)
+        .map(|(_, frame)| frame)
+        .collect();
+    for peer in 1..=3 {
+        node.calls.link_up(ConnId::In(peer), &name(peer as u8));
+    }
+    for question in &questions {
+        for peer in 1..=2 {
+            node.receive(at(0), ConnId::In(peer), question).unwrap();
+        }
+    }
+    assert_eq!(node.calls.serving(), 8, "a third each");
+    for question in &questions[..2] {
+        node.receive(at(0), ConnId::In(3), question).unwrap();
+    }
+    assert_eq!(node.calls.serving(), 10, "the third one finds room");
+    assert_eq!(node.calls.counters().requests_over_share, 32);
+}
+
+#[test]
+fn a_question_or_an_answer_that_was_given_up_unfinished_ends_its_call() {
+    let (mut one, mut two) = pair();
+    let calls = [0; 2].map(|_| one.call(at(0), 2, "echo").unwrap());
+    let (_, frame) = one.lanes.calls.pop_front().unwrap();
+    let (raw, _) = codec::split(&frame).unwrap();
+    let (lanes, fx) = (&mut two.lanes, &mut two.fx);
+    let start = &raw.body[..4];
+    assert_eq!(two.calls.on_call_given_up(LINK, start, lanes, fx), Ok(()));
+    two.calls.assert_invariants();
+    assert_eq!(two.calls.counters().requests_unfinished, 1);
+    carry(at(0), &mut one, &mut two);
+    carry(at(0), &mut two, &mut one);
+    assert_eq!(one.outcome(calls[0]), Some(Err(CallError::Overloaded)));
+
+    let id = two.request().id;
+    two.answer(id, done("answer"));
+    let (_, frame) = two.lanes.calls.pop_front().unwrap();
+    let (raw, _) = codec::split(&frame).unwrap();
+    let start = &raw.body[..2];
+    assert_eq!(
+        one.calls.on_answer_given_up(LINK, start, &mut one.fx),
+        Ok(())
+    );
+    assert_eq!(one.outcome(calls[1]), Some(Err(CallError::Overloaded)));
+    assert!(
+        one.calls
+            .on_answer_given_up(LINK, &[], &mut one.fx)
+            .is_err()
+    );
 }

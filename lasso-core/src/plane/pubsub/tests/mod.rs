@@ -5,6 +5,7 @@ mod properties;
 mod queues;
 mod rules;
 mod sessions;
+mod shares;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;

@@ -467,7 +467,7 @@ impl World {
                 }
                 return true;
             }
-            PubSubFrame::Missed(_) => {}
+            PubSubFrame::Missed(_) | PubSubFrame::InterestRefused => {}
         }
         self.nodes[to].hub.on_frame(conn, frame, &mut self.fx);
         true
