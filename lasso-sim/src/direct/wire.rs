@@ -45,7 +45,7 @@ pub(super) struct Socket {
     last_byte: Option<Instant>,
     /// Closed by its owner; unsent bytes still go out.
     closing: bool,
-    /// The end of the stream is on its way, behind what the kernel still holds; what comes is thrown away.
+    /// The end of the stream is on its way, after the bytes in the kernel; arriving bytes are dropped.
     shut: bool,
     sent_any: bool,
 }
@@ -307,8 +307,8 @@ impl DirectWorld {
             && let Some(socket) = self.wire.socket(conn, end)
             && socket.closing
         {
-            // As a node's reader does: closed at once, the socket would answer what comes by a reset, which
-            // overtakes what is to be sent.
+            // As a node's reader does: if the socket were closed at once, it would answer arriving bytes with a
+            // reset, which overtakes the bytes still to be sent.
             socket.shut = true;
             self.fabric.shut(self.now, conn, end);
             return self.schedule(self.now + LINGER, Event::CloseLate { conn, end });

@@ -76,12 +76,13 @@ impl Fabric {
         }
     }
 
-    /// Whether something of a stream waits for the line.
+    /// Whether bytes of a stream wait for the line.
     pub fn is_sending(&mut self, conn: Conn, end: End) -> bool {
         self.has_more(conn, end)
     }
 
-    /// The process at `end` ends its stream, and may still read: the end goes behind what waits for the line.
+    /// The process at `end` ends its stream, and may still read: the end follows the bytes that wait for the
+    /// line.
     pub fn shut(&mut self, now: Instant, conn: Conn, end: End) {
         self.queue_on_line(now, conn, end, [Chunk::Fin]);
     }

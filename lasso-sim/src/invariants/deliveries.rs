@@ -160,7 +160,7 @@ impl Deliveries {
     }
 
     fn subscribed(&mut self, at: &Moment<'_>, sub: u32, name: &Arc<str>, at_once: bool) {
-        // What comes there is published by each node for itself, and by no application.
+        // Each node publishes the messages of this topic for itself, and no application does.
         if **name == *TOPOLOGY_TOPIC {
             return;
         }

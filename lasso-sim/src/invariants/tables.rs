@@ -39,9 +39,9 @@ pub struct Sizes {
     pub disconnected: usize,
     /// Notices that are suppressed for a while.
     pub notices: usize,
-    /// Links that stand.
+    /// Present links.
     pub links: usize,
-    /// Bytes of messages that are not all there.
+    /// Bytes of unfinished messages.
     pub unfinished: usize,
 }
 
@@ -144,7 +144,7 @@ fn tables(at: &mut Moment<'_>, sizes: &TableSizes) {
     }
 }
 
-/// What heads may add to a message, and more.
+/// An upper bound of the bytes that heads add to a message.
 const HEADS_BYTES: usize = 4 << 10;
 /// With more nodes than this, tables are checked less often, because each check goes through all peers.
 const CROWD: usize = 64;

@@ -317,7 +317,7 @@ impl Reader<'_> {
             self.error(error);
         }
         for (topic, nodes) in core::mem::take(&mut self.uses.sources) {
-            // Every node publishes there by itself.
+            // Every node publishes on this topic by itself.
             if *topic == *TOPOLOGY_TOPIC {
                 continue;
             }
