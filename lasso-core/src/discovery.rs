@@ -1,16 +1,16 @@
-//! Who might be there: candidates from DNS answers, static peers and nodes that dialled us.
+//! The nodes that might exist: candidates from DNS answers, static peers and nodes that dialled us.
 //!
-//! Each query is asked for each family on its own schedule, so that one that fails or is slow holds
-//! up no other. An answer is good, or it says nothing: only good answers can make a candidate
-//! absent, and only absence for a while, without a link, makes it forgotten.
+//! Each query runs for each family on its own schedule, so that a failing or slow one delays no other. Only
+//! good answers count: they alone can make a candidate absent, and it is forgotten only if it is absent for a
+//! while without a link.
 //!
-//! 1. An answer that fails, is empty or is cut short removes nobody.
+//! 1. A failed, empty or truncated answer removes no candidate.
 //! 2. A static peer is never forgotten.
 //! 3. A linked node is never forgotten.
-//! 4. Own addresses are never candidates, nor is an address at which nobody can be dialled.
-//! 5. Where nothing is asked, a node that only dialled us is forgotten like one that good answers do not name.
+//! 4. Own addresses are never candidates, nor are addresses that nobody can dial.
+//! 5. Without queries, a node that only dialled us is forgotten like one that good answers do not name.
 //!
-//! It does not resolve, and it does not know how to dial: see [`crate::mesh`].
+//! It does not resolve names, and it does not dial: see [`crate::mesh`].
 
 mod found;
 mod own;
@@ -31,33 +31,34 @@ use crate::node::DnsAnswer;
 use crate::time::{Instant, earliest, part};
 use own::Own;
 
-/// One query and family: a schedule, and what its last good answer named.
+/// One query and family: its schedule, and the names in its last good answer.
 struct Source {
     query: QueryId,
     family: Family,
     next_poll: Instant,
-    /// When the question that is not answered yet was asked.
+    /// When the unanswered question was asked.
     asked_at: Option<Instant>,
     state: QueryState,
-    /// Why the last try failed; only while the state is that.
+    /// Why the last try failed; only while the state is `Failed`.
     cause: Option<String>,
     /// Tries in a row that failed.
     failures: u32,
-    /// The operator was told that this family fails beside another one.
+    /// The operator was told that this family fails while the other one works.
     told_failing: bool,
     named: BTreeSet<NodeName>,
     last_good: Option<Instant>,
 }
 
-/// One node that might be there.
+/// One node that might exist.
 struct Candidate {
     /// From the configuration: never forgotten.
     fixed: bool,
     /// The sources, by position, whose last good answer named it.
     named_by: BTreeSet<usize>,
-    /// Since when good answers have not named it; `None` while one does, or none was good since.
+    /// Since when good answers have not named it; `None` while one names it, or if there was no good answer
+    /// since.
     absent_since: Option<Instant>,
-    /// The identity that answered at this candidate's address, where it is another one.
+    /// The identity that answered at this candidate's address, if it is another one.
     alias_of: Option<NodeName>,
 }
 
@@ -68,15 +69,15 @@ pub struct Discovery {
     first: Duration,
     me: NodeName,
     queries: Vec<Query>,
-    /// State per query as last told to the operator.
+    /// The state of each query as last reported to the operator.
     told: Vec<QueryState>,
     sources: Vec<Source>,
     candidates: BTreeMap<NodeName, Candidate>,
-    /// Names that turned out to be this node itself.
+    /// Names that turned out to be this node's own.
     own: Own,
-    /// Candidates that no source names and the configuration does not either.
+    /// Candidates that neither a source nor the configuration names.
     unnamed: BTreeSet<NodeName>,
-    /// What [`Discovery::take_named`] has not told yet.
+    /// Whether the number of named nodes changed since the last [`Discovery::take_named`].
     named_changed: bool,
     counters: DiscoveryCounters,
 }
@@ -125,15 +126,15 @@ impl Discovery {
         }
     }
 
-    /// Draws when each query is asked for the second time, from half an interval on, so that nodes that started together
-    /// do not ask together.
+    /// Draws when each query runs for the second time, after at least half an interval, so that nodes that started
+    /// together do not query together.
     #[must_use]
     pub(crate) fn out_of_phase(mut self, second: u32) -> Self {
         self.first = part(self.settings.poll_interval, second);
         self
     }
 
-    /// Asks what is due, gives up what was not answered in time, forgets who was absent for long.
+    /// Sends due questions, gives up on unanswered ones, and forgets candidates that have been absent for long.
     pub fn tick(&mut self, now: Instant, is_linked: impl Fn(&NodeName) -> bool) -> Found {
         let mut found = Found::default();
         for position in 0..self.sources.len() {
@@ -165,8 +166,8 @@ impl Discovery {
         found
     }
 
-    /// Takes an answer. One that nobody asked for is taken like any other; one for a query that is
-    /// not configured is ignored.
+    /// Handles an answer. An unrequested one is handled like any other; one for a query that is not configured
+    /// is ignored.
     pub fn answered(
         &mut self,
         now: Instant,
@@ -194,7 +195,7 @@ impl Discovery {
                 let names = self.names(query, &addresses);
                 let state = match names.is_empty() {
                     _ if cut => QueryState::Truncated,
-                    // An answer without an address that can be dialled is no list of nodes.
+                    // An answer without an address that can be dialled does not list nodes.
                     true => QueryState::Empty,
                     false => QueryState::Ok,
                 };
@@ -208,9 +209,9 @@ impl Discovery {
         found
     }
 
-    /// A node dialled us, or answered at another one's address: a candidate of its own.
+    /// A node dialled us, or answered at another one's address: adds it as a candidate of its own.
     pub fn met(&mut self, now: Instant, name: &NodeName) -> bool {
-        // Its identity is proven: an address that once led back to this node leads there no more.
+        // Its identity is proven: its address no longer leads back to this node, if it ever did.
         self.own.remove(name);
         if self.own.contains(name) || self.candidates.contains_key(name) {
             return false;
@@ -226,8 +227,8 @@ impl Discovery {
         true
     }
 
-    /// The link with a node is gone. One that nobody names has from now on as long as any other; one
-    /// that said goodbye, and that nobody names, is forgotten at once, and `true` is returned.
+    /// The link with a node is gone. If no source names the node, it is forgotten after the usual time from now
+    /// on. If it also said goodbye, it is forgotten at once, and this returns `true`.
     pub fn lost(&mut self, now: Instant, name: &NodeName, left: bool) -> bool {
         if !self.unnamed.contains(name) {
             return false;
@@ -246,7 +247,7 @@ impl Discovery {
         false
     }
 
-    /// The address of `candidate` is answered by `identity`. Both count as one node.
+    /// `identity` answered at the address of `candidate`. Both count as one node.
     pub fn answers_as(&mut self, candidate: &NodeName, identity: &NodeName) {
         if let Some(entry) = self.candidates.get_mut(candidate) {
             let alias_of = (candidate != identity).then(|| identity.clone());
@@ -255,7 +256,7 @@ impl Discovery {
         }
     }
 
-    /// The address of `candidate` is this node's own: no candidate while anything names it.
+    /// The address of `candidate` is this node's own: it is not a candidate while anything names it.
     pub fn is_own(&mut self, candidate: &NodeName) {
         let Some(was) = self.candidates.remove(candidate) else {
             return;
@@ -265,7 +266,7 @@ impl Discovery {
         self.counters.learned_shed += u64::from(!self.own.insert(candidate, was));
     }
 
-    /// When there is next something to do.
+    /// The next deadline.
     pub fn deadline(&self) -> Option<Instant> {
         let of_source = |s: &Source| match s.asked_at {
             Some(at) => at + self.limit(s.family),
@@ -273,14 +274,14 @@ impl Discovery {
         };
         let polls = self.sources.iter().map(of_source).min();
         let absent = |name: &NodeName| self.candidates.get(name).and_then(|c| c.absent_since);
-        // Whoever is absent, but linked, is looked at again and again: once per interval.
+        // Absent but linked nodes are checked once per interval.
         let forget = self.unnamed.iter().filter_map(absent).min();
         let forget = earliest(forget, self.own.absent_since());
         earliest(polls, forget.map(|since| self.next_forget(since)))
     }
 
-    /// How many distinct nodes discovery names: static peers, everyone in the last good answers,
-    /// and this node. Several addresses of one identity count once.
+    /// The number of distinct nodes that discovery names: static peers, all nodes in the last good answers, and
+    /// this node. Several addresses of one identity count once.
     pub fn nodes_named(&self) -> usize {
         let named = self
             .candidates
@@ -296,33 +297,33 @@ impl Discovery {
         core::mem::take(&mut self.named_changed).then(|| self.nodes_named())
     }
 
-    /// True when the node is one that might be there.
+    /// True when the node is a candidate.
     pub fn is_candidate(&self, name: &NodeName) -> bool {
         self.candidates.contains_key(name)
     }
 
-    /// The identity that answered at the candidate's address, where it is another one.
+    /// The identity that answered at the candidate's address, if it is another one.
     pub fn alias_of(&self, candidate: &NodeName) -> Option<&NodeName> {
         self.candidates.get(candidate)?.alias_of.as_ref()
     }
 
-    /// Everyone who might be there, in the order of their names.
+    /// All candidates, in the order of their names.
     pub fn candidates(&self) -> impl Iterator<Item = &NodeName> {
         self.candidates.keys()
     }
 
-    /// What was counted.
+    /// The counters.
     pub fn counters(&self) -> DiscoveryCounters {
         self.counters
     }
 
-    /// The names that an answer stands for, own ones included, as far as they can be dialled.
+    /// The names in an answer, own ones included, as far as they can be dialled.
     fn names(&mut self, query: QueryId, addresses: &[(IpAddr, Option<u16>)]) -> BTreeSet<NodeName> {
         let query = &self.queries[query.0 as usize];
         let basename = query.basename.as_ref().unwrap_or(self.me.basename());
         let mut names = BTreeSet::new();
         for &(ip, port) in addresses.iter().take(self.settings.addresses_max) {
-            // All nodes of a deployment listen on one port: the own one, where DNS names none.
+            // All nodes of a deployment listen on one port: this node's own, if DNS names none.
             let address = SocketAddr::new(ip, port.unwrap_or(self.me.address().port()));
             if undialable(address).is_some() {
                 self.counters.refused += 1;
@@ -333,7 +334,7 @@ impl Discovery {
         names
     }
 
-    /// How long a question may take. Services are two questions, one after the other.
+    /// How long a question may take. Services need two questions, one after the other.
     fn limit(&self, family: Family) -> Duration {
         match family {
             Family::A | Family::Aaaa => self.settings.lookup_timeout,
@@ -388,7 +389,7 @@ impl Discovery {
         self.mark_absent(now);
     }
 
-    /// The names that are candidates already, and new ones as far as there is room.
+    /// Adds the names that are candidates already, and new ones as far as there is room.
     fn admitted(&mut self, mut names: BTreeSet<NodeName>) -> BTreeSet<NodeName> {
         let mut room = CANDIDATES_MAX.saturating_sub(self.candidates.len());
         let found = names.len();
@@ -404,7 +405,7 @@ impl Discovery {
         names
     }
 
-    /// After a good answer: whoever nobody names is absent from now on.
+    /// After a good answer: candidates that no source names are absent from now on.
     fn mark_absent(&mut self, now: Instant) {
         self.own.mark_absent(now);
         for name in &self.unnamed {
@@ -480,10 +481,10 @@ impl fmt::Debug for Discovery {
     }
 }
 
-/// Most candidates, four times the largest cluster that is tested: answers that are cut short name
-/// others each time and remove nobody, and whoever forges DNS must not fill memory.
+/// The most candidates, four times the largest tested cluster: truncated answers name other nodes each time and
+/// remove none, and forged DNS answers must not fill memory.
 const CANDIDATES_MAX: usize = 4096;
-/// Most candidates that only dialled us; as many as disconnected nodes are remembered.
+/// The most candidates that only dialled us; the same as the bound on remembered disconnected nodes.
 const LEARNED_MAX: usize = 1024;
 
 #[cfg(test)]

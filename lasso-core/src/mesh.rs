@@ -1,18 +1,17 @@
-//! Whom to dial, and when.
+//! Decides which peers to dial, and when.
 //!
-//! Every candidate without a link is dialled again and again, for ever, at a bounded rate: delays
-//! double from a minimum to a maximum, with jitter, and are measured from the start of a try, so
-//! that a network that heals is whole again within one delay. A try that outlasts its delay, as one
-//! does that the network swallows, is followed by the next after a short time that is drawn:
-//! otherwise all nodes that lost the same peer would dial it at the very moment their tries run out.
-//! Of each pair one side goes first, by a coin that both know, so that most pairs make one connection
-//! and not two.
+//! The mesh dials every candidate without a link again and again, for ever, at a bounded rate. Delays double
+//! from a minimum to a maximum, with jitter. They are measured from the start of a try, so that a network that
+//! heals is whole again within one delay. If a try outlasts its delay, for example because the network drops
+//! its packets, the next one follows after a short random time; otherwise all nodes that lost the same peer
+//! would dial it at the moment when their tries time out. One side of each pair dials first, chosen by a coin
+//! that both know, so that most pairs make one connection and not two.
 //!
 //! 1. A peer has at most one dial under way.
 //! 2. No more dials are under way than the bound allows.
 //! 3. A linked peer is dialled only to test its link.
 //!
-//! It does not know whether a connection is a good one: see [`crate::node`].
+//! It does not judge connections: see [`crate::node`].
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -25,18 +24,18 @@ use crate::config::DialSettings;
 use crate::name::NodeName;
 use crate::time::Instant;
 
-/// How a try to reach a peer ended, as far as the next one depends on it.
+/// The outcome of a failed try to reach a peer, as far as the next one depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Miss {
-    /// No connection, or one that was refused.
+    /// There was no connection, or it was refused.
     Failed,
-    /// Only an operator can change what kept the two apart: try again much later.
+    /// Only an operator can remove the cause: try again much later.
     Wait,
-    /// Both dialled and the other connection was chosen: not a failure.
+    /// Both dialled and the other connection was chosen; this is no failure.
     Duplicate,
 }
 
-/// One peer that is dialled when it has no link.
+/// One peer, which is dialled when it has no link.
 struct Peer {
     /// When the next try is due.
     next_at: Instant,
@@ -44,11 +43,11 @@ struct Peer {
     failures: u32,
     /// Since when no try succeeded.
     failing_since: Option<Instant>,
-    /// When the try that is under way began.
+    /// When the present try began.
     trying_since: Option<Instant>,
-    /// Since when a link stands.
+    /// Since when the link has been up.
     linked_at: Option<Instant>,
-    /// The link is silent and wants a second connection.
+    /// The link is silent and needs a second connection.
     probing: bool,
 }
 
@@ -65,14 +64,14 @@ pub struct Mesh {
     /// Draws jitter.
     rng: ChaCha8Rng,
     peers: BTreeMap<NodeName, Peer>,
-    /// Everyone who waits for a try, by time.
+    /// All peers that wait for a try, by time.
     queue: BTreeSet<(Instant, NodeName)>,
     /// Tries under way.
     trying: usize,
 }
 
 impl Mesh {
-    /// A mesh that knows nobody.
+    /// A mesh without candidates.
     pub fn new(settings: DialSettings, me: NodeName, seed: [u8; 32]) -> Self {
         let rng = ChaCha8Rng::from_seed(seed);
         Mesh {
@@ -85,13 +84,13 @@ impl Mesh {
         }
     }
 
-    /// A new candidate; one that is known already is left as it is.
+    /// Adds a candidate; leaves a known one unchanged.
     pub fn add(&mut self, now: Instant, name: &NodeName) {
         self.add_after(now, name, Duration::ZERO);
     }
 
-    /// A new candidate that was met on a connection. It is dialled only if that connection comes to
-    /// nothing, as two connections at once would only get in each other's way.
+    /// Adds a candidate that was met on a connection. The mesh dials it only if that connection fails, because
+    /// two connections at once would obstruct each other.
     pub fn met(&mut self, now: Instant, name: &NodeName) {
         self.add_after(now, name, self.settings.backoff_min);
     }
@@ -120,7 +119,7 @@ impl Mesh {
         next.is_some_and(|(name, _)| name.address().ip() == ip)
     }
 
-    /// A candidate that is no more. A try under way goes on and is reported as for a stranger.
+    /// Removes a candidate. A try under way continues, and is reported as for a stranger.
     pub fn remove(&mut self, name: &NodeName) {
         if let Some(peer) = self.peers.remove(name) {
             self.queue.remove(&(peer.next_at, name.clone()));
@@ -128,8 +127,7 @@ impl Mesh {
         }
     }
 
-    /// The next peer to dial now, whose try thereby begins; `true` where the dial tests a link that
-    /// is silent.
+    /// Returns the next peer to dial now, and begins its try; `true` if the dial tests a silent link.
     pub fn poll_dial(&mut self, now: Instant) -> Option<(NodeName, bool)> {
         if self.trying >= self.settings.concurrent_max {
             return None;
@@ -163,7 +161,7 @@ impl Mesh {
         self.schedule(name, next_at);
     }
 
-    /// A link with the peer stands, whoever dialled it.
+    /// A link with the peer is up, whichever side dialled.
     pub fn linked(&mut self, now: Instant, name: &NodeName) {
         let Some(peer) = self.peers.get_mut(name) else {
             return;
@@ -175,8 +173,8 @@ impl Mesh {
         self.assert_invariants();
     }
 
-    /// The link with the peer is gone. It is dialled again: at once, or, where the link was
-    /// short-lived or the peer said goodbye, after a delay.
+    /// The link with the peer is lost. The mesh dials the peer again: at once, or after a delay if the link was
+    /// short-lived or the peer said goodbye.
     pub fn unlinked(&mut self, now: Instant, name: &NodeName, hold: Option<Duration>) {
         let courtesy = self.courtesy(name);
         let backoff_max = self.settings.backoff_max;
@@ -203,8 +201,8 @@ impl Mesh {
         }
     }
 
-    /// The link with the peer is silent: it is tested by a second connection, which
-    /// [`Mesh::poll_dial`] begins, again and again until [`Mesh::heard`].
+    /// The link with the peer is silent: [`Mesh::poll_dial`] tests it by second connections until
+    /// [`Mesh::heard`].
     pub fn probe(&mut self, now: Instant, name: &NodeName) {
         let Some(peer) = self.peers.get_mut(name) else {
             return;
@@ -218,8 +216,7 @@ impl Mesh {
         }
     }
 
-    /// What kept the peer from being dialled is over: it is tried at once, as if it had just been
-    /// found.
+    /// The obstacle to dialling the peer is gone: the mesh tries it at once, as if it had just been found.
     pub fn retry(&mut self, now: Instant, name: &NodeName) {
         let Some(peer) = self.peers.get_mut(name) else {
             return;
@@ -231,7 +228,7 @@ impl Mesh {
         }
     }
 
-    /// A link that was silent is not any more.
+    /// A silent link has received bytes again.
     pub fn heard(&mut self, name: &NodeName) {
         let Some(peer) = self.peers.get_mut(name) else {
             return;
@@ -241,7 +238,7 @@ impl Mesh {
         }
     }
 
-    /// Every peer is tried anew as if it had just been found; no link stands.
+    /// All links are gone: the mesh tries every peer as if it had just been found.
     pub fn restart(&mut self, now: Instant) {
         let names: Vec<NodeName> = self.peers.keys().cloned().collect();
         for name in names {
@@ -250,12 +247,12 @@ impl Mesh {
         }
     }
 
-    /// How many dials are under way.
+    /// The number of dials under way.
     pub fn dials(&self) -> usize {
         self.trying
     }
 
-    /// When the next dial is due; `None` while the bound on dials is reached, or nobody waits.
+    /// When the next dial is due; `None` while the bound on dials is reached, or no peer waits.
     pub fn deadline(&self) -> Option<Instant> {
         if self.trying >= self.settings.concurrent_max {
             return None;
@@ -274,8 +271,8 @@ impl Mesh {
         self.assert_invariants();
     }
 
-    /// Zero for the side of the pair that goes first: a coin that is the same at both ends and
-    /// gives every node about half of its peers.
+    /// Zero for the side of the pair that dials first: a coin that is the same at both ends and gives every
+    /// node about half of its peers.
     fn courtesy(&self, name: &NodeName) -> Duration {
         let heads = (name_hash(&self.me) ^ name_hash(name)) & 1 == 0;
         if heads == (self.me < *name) {
@@ -308,7 +305,7 @@ impl Mesh {
             .backoff_min
             .saturating_mul(1 << doublings)
             .min(longest);
-        // A delay is jittered both ways, a promise only upwards.
+        // A delay is jittered both ways, a promised delay only upwards.
         let jittered = delay.percent(100 - settings.jitter_percent.min(100) + jitter);
         match miss {
             Miss::Wait => jittered.max(settings.refused_secret.percent(100 + jitter)),
@@ -321,7 +318,7 @@ impl Mesh {
         self.rng.next_u32() % (2 * self.settings.jitter_percent.min(100) + 1)
     }
 
-    /// A part of the shortest delay: what is left of a delay that a try outlasted.
+    /// A random part of the shortest delay, for a try that outlasted its delay.
     fn spread(&mut self) -> Duration {
         let part = 1 + self.rng.next_u32() % SPREAD_PARTS;
         self.settings.backoff_min.saturating_mul(part) / SPREAD_PARTS
@@ -333,8 +330,8 @@ impl Mesh {
     }
 }
 
-/// Into how many parts the shortest delay is divided where a part of it is drawn: fine enough that
-/// dozens of nodes seldom draw the same one.
+/// The number of parts from which a part of the shortest delay is drawn: fine enough that dozens of nodes
+/// seldom draw the same one.
 const SPREAD_PARTS: u32 = 1 << 16;
 
 /// Percentages of durations in integers, which come out the same on every machine.
@@ -348,7 +345,7 @@ impl Percent for Duration {
     }
 }
 
-/// FNV-1a over the name's text: any hash serves that both ends agree upon.
+/// FNV-1a over the name's text: any hash works on which both ends agree.
 fn name_hash(name: &NodeName) -> u64 {
     let text = name.to_string();
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);

@@ -1,7 +1,7 @@
-//! Who a node is: names, incarnations, identity, and what it says of itself.
+//! The identity of a node: names, incarnations, descriptions.
 //!
-//! A node name is `basename@ip:port`. The port is left out where it is the default, 9155, and an
-//! IPv6 address stands in brackets where a port follows or not: `app@[fdaa::3]`.
+//! A node name is `basename@ip:port`. The port is omitted if it is the default, 9155. An IPv6 address is always
+//! in brackets, with or without a port: `app@[fdaa::3]`.
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use crate::bounded;
 use crate::text::is_hidden;
 
-/// The port for links, and the one a node name without a port means.
+/// The default port for links, and the port of a node name without one.
 pub const DEFAULT_PORT: u16 = 9155;
 /// Longest basename, in bytes.
 pub const BASENAME_MAX: usize = 64;
@@ -23,21 +23,21 @@ pub const LABEL_MAX: usize = 128;
 /// Most roles that a node may have.
 pub const ROLES_MAX: usize = 32;
 
-/// Why a text is not a name. The caller's fault; nothing was changed.
+/// Why a text is not a name. This is the caller's fault; nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
-    /// There is no `@` between basename and address.
+    /// The text has no `@` between basename and address.
     #[error("`{0}` has no `@`: a node name is `basename@ip` or `basename@ip:port`")]
     NoAt(String),
-    /// The basename is empty, too long, or has a character that is not allowed.
+    /// The basename is empty, too long, or contains a forbidden character.
     #[error("basename `{0}` is not 1 to 64 letters, digits, `-`, `_` or `.`")]
     Basename(String),
-    /// What follows the `@` is not an address.
+    /// The text after the `@` is not an address.
     #[error(
         "`{0}` is not an IP address with an optional port (`10.0.0.5`, `10.0.0.5:9155`, `[fdaa::3]:9155`)"
     )]
     Address(String),
-    /// A label is empty, too long, or holds a character that nobody sees.
+    /// A label is empty, too long, or contains an invisible character.
     #[error("{what} `{text}` is not 1 to 128 bytes without control and other invisible characters")]
     Label {
         /// Which label.
@@ -55,7 +55,7 @@ pub enum NameError {
 pub struct Basename(Arc<str>);
 
 impl Basename {
-    /// Checks and takes a basename: 1 to 64 ASCII letters, digits, `-`, `_` or `.`.
+    /// Checks a basename: 1 to 64 ASCII letters, digits, `-`, `_` or `.`.
     ///
     /// # Errors
     /// [`NameError::Basename`] for anything else.
@@ -96,15 +96,15 @@ pub struct NodeName {
 impl NodeName {
     /// The name of the node of application `basename` at `address`.
     pub fn new(basename: Basename, address: SocketAddr) -> Self {
-        // The flow label and zone of an IPv6 address are no part of a name, and an IPv4 address that is
-        // written as IPv6 (`::ffff:10.0.0.5`) is the same host.
+        // The flow label and zone of an IPv6 address are not part of a name, and an IPv4 address written as
+        // IPv6 (`::ffff:10.0.0.5`) is the same host.
         NodeName {
             address: SocketAddr::new(address.ip().to_canonical(), address.port()),
             basename,
         }
     }
 
-    /// Not after any name at this address, in the order of names.
+    /// A lower bound of all names at this address, in the order of names.
     pub(crate) fn first_at(ip: IpAddr) -> Self {
         NodeName {
             address: SocketAddr::new(ip, 0),
@@ -117,7 +117,7 @@ impl NodeName {
         &self.basename
     }
 
-    /// Address and port at which the node takes links.
+    /// Address and port at which the node accepts links.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -128,7 +128,7 @@ impl NodeName {
     }
 }
 
-/// Why no node can be dialled at an address; `None` where one may be.
+/// Why no node can be dialled at an address; `None` if one can be.
 ///
 /// ```
 /// use lasso_core::name::undialable;
@@ -234,18 +234,18 @@ text_serde!(Basename, Basename::new);
 text_serde!(NodeName, NodeName::from_str);
 text_serde!(Label, |text| Label::new("label", text));
 
-/// A short text that a node says of itself or its cluster: cluster name, id, region, role, version.
+/// A short text about a node or its cluster: cluster name, id, region, role, version.
 ///
 /// 1 to 128 bytes without control, format and other invisible characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Label(Arc<str>);
 
 impl Label {
-    /// Checks and takes a label; `what` names it in the error.
+    /// Checks a label; `what` names it in the error.
     ///
     /// # Errors
-    /// [`NameError::Label`] when it is empty, longer than 128 bytes or holds a character that nobody
-    /// sees: see [`is_hidden`].
+    /// [`NameError::Label`] when it is empty, longer than 128 bytes or contains an invisible character: see
+    /// [`is_hidden`].
     pub fn new(what: &'static str, text: &str) -> Result<Self, NameError> {
         if text.is_empty() || text.len() > LABEL_MAX || text.chars().any(is_hidden) {
             return Err(NameError::Label {
@@ -261,7 +261,7 @@ impl Label {
         &self.0
     }
 
-    /// The label `unknown`, the region of a node that has not said any.
+    /// The label `unknown`, the default region of a node.
     pub fn unknown() -> Self {
         Label("unknown".into())
     }
@@ -273,11 +273,11 @@ impl fmt::Display for Label {
     }
 }
 
-/// A number that grows each time a node of one name starts: the wall clock's milliseconds at the
-/// start, or one more than what a peer already knows of that name.
+/// A number that grows each time a node of one name starts: the wall clock's milliseconds at the start, or one
+/// more than the number that a peer already knows for that name.
 ///
-/// Reading one from a peer fails above [`Incarnation::MAX`]: a node that claims more lies, and no later life
-/// of its name could ever follow.
+/// Reading one from a peer fails above [`Incarnation::MAX`]: a node that claims more is lying, and no later
+/// life of its name could ever follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
 #[serde(transparent)]
 pub struct Incarnation(pub u64);
@@ -286,8 +286,8 @@ impl Incarnation {
     /// The last millisecond before the year 2500.
     pub const MAX: Incarnation = Incarnation(16_725_225_599_999);
 
-    /// The least incarnation that is later than this one. Nothing is later than [`Incarnation::MAX`]: a name
-    /// for which that was claimed goes on under it, and nobody takes it for stale.
+    /// The least incarnation that is later than this one. Nothing is later than [`Incarnation::MAX`]: if it was
+    /// claimed for a name, the node of that name continues under it, and no peer treats it as stale.
     #[must_use]
     pub fn next(self) -> Incarnation {
         Incarnation(self.0.saturating_add(1)).min(Incarnation::MAX)
@@ -310,7 +310,7 @@ impl fmt::Display for Incarnation {
     }
 }
 
-/// Who stands at the other end of a link: checked in the handshake.
+/// The identity of the peer at the other end of a link, checked in the handshake.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Identity {
     /// The cluster that the node belongs to.
@@ -321,7 +321,7 @@ pub struct Identity {
     pub incarnation: Incarnation,
 }
 
-/// What a node says of itself; its application may change it while it runs.
+/// The description of a node, which its application may change while it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
     /// Free text id; by default the host part of the name.
@@ -336,8 +336,7 @@ pub struct Description {
 }
 
 impl Description {
-    /// The description of a node that has said nothing: id from its name, region `unknown`, no
-    /// roles, version `0.0.0`.
+    /// The default description of a node: id from its name, region `unknown`, no roles, version `0.0.0`.
     pub fn of(name: &NodeName) -> Self {
         Description {
             id: Label(name.host().into()),
@@ -347,7 +346,7 @@ impl Description {
         }
     }
 
-    /// Checks the bound on roles, which the types alone do not hold.
+    /// Checks the bound on roles, which the types alone do not enforce.
     ///
     /// # Errors
     /// [`NameError::Roles`] for more than [`ROLES_MAX`].

@@ -1,7 +1,7 @@
 //! Time as the machines see it: an input, never a clock.
 //!
-//! An [`Instant`] counts nanoseconds since the machine that holds it was made. Whoever drives the
-//! machine says what time it is; nothing in this crate can find out by itself.
+//! An [`Instant`] counts nanoseconds since the machine that holds it was created. The driver of the machine
+//! passes the time in; nothing in this crate can read it.
 
 use core::fmt;
 use core::ops::{Add, AddAssign, Sub};
@@ -28,7 +28,7 @@ pub struct Instant(u64);
 impl Instant {
     /// The start of the machine.
     pub const ZERO: Instant = Instant(0);
-    /// A moment that never comes.
+    /// A moment that never arrives.
     pub const FAR_FUTURE: Instant = Instant(u64::MAX);
 
     /// The moment `nanos` nanoseconds after the start.
@@ -89,7 +89,7 @@ impl fmt::Display for Instant {
     }
 }
 
-/// The earlier of two deadlines, where `None` never comes.
+/// The earlier of two deadlines; `None` means never.
 pub fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
@@ -97,8 +97,8 @@ pub fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
     }
 }
 
-/// Between half an interval and a whole one, as `drawn` says: a first deadline that is out of step with other nodes' and
-/// never later than the interval promises.
+/// Between half an interval and a whole one, chosen by `drawn`: a first deadline that is out of step with those of
+/// other nodes, and never later than the interval.
 pub(crate) fn part(interval: Duration, drawn: u32) -> Duration {
     let half = interval / 2;
     let nanos = (half.as_nanos() * u128::from(drawn)) >> 32;

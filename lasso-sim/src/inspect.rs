@@ -1,4 +1,4 @@
-//! What a node knows, as checks and invariants read it: the same in every world.
+//! The knowledge of a node, as checks and invariants read it: the same in every world.
 
 use std::collections::BTreeMap;
 
@@ -59,7 +59,7 @@ pub fn view(node: &Node, boot: Instant, now: Instant) -> NodeView {
     }
 }
 
-/// Whoever is linked to a node, and the node itself, by name.
+/// The names of the nodes linked to a node, and its own.
 pub fn linked(node: &Node) -> Vec<NodeName> {
     let linked = node
         .topology()
@@ -71,7 +71,7 @@ pub fn linked(node: &Node) -> Vec<NodeName> {
     names
 }
 
-/// The links that stand, with the world's times.
+/// The present links, with the world's times.
 pub fn links(node: &Node, boot: Instant) -> Vec<LinkInfo> {
     node.links()
         .map(|link| LinkInfo {

@@ -1,7 +1,7 @@
 //! Tests of services that run in a lasso cluster, on simulated nodes.
 //!
-//! A test names a scenario file, which says who is there and what goes wrong, and gives the application that runs
-//! on every node. Everything but the network, DNS and time is real: the application gets the same
+//! A test names a scenario file, which lists the nodes and the faults, and gives the application that runs on
+//! every node. Everything but the network, DNS and time is real: the application gets the same
 //! [`Cluster`](lasso_net::Cluster) that it gets in production.
 //!
 //! ```
@@ -39,7 +39,7 @@
 //! ```
 //!
 //! [`scenario`](fn@scenario) reads a file of the user's crate, [`Setup`] takes the application, [`Harness`] the checks.
-//! A [`Node`] is what the application knows of where it runs, and a [`Snapshot`] what a check sees. The guide is
+//! A [`Node`] tells the application on which node it runs, and a [`Snapshot`] shows all nodes to a check. The guide is
 //! `docs/testing.md`, the language of scenarios `docs/scenarios.md`.
 //!
 //! All other modules serve the tool `lasso-sim` and this repository's own tests, and may change at any time.

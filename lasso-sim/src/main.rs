@@ -1,4 +1,4 @@
-//! The tool `lasso-sim`. What it does is in [`lasso_sim::tool`].
+//! The tool `lasso-sim`; see [`lasso_sim::tool`].
 
 use std::process::ExitCode;
 

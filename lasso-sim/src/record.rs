@@ -1,5 +1,4 @@
-//! What the nodes of a run have said: events and notices, kept for checks, and written into the
-//! trace.
+//! The events and notices of the nodes of a run, kept for checks and written into the trace.
 
 use core::fmt;
 use core::net::IpAddr;
@@ -24,7 +23,7 @@ use crate::world::Timed;
 pub struct Record {
     /// The trace of the run.
     pub trace: Trace,
-    /// What lives of processes that have ended have reached.
+    /// The coverage reached by lives of processes that have ended.
     pub reached: Reached,
     keys: Vec<String>,
     events: Vec<Vec<Timed<TopologyEvent>>>,
@@ -34,7 +33,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Nothing was said yet. `keep_trace`: all lines are kept, not only the latest.
+    /// An empty record. `keep_trace`: keeps all lines, not only the latest.
     pub fn new(nodes: &[NodeSpec], keep_trace: bool) -> Self {
         Record {
             trace: Trace::new(keep_trace),
@@ -47,7 +46,7 @@ impl Record {
         }
     }
 
-    /// Keeps nothing and writes no line, for measurements: only the digest of inputs goes on.
+    /// Keeps nothing and writes no line, for measurements: only the digest of inputs continues.
     pub fn set_quiet(&mut self) {
         self.keep = false;
         self.trace.set_quiet(true);
@@ -58,12 +57,12 @@ impl Record {
         self.trace.line(now, &self.keys[node.index()], what);
     }
 
-    /// Writes a line about a node that says little, such as of an attempt that comes again and again.
+    /// Writes a minor line about a node, such as one about an attempt that recurs often.
     pub fn faint_line(&mut self, now: Instant, node: NodeId, what: fmt::Arguments<'_>) {
         self.trace.faint_line(now, &self.keys[node.index()], what);
     }
 
-    /// A node has told its subscribers something.
+    /// A node has reported an event to its subscribers.
     pub fn event(&mut self, now: Instant, node: NodeId, event: TopologyEvent) {
         if !self.keep {
             return;
@@ -82,7 +81,7 @@ impl Record {
         });
     }
 
-    /// A node has told its operator something.
+    /// A node has given a notice to its operator.
     pub fn notice(&mut self, now: Instant, node: NodeId, notice: Notice) {
         if !self.keep {
             return;
@@ -94,13 +93,13 @@ impl Record {
         });
     }
 
-    /// The application of a node begins anew.
+    /// The application of a node starts again.
     pub fn new_life(&mut self, node: NodeId) {
         self.apps[node.index()].new_life();
     }
 
-    /// The application of a node has seen something. What is rare has a line; what comes by the
-    /// thousand is mixed into the digest only.
+    /// The application of a node has seen something. Rare observations get a line; frequent ones are only mixed
+    /// into the digest.
     pub fn saw(&mut self, now: Instant, node: NodeId, saw: &Saw) {
         let digest = self.trace.digest();
         digest.word(now.as_nanos() << 10 | u64::from(node.0 & 0x3ff));
@@ -117,7 +116,7 @@ impl Record {
         self.apps[node.index()].note(now, saw);
     }
 
-    /// What the applications of a node have seen.
+    /// The observations of the applications of a node.
     pub fn app(&self, node: NodeId) -> &AppLog {
         &self.apps[node.index()]
     }
@@ -132,7 +131,7 @@ impl Record {
         self.events.iter().map(Vec::as_slice)
     }
 
-    /// SHA-256 of what each node has told about members, in order: who, what, why, and not when.
+    /// SHA-256 of the membership events of each node, in order: which peer, what and why, without times.
     pub(crate) fn membership_hash(&self) -> String {
         let mut hash = Sha256::new();
         for (key, events) in self.keys.iter().zip(&self.events) {
@@ -170,7 +169,7 @@ impl Record {
     }
 }
 
-/// Mixes bytes that came into the digest, whoever takes them.
+/// Mixes received bytes into the digest, whether a node or a link task receives them.
 pub fn digest_received(digest: &mut Digest, conn: ConnId, bytes: &[u8]) {
     digest.word(4 << 56 | numbered(conn));
     digest.bytes(bytes);
@@ -223,7 +222,7 @@ pub fn digest_input(digest: &mut Digest, input: &Input) {
     }
 }
 
-/// What an application wants; its messages by their bytes.
+/// Mixes in a command of an application; messages by their bytes.
 fn digest_plane(digest: &mut Digest, command: &PlaneCommand) {
     match command {
         PlaneCommand::Publish { tag, payload, .. }
@@ -258,7 +257,7 @@ fn digest_answer(digest: &mut Digest, answer: &DnsAnswer) {
     }
 }
 
-/// Mixes in what an application has seen.
+/// Mixes in an observation of an application.
 fn digest_saw(digest: &mut Digest, saw: &Saw) {
     match saw {
         Saw::Got { sub, got } => {
@@ -290,7 +289,7 @@ fn digest_saw(digest: &mut Digest, saw: &Saw) {
     }
 }
 
-/// How something that was seen is noted in the trace.
+/// How an observation appears in the trace.
 enum Note {
     None,
     Faint,
@@ -298,7 +297,7 @@ enum Note {
 }
 
 impl Record {
-    /// As in "desk's viewer 1 gets …"; of anything else nothing.
+    /// As in "desk's viewer 1 gets …"; `None` for anything but a viewer.
     fn viewers_name(&self, node: NodeId, saw: &Saw) -> String {
         let Saw::Events(EventSaw::Seen { viewer, .. }) = saw else {
             return String::new();
@@ -307,7 +306,7 @@ impl Record {
         viewer.map_or(String::new(), |viewer| format!("{}'s ", viewer.name))
     }
 
-    /// Heartbeats, and reads that see what the read before has seen, are faint.
+    /// Heartbeats are faint, and so are reads with the same result as the previous read.
     fn note_of(&self, node: NodeId, saw: &Saw) -> Note {
         let is_noted = match saw {
             Saw::Got { got, .. } => got.tag.is_none(),

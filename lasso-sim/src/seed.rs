@@ -3,30 +3,30 @@
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-/// What random numbers are drawn for.
+/// The purposes for which random numbers are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// The seed of one process of a node: node index, and how often it has started.
+    /// The seed of one process of a node: node index, and its number of starts.
     Process = 1,
     /// One direction between two hosts: their indices.
     Path = 2,
     /// The runtime of the turmoil world.
     Turmoil = 3,
-    /// What drawn faults a scenario meets.
+    /// The drawn faults of a scenario.
     Faults = 4,
-    /// The application of one process of a node: node index, and how often it has started.
+    /// The application of one process of a node: node index, and its number of starts.
     App = 5,
-    /// A value of a file that is a range: its place in the file, and which repetition of its step.
+    /// A range in a file: its place in the file, and the repetition of its step.
     Draw = 6,
-    /// When a node starts that does not say it: its name in the file.
+    /// The start of a node without `starts`: its name in the file.
     Spread = 7,
-    /// The keys of a lying member: its number in the run, and how often it has connected.
+    /// The keys of a lying member: its number in the run, and its number of connections.
     Liar = 20,
-    /// A user's own application: node index and start, and which generator of them.
+    /// A user's own application: node index and start, and the index of the generator.
     Guest = 32,
 }
 
-/// The generator for one purpose; `a` and `b` tell apart whom it is for.
+/// The generator for one purpose; `a` and `b` distinguish its users.
 pub fn generator(seed: u64, purpose: Purpose, a: u64, b: u64) -> ChaCha8Rng {
     ChaCha8Rng::from_seed(bytes(seed, purpose, a, b))
 }
@@ -52,7 +52,7 @@ pub fn up_to(rng: &mut ChaCha8Rng, max: u64) -> u64 {
     ((u128::from(rng.next_u64()) * (u128::from(max) + 1)) >> 64) as u64
 }
 
-/// A draw from `low..=high` in which each doubling is about as likely as any other.
+/// A draw from `low..=high` in which each doubling is about equally likely.
 pub fn by_magnitude(rng: &mut ChaCha8Rng, low: u64, high: u64) -> u64 {
     // One more than the bounds, since zero has no logarithm.
     let (mut low, mut high) = (u128::from(low) + 1, u128::from(high) + 1);
@@ -68,9 +68,9 @@ pub fn by_magnitude(rng: &mut ChaCha8Rng, low: u64, high: u64) -> u64 {
     (low - 1) as u64
 }
 
-/// A number that stands for a text, to tell generators apart by name.
+/// A number that stands for a text, so that generators can be distinguished by name.
 pub fn key(text: &str) -> u64 {
-    // FNV-1a. Two places of one file that share a number would only draw alike.
+    // FNV-1a. If two places of one file share a number, they only draw alike.
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })

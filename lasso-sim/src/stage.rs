@@ -1,5 +1,5 @@
-//! A world with everything that a run needs besides what scenarios see of it: its record, its
-//! invariants, and how many inputs its nodes have handled.
+//! A world with everything else that a run needs besides the view of scenarios: its record, its invariants, and
+//! the number of inputs that its nodes have handled.
 
 use crate::coverage::Reached;
 use crate::direct::{DirectWorld, Options};
@@ -11,17 +11,17 @@ use crate::world::{World, WorldKind};
 
 /// See the module's text.
 pub trait Stage: World {
-    /// What the nodes have said, and the trace.
+    /// The events and notices of the nodes, and the trace.
     fn record(&self) -> &Record;
     /// The same, to write lines into it.
     fn record_mut(&mut self) -> &mut Record;
-    /// What watches the run.
+    /// The invariants that watch the run.
     fn invariants(&self) -> &Invariants;
-    /// The same, to report what only the end of a run shows.
+    /// The same, to report violations that only the end of a run shows.
     fn invariants_mut(&mut self) -> &mut Invariants;
-    /// DNS tells somebody something wrong.
+    /// Whether DNS currently gives any node a wrong answer.
     fn names_disturbed(&self) -> bool;
-    /// What the nodes have reached so far, the present lives of their processes included.
+    /// The coverage that the nodes have reached so far, including the present lives of their processes.
     fn reached(&self) -> Reached;
     /// Inputs that all nodes have handled so far.
     fn inputs_handled(&self) -> u64;

@@ -1,5 +1,5 @@
-//! What a run leaves behind: lines of text that are the same in each run of one seed, and a digest
-//! of every input, so that two runs that differ anywhere differ in their hash.
+//! The trace of a run: lines of text that are the same in each run of one seed, and a digest of every input, so
+//! that two runs that differ anywhere differ in their hash.
 
 use core::fmt::Write;
 use std::collections::VecDeque;
@@ -51,14 +51,14 @@ impl Digest {
     }
 }
 
-/// The lines of a run, hashed as they come.
+/// The lines of a run, hashed as they are written.
 #[derive(Debug)]
 pub struct Trace {
     hasher: Sha256,
     /// The latest lines, each with its number.
     recent: VecDeque<(u64, String)>,
-    /// The latest of those that say little and come often. They have a place of their own, so that
-    /// they do not push out the others.
+    /// The latest of the minor, frequent lines. They are kept separately, so that they do not push out the
+    /// others.
     faint: VecDeque<(u64, String)>,
     all: Option<String>,
     lines: u64,
@@ -67,7 +67,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// An empty trace; `keep`: all lines are kept, not only the latest.
+    /// An empty trace; `keep`: keeps all lines, not only the latest.
     pub fn new(keep: bool) -> Self {
         Trace {
             hasher: Sha256::new(),
@@ -80,17 +80,17 @@ impl Trace {
         }
     }
 
-    /// Leaves lines out, for measurements: only the digest goes on.
+    /// Leaves lines out, for measurements: only the digest continues.
     pub fn set_quiet(&mut self, quiet: bool) {
         self.quiet = quiet;
     }
 
-    /// Writes a line. `who` is a node as the file calls it, or the part of the run that speaks.
+    /// Writes a line. `who` is the file's name of a node, or a part of the run.
     pub fn line(&mut self, now: Instant, who: &str, what: core::fmt::Arguments<'_>) {
         self.write(now, who, what, false);
     }
 
-    /// Writes a line that a failure's report has room for only where little else happened.
+    /// Writes a line that a failure's report shows only if few other lines precede the failure.
     pub fn faint_line(&mut self, now: Instant, who: &str, what: core::fmt::Arguments<'_>) {
         self.write(now, who, what, true);
     }
@@ -133,7 +133,7 @@ impl Trace {
         self.lines += 1;
     }
 
-    /// Where inputs are mixed in.
+    /// The digest, to mix inputs in.
     #[inline]
     pub fn digest(&mut self) -> &mut Digest {
         &mut self.digest
@@ -145,7 +145,7 @@ impl Trace {
         self.faint_line(now, "run", format_args!("inputs {value:016x}"));
     }
 
-    /// The latest lines, at most `count`; of the faint ones only as many as there is room for.
+    /// The latest lines, at most `count`; includes faint lines only as far as there is room.
     pub fn tail(&self, count: usize) -> Vec<String> {
         let latest = |lines: &VecDeque<(u64, String)>, count: usize| {
             let skip = lines.len().saturating_sub(count);
@@ -157,12 +157,12 @@ impl Trace {
         lines.into_iter().map(|(_, line)| line).collect()
     }
 
-    /// All lines, where they were kept.
+    /// All lines, if they were kept.
     pub fn text(&self) -> Option<&str> {
         self.all.as_deref()
     }
 
-    /// How many lines there were.
+    /// The number of lines so far.
     pub fn lines(&self) -> u64 {
         self.lines
     }

@@ -8,11 +8,11 @@ use std::thread;
 
 use parking_lot::{Condvar, Mutex};
 
-/// Jobs of each thread that may be done before the results of earlier ones are taken: a slow job must not let the
-/// results of all others pile up.
+/// The number of jobs per thread that may be finished before the results of earlier ones are taken: behind a slow
+/// job, the results of the others must not pile up.
 const AHEAD: usize = 16;
 
-/// Which jobs have been handed out, and which results taken.
+/// The jobs handed out and the results taken so far.
 struct Desk {
     next: usize,
     taken: usize,
@@ -28,7 +28,7 @@ struct Shared<'a> {
 }
 
 impl Shared<'_> {
-    /// The next job; `None`: there is none, or the work was stopped.
+    /// The next job; `None` if there is none, or the work was stopped.
     fn next(&self) -> Option<usize> {
         let mut desk = self.desk.lock();
         while !desk.closed && desk.next >= desk.taken + self.ahead && desk.next < self.count {
@@ -52,7 +52,7 @@ impl Shared<'_> {
     }
 }
 
-/// Closes the desk when a thread panics: the others would wait for its result for ever.
+/// Closes the desk when a thread panics; otherwise the others would wait for its result for ever.
 struct CloseOnPanic<'a>(&'a Shared<'a>);
 
 impl Drop for CloseOnPanic<'_> {
@@ -66,17 +66,17 @@ impl Drop for CloseOnPanic<'_> {
 /// The threads that do the work.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Threads<'a> {
-    /// How many, at least one.
+    /// The number of threads, at least one.
     pub(crate) count: usize,
-    /// What panics call them.
+    /// Their name in panic messages.
     pub(crate) name: &'a str,
 }
 
 /// Does the jobs `0..count` on several threads, and takes their results in the order of the jobs, on this thread.
-/// Once `stop` is set no further job is begun; those that are under way are finished and taken.
+/// Once `stop` is set, no further job begins; jobs under way are finished and taken.
 ///
 /// # Errors
-/// The first error of `take`, after which nothing more is taken. The system's, where it gives no thread.
+/// The first error of `take`, after which nothing more is taken, or the system's error if it gives no thread.
 pub(crate) fn in_order<R: Send, E: From<io::Error>>(
     count: usize,
     threads: Threads<'_>,
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn once_told_to_stop_only_what_was_begun_is_finished() {
         let seen = all(4, Some(100));
-        // Job 100 was begun, and none that is too far ahead of it.
+        // Job 100 began, and no job that is too far ahead of it.
         assert!(
             (101..=100 + 4 * AHEAD).contains(&seen.len()),
             "{}",
@@ -186,7 +186,7 @@ mod tests {
         let wait = Mutex::new(wait);
         let work = |job: usize| {
             if job == 0 {
-                // The last job that may be begun while this one is under way lets it go on.
+                // The last job that may begin while this one is under way lets it continue.
                 wait.lock().recv().unwrap();
                 return *most.lock();
             }

@@ -1,8 +1,9 @@
-//! What a scenario needs from the place where it runs: the direct world (an event loop over the
-//! machines) and the turmoil world (lasso-net's driver over a simulated network). Verbs drive this trait, the runner lets time pass, and checks read what it shows.
+//! The interface between a scenario and the world that runs it: the direct world (an event loop over the
+//! machines) and the turmoil world (lasso-net's driver over a simulated network). Verbs drive this trait, the
+//! runner lets time pass, and checks read the views that it returns.
 //!
-//! Architecture invariant: a world never ignores an order. What it cannot do it says beforehand in
-//! [`World::can`], and the file is refused.
+//! Architecture invariant: a world never ignores an order. It declares beforehand in [`World::can`] what it
+//! cannot do, and the file is refused.
 
 use core::fmt;
 use core::time::Duration;
@@ -21,7 +22,7 @@ use crate::app::{AppLog, Order};
 use crate::liar::Lying;
 use crate::scenario::{NodeId, NodeSpec, Shape};
 
-/// Where a scenario runs.
+/// The kinds of worlds that run scenarios.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WorldKind {
     /// An event loop over the machines, which jumps from event to event.
@@ -49,7 +50,7 @@ impl fmt::Display for WorldKind {
     }
 }
 
-/// What a verb may need and a world may lack.
+/// An ability that a verb may need and a world may lack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Ability {
     /// Start, stop, crash.
@@ -60,7 +61,7 @@ pub enum Ability {
     Stall,
     /// Cut paths so that streams are reset and connects refused.
     Reset,
-    /// Cut paths so that what stood never carries a byte again.
+    /// Cut paths so that existing connections never carry a byte again.
     Drop,
     /// Cut one direction only.
     OneWay,
@@ -80,18 +81,18 @@ pub enum Ability {
     App,
 }
 
-/// A world refuses an order. The file's fault, or the world's limit; nothing was changed.
+/// A world refused an order. This is the file's fault, or a limit of the world; nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// This world cannot do it.
     #[error("the {world} world cannot do this: {what}")]
     Unsupported {
-        /// Which world.
+        /// The world.
         world: WorldKind,
-        /// What was asked.
+        /// The order.
         what: &'static str,
     },
-    /// The order makes no sense now: starting what runs, resuming what is not paused.
+    /// The order makes no sense now: starting a node that runs, resuming one that is not paused.
     #[error("{0}")]
     Senseless(String),
 }
@@ -99,25 +100,25 @@ pub enum Refusal {
 /// One direction between two nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Path {
-    /// Whose bytes.
+    /// The sender.
     pub from: NodeId,
-    /// Who would receive them.
+    /// The receiver.
     pub to: NodeId,
 }
 
 /// How a cut path behaves.
 ///
-/// As with real TCP, a connection needs both directions: with one of them cut the other soon
-/// carries nothing new, since acknowledgements are lost, and no connect succeeds either way.
+/// As with real TCP, a connection needs both directions. If one is cut, the other soon carries nothing new,
+/// because acknowledgements are lost, and no connect succeeds either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cut {
-    /// Packets are lost: streams stall and go on some time after the heal, when TCP tries again;
-    /// connects hang.
+    /// Packets are lost: streams stall, and continue some time after the heal, when TCP retransmits; connects
+    /// hang.
     Stall,
-    /// Streams that stand are reset at both ends at once; connects are refused.
+    /// Open streams are reset at both ends at once; connects are refused.
     Reset,
-    /// Packets are lost and the path forgets its connections: those that stood never carry a byte
-    /// again, even after the heal; connects hang until then.
+    /// Packets are lost, and the path forgets its open connections: they never carry a byte again, even after
+    /// the heal. Connects hang until then.
     Drop,
 }
 
@@ -133,44 +134,44 @@ pub enum DnsMode {
     Silent,
     /// The name does not exist.
     Empty,
-    /// The first so many of the true addresses, marked as truncated.
+    /// The first of the true addresses, this many, marked as truncated.
     Truncated(usize),
-    /// What was true when the order came.
+    /// The addresses that were true when the order was given.
     Stale,
     /// These addresses, whatever is true.
     Answers(Vec<IpAddr>),
 }
 
-/// What a stranger sends after connecting.
+/// The bytes that a stranger sends after connecting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Opening {
     /// These bytes; none: silence.
     Bytes(Bytes),
-    /// The first bytes, up to its first handshake message's end, of the last connection that some
-    /// node dialled to the same target.
+    /// The first bytes, up to the end of the first handshake message, of the last connection that a node
+    /// dialled to the same target.
     Replay,
 }
 
-/// Somebody who is no node connects.
+/// A stranger, who is no node, connects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stranger {
-    /// Whose listener.
+    /// The node that it connects to.
     pub to: NodeId,
-    /// Where the connections come from.
+    /// The source address of the connections.
     pub from: IpAddr,
     /// How many connections, at once.
     pub connections: u32,
-    /// What each sends.
+    /// The bytes that each sends.
     pub opening: Opening,
-    /// Closes by itself after this; `None`: stays until it is closed.
+    /// It closes the connection after this time; `None`: it stays until the node closes it.
     pub leaves_after: Option<Duration>,
 }
 
-/// Marks the orders of one step, so that a run can say which fault never took effect.
+/// Marks the orders of one step, so that a run can name a fault that never took effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FaultId(pub u32);
 
-/// What a node's process is doing.
+/// The state of a node's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Process {
     /// Not started, stopped, or crashed.
@@ -181,12 +182,12 @@ pub enum Process {
     Paused,
 }
 
-/// Something with the time at which it was said.
+/// An item with the time at which it was reported.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timed<T> {
-    /// When, on the world's clock.
+    /// The time, on the world's clock.
     pub at: Instant,
-    /// What.
+    /// The item.
     pub what: T,
 }
 
@@ -195,13 +196,13 @@ pub struct Timed<T> {
 pub struct MemberView {
     /// Its name.
     pub name: NodeName,
-    /// The life of that name that is known.
+    /// The known incarnation of that name.
     pub incarnation: Incarnation,
     /// Its state.
     pub state: NodeState,
-    /// Why it is disconnected, where it is.
+    /// Why it is disconnected, if it is.
     pub reason: Option<DownReason>,
-    /// What it says of itself, once it has.
+    /// Its description, once it has sent one.
     pub description: Option<Description>,
 }
 
@@ -210,7 +211,7 @@ pub struct MemberView {
 pub struct PartitionView {
     /// Groups of nodes without a link to any other group; empty while there is only one.
     pub islands: Vec<Vec<NodeName>>,
-    /// Pairs without a link though a third has one to both; the smaller name first.
+    /// Pairs without a link although a third node has a link to both; the smaller name first.
     pub pairs: Vec<(NodeName, NodeName)>,
 }
 
@@ -229,7 +230,7 @@ pub struct NodeView {
     pub partitions: PartitionView,
     /// `healthy`, `degraded` or `critical`.
     pub health: &'static str,
-    /// The links that stand.
+    /// The present links.
     pub links: Vec<LinkInfo>,
     /// Its queries.
     pub discovery: Vec<QueryStatus>,
@@ -244,33 +245,32 @@ pub struct NodeView {
     pub counters: BTreeMap<&'static str, u64>,
 }
 
-/// The place where a scenario runs.
+/// A world that runs a scenario.
 ///
 /// Orders take effect at [`World::now`]. Events and notices are kept for the whole run, over all
 /// lives of a node's process.
 pub trait World {
-    /// Which one this is.
+    /// The kind of this world.
     fn kind(&self) -> WorldKind;
-    /// Whether it can do that.
+    /// Whether it has this ability.
     fn can(&self, ability: Ability) -> bool;
 
     /// Time since the scenario began.
     fn now(&self) -> Instant;
-    /// Lets time pass until something that a check could see may have changed at some node, or
-    /// until `until`, whichever is first; returns the new [`World::now`]. Returning early is
-    /// allowed, passing by a change is not.
+    /// Lets time pass until something visible to a check may have changed at some node, or until `until`,
+    /// whichever is first; returns the new [`World::now`]. It may return early, but must not skip a change.
     fn advance(&mut self, until: Instant) -> Instant;
 
-    /// A liar has claimed this name, and no node of the file has it.
+    /// Whether a liar has claimed this name and no node of the file has it.
     fn is_liar(&self, name: &NodeName) -> bool;
 
     /// The orders that follow belong to this fault.
     fn attribute(&mut self, fault: FaultId);
-    /// How often what was ordered under this fault has touched something: a byte held back, a
-    /// connect hindered, an answer changed, a process ended, a connection of a stranger taken.
+    /// How often the orders under this fault have taken effect: a byte held back, a connect hindered, an answer
+    /// changed, a process ended, a connection of a stranger accepted.
     fn effects(&self, fault: FaultId) -> u64;
 
-    /// Starts the process of a node, as `spec` has it: the node's own, or a variant of it.
+    /// Starts the process of a node with `spec`: the node's own, or a variant of it.
     ///
     /// # Errors
     /// When it runs already.
@@ -280,7 +280,7 @@ pub trait World {
     /// # Errors
     /// When it does not run.
     fn stop(&mut self, node: NodeId) -> Result<(), Refusal>;
-    /// Ends the process at once. Its kernel lives, so that peers see their connections close.
+    /// Ends the process at once. Its kernel lives on, so peers see their connections close.
     ///
     /// # Errors
     /// When it does not run.
@@ -290,7 +290,7 @@ pub trait World {
     /// # Errors
     /// When it does not run.
     fn vanish(&mut self, node: NodeId) -> Result<(), Refusal>;
-    /// Freezes the process. Its kernel goes on accepting connections and taking bytes.
+    /// Freezes the process. Its kernel continues to accept connections and bytes.
     ///
     /// # Errors
     /// When it does not run.
@@ -300,7 +300,7 @@ pub trait World {
     /// # Errors
     /// When it is not paused.
     fn resume(&mut self, node: NodeId) -> Result<(), Refusal>;
-    /// The node's application says that it is ready, or no longer.
+    /// The node's application reports that it is ready, or no longer ready.
     ///
     /// # Errors
     /// When it does not run.
@@ -313,25 +313,25 @@ pub trait World {
     /// The node's application subscribes, publishes, serves or calls.
     ///
     /// # Errors
-    /// When it does not run, or has no such subscription to end.
+    /// When it does not run, or has no such subscription.
     fn order(&mut self, node: NodeId, order: &Order) -> Result<(), Refusal>;
-    /// Moves the wall clock of a node, running or not, by so many milliseconds.
+    /// Moves the wall clock of a node, running or not, by this many milliseconds.
     ///
     /// # Errors
     /// When this world cannot.
     fn jump_clock(&mut self, node: NodeId, millis: i64) -> Result<(), Refusal>;
 
-    /// Cuts paths, all at the same moment. A path cut twice behaves as the last order says.
+    /// Cuts paths, all at the same moment. On a path cut twice the last order holds.
     ///
     /// # Errors
     /// When this world cannot.
     fn cut(&mut self, paths: &[Path], how: Cut) -> Result<(), Refusal>;
-    /// Holds back what is sent on these paths, connects included, without losing any of it.
+    /// Holds back bytes and connects on these paths without losing any.
     ///
     /// # Errors
     /// When this world cannot.
     fn hold(&mut self, paths: &[Path]) -> Result<(), Refusal>;
-    /// Lets what was held go on its way, all at once and in order.
+    /// Delivers everything that was held, at once and in order.
     ///
     /// # Errors
     /// When this world cannot.
@@ -346,7 +346,7 @@ pub trait World {
     /// # Errors
     /// When this world cannot.
     fn shape(&mut self, paths: &[Path], shape: &Shape) -> Result<(), Refusal>;
-    /// How DNS answers a name from now on, to these nodes; other nodes see no change.
+    /// Sets how DNS answers a name from now on, to these nodes; other nodes see no change.
     ///
     /// # Errors
     /// When this world cannot.
@@ -356,23 +356,22 @@ pub trait World {
     /// # Errors
     /// When this world cannot.
     fn stranger(&mut self, stranger: &Stranger) -> Result<(), Refusal>;
-    /// Lets a lying member connect, and connect again after each lost connection, while its time
-    /// lasts.
+    /// Lets a lying member connect, and reconnect after each lost connection while its time lasts.
     ///
     /// # Errors
     /// When this world cannot.
     fn liar(&mut self, lying: &Lying) -> Result<(), Refusal>;
 
-    /// How the process of a node was last started; before that, how the file has it.
+    /// The spec with which the process of a node was last started; before its first start, that of the file.
     fn spec(&self, node: NodeId) -> &NodeSpec;
-    /// What the process of a node is doing.
+    /// The state of the process of a node.
     fn process(&self, node: NodeId) -> Process;
-    /// What a node knows now; `None` when no process is there. A frozen one shows what it knew.
+    /// The present view of a node; `None` when it has no process. A frozen one shows its last view.
     fn observe(&self, node: NodeId) -> Option<NodeView>;
-    /// Every topology event that a node has told its subscribers so far.
+    /// Every topology event that a node has reported to its subscribers so far.
     fn events(&self, node: NodeId) -> &[Timed<TopologyEvent>];
     /// Every notice that a node has given its operator so far.
     fn notices(&self, node: NodeId) -> &[Timed<Notice>];
-    /// What the applications of a node have seen.
+    /// The observations of the applications of a node.
     fn app(&self, node: NodeId) -> &AppLog;
 }

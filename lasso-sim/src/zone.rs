@@ -1,4 +1,4 @@
-//! The resolver of a simulation: what is true, and how it is told wrongly to whom.
+//! The resolver of a simulation: the true addresses, and the wrong answers that some nodes get.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -13,7 +13,7 @@ use crate::world::{DnsMode, FaultId};
 #[derive(Debug)]
 struct Told {
     mode: DnsMode,
-    /// The truth when the order came.
+    /// The true addresses when the order was given.
     then: Vec<SocketAddr>,
     fault: FaultId,
 }
@@ -28,7 +28,7 @@ pub struct Zone {
 }
 
 impl Zone {
-    /// The process of a node runs at `address` now; `None`: no longer.
+    /// Records that the process of a node runs at `address` now; `None`: it no longer runs.
     pub fn set(&mut self, name: &str, node: NodeId, address: Option<SocketAddr>) {
         let nodes = self.names.entry(name.to_owned()).or_default();
         match address {
@@ -37,7 +37,7 @@ impl Zone {
         };
     }
 
-    /// How a name is answered to these nodes from now on.
+    /// Sets how a name is answered to these nodes from now on.
     pub fn tell(&mut self, name: &str, seen_by: &[NodeId], mode: &DnsMode, fault: FaultId) {
         let then = self.truth(name);
         for node in seen_by {
@@ -55,7 +55,7 @@ impl Zone {
         }
     }
 
-    /// True while some name is told wrongly to somebody.
+    /// True while some node gets a wrong answer for some name.
     pub fn is_disturbed(&self) -> bool {
         !self.told.is_empty()
     }
@@ -101,7 +101,7 @@ impl Zone {
             .flat_map(BTreeMap::values)
             .copied()
             .collect();
-        // A host that was given to another node is there once.
+        // A host that was given to another node appears once.
         addresses.sort();
         addresses.dedup();
         addresses

@@ -1,4 +1,4 @@
-//! What comes of an answer, and what was counted.
+//! The results of an answer, and the counters.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,14 +6,14 @@ use super::{Family, QueryId};
 use crate::event::Notice;
 use crate::name::NodeName;
 
-/// What there is to do after an input.
+/// The actions that follow from an input.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Names to ask for now.
+    /// Names to look up now.
     pub lookups: Vec<Lookup>,
     /// New candidates.
     pub added: Vec<NodeName>,
-    /// Candidates that are no more.
+    /// Removed candidates.
     pub forgotten: Vec<NodeName>,
     /// Changes of state, for the operator.
     pub notices: Vec<Notice>,
@@ -22,11 +22,11 @@ pub struct Found {
 /// One question to DNS.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lookup {
-    /// Which query.
+    /// The query.
     pub query: QueryId,
     /// Its name.
     pub name: String,
-    /// Which records.
+    /// The type of records.
     pub family: Family,
 }
 
@@ -35,17 +35,17 @@ pub struct Lookup {
 pub struct DiscoveryCounters {
     /// Questions asked.
     pub lookups: u64,
-    /// Answers that failed or did not come in time.
+    /// Answers that failed or did not arrive in time.
     pub failures: u64,
-    /// Answers that were cut short, by the resolver or by the bound on addresses.
+    /// Answers that were truncated, by the resolver or by the bound on addresses.
     pub truncated: u64,
     /// Candidates forgotten.
     pub forgotten: u64,
-    /// Nodes that dialled us and were not taken as candidates, since too many are remembered.
+    /// Nodes that dialled us and were not accepted as candidates because too many are remembered.
     pub learned_shed: u64,
-    /// Addresses of answers that were not taken as candidates, since 4,096 are known already; one
-    /// that is named again is counted again.
+    /// Addresses in answers that were not accepted as candidates because 4,096 are known already; one that is
+    /// named again is counted again.
     pub named_shed: u64,
-    /// Addresses of answers at which nobody can be dialled: any, multicast, broadcast, link-local, or port 0.
+    /// Addresses in answers that nobody can dial: any, multicast, broadcast, link-local, or port 0.
     pub refused: u64,
 }

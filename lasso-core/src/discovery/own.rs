@@ -1,8 +1,8 @@
 //! Addresses that turned out to be this node's own: a second interface, a virtual address, loopback.
 //!
 //! 1. The node's own name is always among them.
-//! 2. Any other stays for as long as an answer or the configuration names it, and `forget_after` longer; a
-//!    name that an answer brings up later is tried like any other.
+//! 2. Any other stays for as long as an answer or the configuration names it, and `forget_after` longer. If an
+//!    answer names it later, it is tried like any other.
 //! 3. At most [`OWN_MAX`] are remembered.
 
 use core::time::Duration;
@@ -18,7 +18,7 @@ pub(super) struct Own {
     others: BTreeMap<NodeName, Address>,
 }
 
-/// Who names an own address.
+/// The sources that name an own address.
 struct Address {
     fixed: bool,
     named_by: BTreeSet<usize>,
@@ -37,7 +37,7 @@ impl Own {
         *name == self.me || self.others.contains_key(name)
     }
 
-    /// A candidate is this node itself; false when too many are.
+    /// Adds a candidate that is this node itself; false when there are too many.
     pub(super) fn insert(&mut self, name: &NodeName, was: Candidate) -> bool {
         if self.others.len() >= OWN_MAX {
             return false;
@@ -51,12 +51,12 @@ impl Own {
         true
     }
 
-    /// Another node bears that name after all.
+    /// Another node has that name after all.
     pub(super) fn remove(&mut self, name: &NodeName) {
         self.others.remove(name);
     }
 
-    /// A source has answered with `names`; `cut`: and perhaps with more.
+    /// A source has answered with `names`; `cut`: there may be more.
     pub(super) fn named(&mut self, source: usize, names: &BTreeSet<NodeName>, cut: bool) {
         for (name, address) in &mut self.others {
             if names.contains(name) {
@@ -68,7 +68,7 @@ impl Own {
         }
     }
 
-    /// After a good answer: what nobody names is absent from now on.
+    /// After a good answer: names that no source names are absent from now on.
     pub(super) fn mark_absent(&mut self, now: Instant) {
         for address in self.others.values_mut() {
             if address.named_by.is_empty() && !address.fixed {
@@ -77,13 +77,13 @@ impl Own {
         }
     }
 
-    /// Forgets what has been absent for so long.
+    /// Forgets names that have been absent for this long.
     pub(super) fn forget(&mut self, now: Instant, after: Duration) {
         let stays = |address: &Address| address.absent_since.is_none_or(|at| now < at + after);
         self.others.retain(|_, address| stays(address));
     }
 
-    /// Since when the one that has been absent longest has been.
+    /// Since when the longest absent name has been absent.
     pub(super) fn absent_since(&self) -> Option<Instant> {
         let addresses = self.others.values();
         addresses.filter_map(|address| address.absent_since).min()

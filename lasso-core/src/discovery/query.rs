@@ -1,4 +1,4 @@
-//! What is asked of DNS, and how a query is doing.
+//! Queries to DNS, and their states.
 
 use core::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{Basename, NameError};
 
-/// One name to resolve, and the basename that its addresses bear.
+/// One name to resolve, and the basename of the nodes at its addresses.
 ///
 /// Written `name`, `name=basename`, `srv:name` or `srv:name=basename`.
 ///
@@ -23,17 +23,17 @@ pub struct Query {
     pub name: String,
     /// Ask for SRV records, which name ports, rather than for addresses.
     pub srv: bool,
-    /// The basename of the nodes found, where it is not this node's own.
+    /// The basename of the found nodes, if it is not this node's own.
     pub basename: Option<Basename>,
 }
 
 /// Why a text is not a query. The caller's fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
-    /// The DNS name is empty, too long, or has a character that no host name has.
+    /// The DNS name is empty, too long, or contains a character that host names cannot have.
     #[error("`{0}` is not a DNS name of 1 to 253 letters, digits, `-`, `_` and `.`")]
     Name(String),
-    /// What follows the `=` is not a basename.
+    /// The text after the `=` is not a basename.
     #[error(transparent)]
     Basename(#[from] NameError),
 }
@@ -77,7 +77,7 @@ impl fmt::Display for Query {
 #[serde(transparent)]
 pub struct QueryId(pub u32);
 
-/// Which records a query asks for.
+/// The type of records that a query asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
@@ -85,23 +85,23 @@ pub enum Family {
     A,
     /// IPv6 addresses.
     Aaaa,
-    /// Services: targets with ports, which the driver resolves on to addresses.
+    /// Services: targets with ports, which the driver resolves to addresses.
     Srv,
 }
 
-/// How a query is doing, over all its families.
+/// The state of a query, over all its families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum QueryState {
     /// Not answered yet.
     Pending,
-    /// An address came with the last answers, whole.
+    /// The last answers were complete and had at least one address.
     Ok,
-    /// The last answers had none.
+    /// The last answers had no address.
     Empty,
-    /// One of the last answers was cut short.
+    /// One of the last answers was truncated.
     Truncated,
-    /// The last tries failed, or one failed and the other had nothing.
+    /// The last tries failed, or one failed and the other had no address.
     Failed,
 }
 
@@ -127,33 +127,33 @@ impl fmt::Display for QueryState {
     }
 }
 
-/// One query as the health answer shows it.
+/// One query, as shown in the health answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueryStatus {
     /// The query as configured.
     pub query: String,
-    /// How it is doing.
+    /// Its state.
     pub state: QueryState,
     /// Nodes in the last good answers, both families together.
     pub addresses: usize,
     /// Seconds since the last good answer.
     pub age_seconds: Option<u64>,
-    /// Each family by itself: one may fail for ever beside one that is well.
+    /// Each family by itself: one may fail for ever while the other works.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub families: Vec<FamilyStatus>,
 }
 
-/// One family of a query as the health answer shows it.
+/// One family of a query, as shown in the health answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FamilyStatus {
-    /// Which records.
+    /// The type of records.
     pub family: Family,
-    /// How it is doing.
+    /// Its state.
     pub state: QueryState,
     /// Nodes in the last good answer.
     pub addresses: usize,
     /// Seconds since the last good answer.
     pub age_seconds: Option<u64>,
-    /// Why the last try failed, where it did.
+    /// Why the last try failed, if it did.
     pub cause: Option<String>,
 }

@@ -1,8 +1,8 @@
 //! Reports the state of DNS queries: in the health answer, and as notices for the log.
 //!
-//! 1. A notice is given when the state of a query changes, not each time it is asked.
+//! 1. A notice is given when the state of a query changes, not at each question.
 //! 2. A family gets a notice of its own when it has failed twice in a row while the other family has not. When
-//!    the server goes away both fail within moments, and the query gets one notice.
+//!    the server disappears, both fail within moments, and the query gets one notice.
 
 use super::{
     Discovery, Family, FamilyStatus, Found, Query, QueryId, QueryState, QueryStatus, Source,
@@ -11,7 +11,7 @@ use crate::event::Notice;
 use crate::time::Instant;
 
 impl Discovery {
-    /// The queries as the health answer shows them, in the order of the configuration.
+    /// The queries as shown in the health answer, in the order of the configuration.
     pub fn status(&self, now: Instant) -> Vec<QueryStatus> {
         let seconds = |at: Instant| (now - at).as_secs();
         let of_query = |(position, query): (usize, &Query)| {
@@ -57,7 +57,7 @@ impl Discovery {
         strongest.unwrap_or(QueryState::Empty)
     }
 
-    /// Tells what has changed with the answer, or the missing answer, of a source.
+    /// Reports what changed with an answer, or a missing answer, of a source.
     pub(super) fn tell(&mut self, position: usize, found: &mut Found) {
         let query = self.sources[position].query;
         let state = self.query_state(query);
@@ -106,5 +106,5 @@ impl Discovery {
     }
 }
 
-/// Failures in a row after which a family is told by itself.
+/// The number of consecutive failures after which a family is reported by itself.
 const FAILURES_TOLD: u32 = 2;

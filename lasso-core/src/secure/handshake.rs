@@ -1,12 +1,12 @@
 //! The two messages after which both sides hold the same keys.
 //!
-//! 1. The dialler sends a clear preamble and the first message; the acceptor answers with a clear
+//! 1. The dialler sends an unencrypted preamble and the first message; the acceptor answers with an unencrypted
 //!    byte and, if that is [`GO_ON`](super::GO_ON), the second message.
 //! 2. The dialler uses the current key; the acceptor tries the current one, then the previous one.
-//! 3. The preamble is part of what both messages authenticate.
+//! 3. Both messages authenticate the preamble.
 //!
-//! A first message that opens proves little, since it can be a recorded one: the acceptor's peer
-//! counts as nobody until its first sealed record has opened.
+//! A first message that opens proves little, because it may be a recorded one: the acceptor trusts its peer
+//! only after its first sealed record has opened.
 
 use std::sync::Arc;
 
@@ -15,21 +15,21 @@ use snow::HandshakeState;
 use super::{Opener, ReplayGuard, Sealer, Security, noise};
 use crate::event::CloseReason;
 
-/// Length of the clear preamble.
+/// Length of the unencrypted preamble.
 pub const PREAMBLE_BYTES: usize = 8;
 /// Length of either message.
 pub const MESSAGE_BYTES: usize = 48;
-/// What the dialler sends at once: preamble and first message.
+/// The first bytes of the dialler: preamble and first message.
 pub const FIRST_BYTES: usize = PREAMBLE_BYTES + MESSAGE_BYTES;
 
-/// What a handshake ends with.
+/// The result of a handshake.
 #[derive(Debug)]
 pub struct Session {
-    /// Seals what this side sends.
+    /// Seals the records of this side.
     pub sealer: Sealer,
-    /// Opens what the other side sends.
+    /// Opens the records of the other side.
     pub opener: Opener,
-    /// The same number at both ends, different for each connection.
+    /// A number that is the same at both ends and different for each connection.
     pub id: u64,
 }
 
@@ -115,10 +115,10 @@ impl Listening {
         Listening { security, seed }
     }
 
-    /// Judges the first bytes as they come, so that a stranger is turned away at once.
+    /// Checks the first bytes as they arrive, so that a stranger is refused at once.
     ///
     /// # Errors
-    /// [`CloseReason::Garbage`]: not lasso's. [`CloseReason::Version`]: another major version, or
+    /// [`CloseReason::Garbage`]: not the preamble of lasso. [`CloseReason::Version`]: another major version, or
     /// secured in another way.
     pub fn check_preamble(&self, first: &[u8]) -> Result<(), CloseReason> {
         let expected = preamble(&self.security);
@@ -138,8 +138,7 @@ impl Listening {
     /// second message.
     ///
     /// # Errors
-    /// [`CloseReason::WrongCookie`]: the message opens with no key.
-    /// [`CloseReason::Replayed`]: it was seen before.
+    /// [`CloseReason::WrongCookie`]: no key opens the message. [`CloseReason::Replayed`]: it was seen before.
     /// [`CloseReason::Garbage`] and [`CloseReason::Version`] as in `check_preamble`.
     pub fn answer(
         &self,
@@ -177,7 +176,7 @@ impl Listening {
         if !guard.admit(number(&message[MESSAGE_BYTES - 16..])) {
             return Err(CloseReason::Replayed);
         }
-        // Fails for an ephemeral key that is no point: only a holder of the secret can send one.
+        // Fails for an ephemeral key that is not a point: only a holder of the secret can send one.
         state
             .write_message(&[], &mut second)
             .map_err(|_| CloseReason::Garbage)?;
@@ -185,7 +184,7 @@ impl Listening {
     }
 }
 
-/// What the dialler sends first, in clear.
+/// The preamble of the dialler, unencrypted.
 fn preamble(security: &Security) -> [u8; PREAMBLE_BYTES] {
     let suite = match security {
         Security::Cookie { .. } => SUITE_NOISE,
@@ -233,9 +232,9 @@ fn number(bytes: &[u8]) -> u64 {
 }
 
 const MAGIC: [u8; 5] = *b"lasso";
-/// The major version: what must be the same at both ends before anything else can be told.
+/// The major version, which must be the same at both ends before anything else can be exchanged.
 const MAJOR: u8 = 1;
 const SUITE_NULL: u8 = 0;
 const SUITE_NOISE: u8 = 1;
-/// From here on the preamble may hold anything; it is authenticated and not looked at.
+/// From here on the preamble may contain anything; it is authenticated and ignored.
 const RESERVED_FROM: usize = 7;

@@ -1,10 +1,10 @@
 //! The secret, the handshake and sealed records.
 //!
-//! Two nodes that hold the same [`Cookie`] end a handshake of two messages with two keys, one per
-//! direction, which nobody else can know, not even who learns the cookie later. Everything
-//! after that is sealed in records. The bytes are written down in `docs/protocol.md`.
+//! Two nodes that hold the same [`Cookie`] derive two keys, one per direction, from a handshake of two
+//! messages. No other party can know these keys, even if it learns the cookie later. All later bytes are sealed
+//! in records. `docs/protocol.md` describes the bytes.
 //!
-//! What it does not do: it knows nothing of time, of frames or of who the peer says it is.
+//! It knows nothing of time, of frames or of the peer's identity.
 //!
 //! ```
 //! use lasso_core::secure::Cookie;
@@ -32,7 +32,7 @@ pub use record::{Opener, RecordError, Sealer};
 pub use refusal::{GO_ON, STATUS_LIMIT, refusal, refusal_reason};
 pub use replay::ReplayGuard;
 
-/// The parts of which handshakes and ciphers are made, for the measurement of other suites.
+/// The primitives of handshakes and ciphers, for the measurement of other suites.
 #[doc(hidden)]
 pub fn bench_parts(seed: [u8; 32]) -> snow::resolvers::BoxedCryptoResolver {
     noise::parts(seed)
@@ -40,13 +40,13 @@ pub fn bench_parts(seed: [u8; 32]) -> snow::resolvers::BoxedCryptoResolver {
 
 /// Bytes that sealing adds to a record.
 pub const TAG_BYTES: usize = 16;
-/// Longest record, seal included: what a 2-byte length can say.
+/// The longest record, seal included: the greatest 2-byte length.
 pub const RECORD_BYTES_MAX: usize = 65_535;
 
 /// A shared secret. Never printed.
 ///
-/// Only the key derived from the secret is kept, in one place of memory for each clone, which is
-/// overwritten when that is dropped. Two are compared in a time that tells nothing of where they differ.
+/// It keeps only the key derived from the secret, in one place of memory for each clone, and overwrites it when
+/// the clone is dropped. The time of a comparison reveals nothing about where two keys differ.
 #[derive(Clone)]
 pub struct Cookie {
     /// Boxed: moving it leaves no copy behind.
@@ -68,7 +68,7 @@ impl Cookie {
         }
     }
 
-    /// How many bytes the secret has.
+    /// The length of the secret, in bytes.
     #[expect(clippy::len_without_is_empty, reason = "a cookie is not a collection")]
     pub fn len(&self) -> usize {
         self.len
@@ -103,10 +103,10 @@ pub enum Security {
         /// Accepted, never offered.
         previous: Option<Cookie>,
     },
-    /// No security: messages and records have the sizes of the real ones, and nothing is sealed.
-    /// For large simulations only.
+    /// No security: messages and records have the sizes of real ones, and nothing is sealed. For large
+    /// simulations only.
     InsecureNull,
 }
 
-/// What the key is derived for; another purpose would take another label.
+/// The purpose of the derived key; another purpose would need another label.
 const KEY_LABEL: &[u8] = b"lasso link key 1";

@@ -1,4 +1,4 @@
-//! The pattern, the cipher suite, and where their parts come from.
+//! The pattern, the cipher suite, and the sources of their primitives.
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -40,7 +40,7 @@ pub(super) fn parts(seed: [u8; 32]) -> BoxedCryptoResolver {
     Box::new(Parts { seed })
 }
 
-/// Fills snow's needs: a seeded generator, never the system's, and the fast parts where they are
+/// Provides the primitives for snow: a seeded generator, never the system's, and the fast ciphers if they are
 /// compiled in.
 struct Parts {
     seed: [u8; 32],
@@ -75,8 +75,8 @@ impl CryptoResolver for Parts {
     }
 }
 
-/// A generator that is made anew for each draw, since a handshake draws once and then waits: the
-/// seed is a tenth of the generator's state.
+/// A generator that is created for each draw, because a handshake draws once and then waits: the seed is a
+/// tenth of the generator's state.
 struct Seeded {
     seed: [u8; 32],
     drawn: u64,
@@ -92,10 +92,10 @@ impl Random for Seeded {
     }
 }
 
-/// What snow holds for a handshake that waits for the second message, at most, in bytes. Measured
-/// with an allocator that counts, with ring, whose parts are the larger ones.
+/// The most bytes that snow holds for a handshake that waits for the second message. Measured with a counting
+/// allocator, and with ring, whose state is larger.
 pub(super) const HANDSHAKE_BYTES: usize = 3_328;
-/// What snow holds for the keys of a session, likewise.
+/// The most bytes that snow holds for the keys of a session, likewise.
 pub(super) const KEYS_BYTES: usize = 1_408;
 
 #[cfg(all(test, feature = "ring"))]

@@ -1,7 +1,7 @@
 //! Sealing and opening records, one machine per direction.
 //!
-//! Each counts its own nonces, so that the two directions can run in different tasks. A record is
-//! two bytes of length, most significant first, and as many bytes of sealed text.
+//! Each counts its own nonces, so that the two directions can run in different tasks. A record is two bytes of
+//! length, most significant first, and that many bytes of sealed text.
 
 use core::fmt;
 use std::sync::Arc;
@@ -10,20 +10,20 @@ use snow::StatelessTransportState;
 
 use super::TAG_BYTES;
 
-/// A record did not open: forged, damaged, out of order, or sealed with another key. The peer's
-/// fault; the connection is of no further use.
+/// A record did not open: forged, damaged, out of order, or sealed with another key. This is the peer's fault;
+/// the connection is unusable afterwards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a sealed record did not open")]
 pub struct RecordError;
 
-/// Seals what is sent.
+/// Seals sent records.
 pub struct Sealer {
     /// `None`: the null cipher.
     noise: Option<Arc<StatelessTransportState>>,
     nonce: u64,
 }
 
-/// Opens what is received.
+/// Opens received records.
 pub struct Opener {
     /// `None`: the null cipher.
     noise: Option<Arc<StatelessTransportState>>,
@@ -39,12 +39,12 @@ impl Sealer {
         self.noise.is_none()
     }
 
-    /// How many records were sealed.
+    /// The number of sealed records.
     pub(crate) fn records(&self) -> u64 {
         self.nonce
     }
 
-    /// Appends one record that holds `plain`: 2 + [`TAG_BYTES`] bytes more than that.
+    /// Appends one record that contains `plain`: 2 + [`TAG_BYTES`] bytes longer than `plain`.
     ///
     /// # Panics
     /// When `plain` is longer than a record can be: a bug of the caller.
@@ -73,16 +73,16 @@ impl Opener {
         Opener { noise, nonce: 0 }
     }
 
-    /// Whether texts are where they were, since nothing is ciphered.
+    /// Whether this is the null cipher, with which texts stay in place.
     pub(crate) fn is_null(&self) -> bool {
         self.noise.is_none()
     }
 
-    /// Opens one record, without its length. With the null cipher the text is where it was;
-    /// otherwise it is put into `scratch`, which is overwritten.
+    /// Opens one record, without its length. With the null cipher the text stays in place; otherwise it is
+    /// written to `scratch`, which is overwritten.
     ///
     /// # Errors
-    /// [`RecordError`]; after it nothing more can be opened.
+    /// [`RecordError`]; after it no further record can be opened.
     pub fn open<'a>(
         &mut self,
         sealed: &'a [u8],

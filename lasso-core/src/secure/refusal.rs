@@ -1,14 +1,14 @@
-//! The clear byte with which an acceptor answers a handshake.
+//! The unencrypted byte with which an acceptor answers a handshake.
 //!
-//! The only part of the protocol that is the same in every major version, so that a node of any
-//! release understands why another one turns it away.
+//! This is the only part of the protocol that is the same in every major version, so that a node of any release
+//! understands why another one refuses it.
 
 use crate::event::CloseReason;
 
 /// The handshake goes on; the second message follows.
 pub const GO_ON: u8 = 0;
 
-/// The clear byte for a refusal; `None` for reasons that arise only once a connection is sealed.
+/// The unencrypted byte for a refusal; `None` for reasons that arise only once a connection is sealed.
 pub fn refusal(reason: &CloseReason) -> Option<u8> {
     Some(match reason {
         CloseReason::Garbage => 1,
@@ -23,12 +23,11 @@ pub fn refusal(reason: &CloseReason) -> Option<u8> {
     })
 }
 
-/// No status of this or a later release is as high: a byte from here on is another service's. Text begins
-/// here.
+/// Every status of this or a later release is lower: a byte from here on comes from another service. Text
+/// begins here.
 pub const STATUS_LIMIT: u8 = 32;
 
-/// The reason that a clear byte tells; [`GO_ON`] and bytes of later releases are
-/// [`CloseReason::Unknown`].
+/// The reason of an unencrypted byte; [`GO_ON`] and bytes of later releases give [`CloseReason::Unknown`].
 pub fn refusal_reason(status: u8) -> CloseReason {
     match status {
         1 => CloseReason::Garbage,

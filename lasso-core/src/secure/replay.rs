@@ -1,8 +1,8 @@
-//! Remembers first messages, so that one that is sent again is refused.
+//! Remembers first messages, so that a repeated one is refused.
 //!
-//! A recorded first message opens once more, but whoever sends it cannot go on: nothing is told
-//! to a peer before its first sealed record has opened. The guard saves the work and names the
-//! event. It is bounded: the oldest of 4,096 is forgotten, about 160 KiB.
+//! A recorded first message opens once more, but its sender cannot continue: a node tells a peer nothing before
+//! the peer's first sealed record has opened. The guard saves the work and names the event. It is bounded: it
+//! forgets the oldest of 4,096, about 160 KiB.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -16,7 +16,7 @@ pub struct ReplayGuard {
 }
 
 impl ReplayGuard {
-    /// Remembers nothing yet.
+    /// An empty guard.
     pub fn new() -> Self {
         ReplayGuard::default()
     }

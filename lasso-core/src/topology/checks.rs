@@ -1,18 +1,18 @@
-//! Health checks: is the application behind a link still answering?
+//! Health checks, which find out whether the application behind a link still answers.
 //!
-//! All peers are asked in rounds, so that their answers can be compared. A peer that is new is
-//! asked alone and at once; one that failed is asked alone until it passes or has failed often
-//! enough to be called unresponsive, and then in rounds again.
+//! All peers are checked in rounds, so that their answers can be compared. A new peer is checked alone and at
+//! once. A peer that failed is checked alone until it passes, or has failed often enough to be called
+//! unresponsive, and then in rounds again.
 //!
 //! 1. A peer has at most one check outstanding.
 //! 2. Rounds never overlap: the next one starts an interval after the last one ended, and a round
 //!    ends when all of its checks are answered, timed out, or gone with their link.
-//! 3. An answer counts for the check that is outstanding and for no other; a late one is nothing.
+//! 3. An answer counts only for the outstanding check; a late one is ignored.
 //!
-//! The interval between checks of a suspect is measured from the start of the last one; as checks
-//! do not overlap, the next is never sent before the last has failed.
+//! The interval between checks of a suspect is measured from the start of the last one. Checks do not overlap,
+//! so the next is never sent before the last has failed.
 //!
-//! What a failure means is not decided here, except that enough of them in a row are told apart.
+//! This module does not decide what a failure means; it only reports when enough of them follow in a row.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,19 +22,19 @@ use crate::name::NodeName;
 use crate::time::Instant;
 use crate::timers::Timers;
 
-/// What the checks want done, or have found out.
+/// An order or a finding of the checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum CheckOrder {
     /// Send a check.
     Ask {
-        /// To whom.
+        /// The receiver.
         to: NodeName,
         /// With this number.
         id: u64,
     },
     /// A check was not answered in time.
     Failed {
-        /// By whom.
+        /// The peer.
         name: NodeName,
         /// True when it failed often enough in a row.
         unresponsive: bool,
@@ -42,7 +42,7 @@ pub(super) enum CheckOrder {
 }
 
 impl CheckOrder {
-    /// Who is to be asked, if anybody.
+    /// The peer to check, if any.
     pub(super) fn asked(&self) -> Option<&NodeName> {
         match self {
             CheckOrder::Ask { to, .. } => Some(to),
@@ -56,7 +56,7 @@ impl CheckOrder {
 pub(super) struct Passed {
     /// From the check to its answer.
     pub(super) rtt: Duration,
-    /// True when the check may have asked for a view: all do but the first of a session.
+    /// True when the check may have asked for a view: all but the first of a session do.
     pub(super) views: bool,
     /// True when the check before had failed.
     pub(super) recovered: bool,
@@ -78,11 +78,11 @@ struct Outstanding {
     kind: Kind,
 }
 
-/// Checks of one peer in a row that were not answered, the one that waits included. They are counted where they are
-/// sent, apart from the failures that decide what the peer is called.
+/// Consecutive unanswered checks of one peer, including the outstanding one. Their sender counts them, separately
+/// from the failures that decide the state of the peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Unanswered {
-    /// How many.
+    /// The number.
     pub checks: u32,
     /// When the first of them was sent.
     pub first_sent: Instant,
@@ -92,9 +92,9 @@ pub struct Unanswered {
 
 #[derive(Debug, Clone, Default)]
 struct Peer {
-    /// The check that waits for its answer.
+    /// The outstanding check.
     outstanding: Option<Outstanding>,
-    /// Checks in a row that failed.
+    /// The number of consecutive failed checks.
     failures: u32,
     unanswered: Option<Unanswered>,
 }
@@ -111,7 +111,7 @@ impl Peer {
         unanswered.last_sent = now;
     }
 
-    /// The check that waits was lost with its session, and counts for nothing.
+    /// Drops the outstanding check, which was lost with its session.
     fn void_outstanding(&mut self) {
         if self.outstanding.is_none() {
             return;
@@ -125,7 +125,7 @@ impl Peer {
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Timer {
-    /// A round starts, or the one that runs times out.
+    /// A round starts, or the running one times out.
     Round,
     /// A check of this peer alone times out, or is due.
     Peer(NodeName),
@@ -141,7 +141,7 @@ pub(super) struct Checks {
     suspect_interval: Duration,
     unresponsive_after: u32,
     peers: BTreeMap<NodeName, Peer>,
-    /// The peers that the running round still waits for; empty: no round runs.
+    /// The peers that the running round still waits for; empty if no round runs.
     round: BTreeSet<NodeName>,
     timers: Timers<Timer>,
     next_id: u64,
@@ -167,13 +167,13 @@ impl Checks {
         self.interval
     }
 
-    /// Lets the first round come so long after the first link, not later than an interval.
+    /// Sets the time from the first link to the first round, at most an interval.
     pub(super) fn first_after(&mut self, first: Duration) {
         self.first = first.min(self.interval);
     }
 
-    /// A link stands, or a new session took its place: what is outstanding was lost with the old
-    /// one and counts for nothing. Returns the number of the check to send at once.
+    /// A link is up, or a new session replaced it: an outstanding check was lost with the old session and is
+    /// dropped. Returns the number of the check to send at once.
     pub(super) fn up(&mut self, now: Instant, name: &NodeName) -> u64 {
         if let Some(peer) = self.peers.get_mut(name) {
             peer.void_outstanding();
@@ -196,7 +196,7 @@ impl Checks {
         idle.then(|| self.ask(now, name, Kind::Suspect))
     }
 
-    /// The link is lost; the peer is checked no more.
+    /// The link is lost; the peer is no longer checked.
     pub(super) fn down(&mut self, now: Instant, name: &NodeName) {
         self.settle(now, name);
         self.peers.remove(name);
@@ -206,7 +206,7 @@ impl Checks {
         self.assert_invariants();
     }
 
-    /// An answer came; `None` when it answers no check that is outstanding.
+    /// An answer arrived; `None` when it does not belong to the outstanding check.
     pub(super) fn answered(&mut self, now: Instant, name: &NodeName, id: u64) -> Option<Passed> {
         let peer = self.peers.get_mut(name)?;
         let outstanding = peer
@@ -224,7 +224,7 @@ impl Checks {
         })
     }
 
-    /// Sends what is due and fails what is overdue.
+    /// Sends due checks and fails overdue ones.
     pub(super) fn tick(&mut self, now: Instant, orders: &mut Vec<CheckOrder>) {
         while let Some(timer) = self.timers.pop(now) {
             match timer {
@@ -250,7 +250,7 @@ impl Checks {
         self.timers.next()
     }
 
-    /// The checks of a peer since its last answer in this session, where there are any.
+    /// The unanswered checks of a peer since its last answer in this session, if any.
     pub(super) fn unanswered(&self, name: &NodeName) -> Option<Unanswered> {
         self.peers.get(name)?.unanswered
     }
@@ -260,7 +260,7 @@ impl Checks {
         self.peers.get(name).is_some_and(|peer| peer.failures == 0)
     }
 
-    /// Asks every peer that is not being asked alone.
+    /// Checks every peer that is not being checked alone.
     fn start_round(&mut self, now: Instant, orders: &mut Vec<CheckOrder>) {
         let names: Vec<NodeName> = self
             .peers
@@ -276,7 +276,7 @@ impl Checks {
                 id,
             });
         }
-        // A round without anybody ends as it starts.
+        // A round without peers ends as it starts.
         let wait = if names.is_empty() {
             self.interval
         } else {
@@ -307,7 +307,7 @@ impl Checks {
         id
     }
 
-    /// Nothing of this peer is outstanding or due any more; ends the round if it was the last.
+    /// Clears the outstanding or due check of this peer; ends the round if it was the last.
     fn settle(&mut self, now: Instant, name: &NodeName) {
         let outstanding = self
             .peers
@@ -378,7 +378,7 @@ mod tests {
         Checks::new(&TopologySettings::default())
     }
 
-    /// Runs every deadline up to `until`; returns what was ordered, each with its time.
+    /// Runs every deadline up to `until`; returns the orders, each with its time.
     fn run(checks: &mut Checks, until: Instant) -> Vec<(u64, CheckOrder)> {
         let mut all = Vec::new();
         while let Some(now) = checks.deadline().filter(|deadline| *deadline <= until) {

@@ -1,6 +1,6 @@
-//! What a topology has done and seen.
+//! Counters of a topology.
 
-/// What happened so far, as numbers that only grow.
+/// Counters of a topology, which only grow.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Nodes that connected.
@@ -13,13 +13,13 @@ pub struct Counters {
     pub checks_passed: u64,
     /// Health checks that were not answered in time.
     pub checks_failed: u64,
-    /// Answers to health checks and to questions for a description that came too late.
+    /// Answers to health checks and to requests for a description that arrived too late.
     pub late_answers: u64,
     /// Times that a peer did not describe itself after all tries.
     pub descriptions_failed: u64,
     /// Frames that were dropped: from a node without a link, or with contents beyond bounds.
     pub frames_refused: u64,
-    /// Links that bore an incarnation older than the known one, and were ignored.
+    /// Links with an incarnation older than the known one, which were ignored.
     pub stale_incarnations: u64,
     /// Differences that reconciliation found.
     pub differences: u64,

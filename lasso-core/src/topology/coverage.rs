@@ -1,10 +1,9 @@
-//! How much of the cluster an answer speaks for.
+//! The coverage of an answer: how much of the cluster it covers.
 //!
-//! Expected, connected and responding are three different numbers, and none is derived from
-//! another, but that a node that is connected is expected too. They are kept in step with every change of a member, so that reading them costs
-//! nothing however large the cluster is.
+//! Expected, connected and responding are three independent numbers, except that every connected node is also expected.
+//! They are updated with every change of a member, so that reading them costs nothing however large the cluster is.
 //!
-//! 1. responding ≤ connected ≤ expected, and identified ≤ connected; self counts in each.
+//! 1. responding ≤ connected ≤ expected, and identified ≤ connected; each includes this node.
 //! 2. A node is counted once: it is connected or it is among the disconnected, never both.
 
 use core::fmt;
@@ -16,7 +15,7 @@ use super::NodeState;
 use super::member::Member;
 use crate::name::NodeName;
 
-/// How much of the cluster an answer speaks for. Self counts in each number.
+/// How much of the cluster an answer covers. Each number includes this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
     /// The largest of the expected count, the nodes that discovery names, and `connected`.
@@ -42,7 +41,7 @@ impl fmt::Display for Coverage {
     }
 }
 
-/// What one member adds to the counts.
+/// The contribution of one member to the counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Share {
     connected: bool,
@@ -65,7 +64,7 @@ impl Share {
     }
 }
 
-/// The counts over all members, self left out.
+/// The counts over all members, without this node.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     connected: usize,
@@ -76,7 +75,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// A member is there now; `before` is what it added so far.
+    /// Updates the contribution of a member; `before` is its former one.
     pub(super) fn update(&mut self, name: &NodeName, before: Option<Share>, after: Option<Share>) {
         if before == after {
             return;

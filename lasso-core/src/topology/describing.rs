@@ -1,7 +1,7 @@
 //! Asking peers for their descriptions until they answer.
 //!
-//! A link can stand while the application behind it is still busy starting, so one question is
-//! not enough; and a peer that never answers must not be asked forever at full rate.
+//! A link can be up while the application behind it is still starting, so one request is not enough. But a peer
+//! that never answers must not be asked forever at full rate.
 //!
 //! 1. A peer is asked by at most one series of tries at a time.
 //! 2. A series ends with an answer, with the link, or after its last try; after the last try the
@@ -15,19 +15,19 @@ use crate::name::NodeName;
 use crate::time::Instant;
 use crate::timers::Timers;
 
-/// What the tries want done, or have found out.
+/// An order or a finding of the requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum DescribeOrder {
     /// Ask this peer.
     Ask {
-        /// Whom.
+        /// The peer.
         to: NodeName,
         /// With this number.
         id: u64,
     },
     /// All tries failed; the peer is asked again after a while.
     GaveUp {
-        /// Who did not answer.
+        /// The peer that did not answer.
         name: NodeName,
     },
 }
@@ -66,7 +66,7 @@ impl Describing {
             again: settings.describe_again,
             series: BTreeMap::new(),
             timers: Timers::new(),
-            // 0 marks a description that nobody asked for.
+            // 0 marks an unrequested description.
             next_id: 1,
         }
     }
@@ -84,8 +84,8 @@ impl Describing {
         self.try_once(now, name)
     }
 
-    /// A description came, or the link is lost: nothing is left to ask. False when an answer with
-    /// this number is late or answers nothing.
+    /// A description arrived, or the link is lost: ends the series. False when an answer with this number is
+    /// late or unknown.
     pub(super) fn stop(&mut self, name: &NodeName, id: u64) -> bool {
         self.timers.clear(name);
         self.series
@@ -93,7 +93,7 @@ impl Describing {
             .is_some_and(|series| series.waiting && series.id == id)
     }
 
-    /// Asks whom it is time to ask, and gives up on whom it is time to give up on.
+    /// Sends due requests, and gives up on overdue peers.
     pub(super) fn tick(&mut self, now: Instant, orders: &mut Vec<DescribeOrder>) {
         while let Some(name) = self.timers.pop(now) {
             let series = self

@@ -1,9 +1,9 @@
-//! Whose views to ask for again, because they have a node whose link was lost here.
+//! Decides which peers to ask for their views again, because these contain a node whose link was lost here.
 //!
-//! Views come with rounds of health checks, so that the last ones may be a round old. After a crash they all
-//! still have the node that is gone, and nobody could tell that it is cut off from everybody.
+//! Views arrive with rounds of health checks, so the last ones may be a round old. After a crash they all still
+//! contain the lost node, so no node could tell that it is cut off from all others.
 //!
-//! 1. A peer is asked once for each node that was lost, and after a while, in which it may have lost it too.
+//! 1. A peer is asked once for each lost node, after a while in which the peer may have lost it too.
 //! 2. At most [`AT_ONCE`] peers are asked at a time.
 
 use core::time::Duration;
@@ -15,23 +15,23 @@ use crate::time::Instant;
 /// See the module's text.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Doubts {
-    /// The peers that are still to be asked.
+    /// The peers still to be asked.
     waiting: BTreeSet<NodeName>,
-    /// When the next ones are.
+    /// When the next peers are asked.
     ask_at: Option<Instant>,
 }
 
 impl Doubts {
-    /// The views of these peers have a node that was lost just now.
+    /// The views of these peers contain a node that was lost just now.
     pub(super) fn raise(&mut self, now: Instant, peers: impl Iterator<Item = NodeName>) {
         self.waiting.extend(peers);
         if !self.waiting.is_empty() {
-            // A crash takes several nodes at a time: the last of them counts.
+            // A crash may take several nodes at a time: the last loss counts.
             self.ask_at = Some(now + WAIT);
         }
     }
 
-    /// The peer has told its view, or is gone.
+    /// The peer has sent its view, or is gone.
     pub(super) fn settle(&mut self, peer: &NodeName) {
         self.waiting.remove(peer);
         if self.waiting.is_empty() {

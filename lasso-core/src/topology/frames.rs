@@ -1,4 +1,4 @@
-//! What peers say, what is asked of them, and what follows from either.
+//! The frames from and to peers, and their consequences.
 
 use super::checks::CheckOrder;
 use super::describing::DescribeOrder;
@@ -10,7 +10,7 @@ use crate::name::{Description, NodeName};
 use crate::time::Instant;
 
 impl Topology {
-    /// Asks a peer whose session begins for its description, and checks it. The first check wants
+    /// Asks a peer at the beginning of its session for its description, and checks it. The first check requests
     /// no view: while a large cluster forms, every view differs from every other.
     pub(super) fn ask(&mut self, now: Instant, name: &NodeName, orders: &mut Vec<Order>) {
         let id = self.describing.ask(now, name);
@@ -70,7 +70,7 @@ impl Topology {
             self.counters.frames_refused += 1;
             return;
         }
-        // A link keeps its order, so a late answer is still the peer's latest word.
+        // A link keeps its order, so a late answer is still the peer's latest description.
         if !self.describing.stop(from, id) && id != 0 {
             self.counters.late_answers += 1;
         }
@@ -132,7 +132,7 @@ impl Topology {
         if reported == Reported::Refused {
             self.counters.frames_refused += 1;
         }
-        // A view that did not count while its node failed its checks counts again.
+        // The view of a node that passes its checks again counts again.
         if reported != Reported::Unchanged || passed.recovered {
             self.watch.touch(now);
         }
@@ -177,7 +177,7 @@ impl Topology {
         orders.extend(sends);
     }
 
-    /// A node is gone without a goodbye: peers whose views still have it are asked for them anew.
+    /// A node is gone without a goodbye: asks the peers whose views still contain it for new ones.
     pub(super) fn doubt(&mut self, now: Instant, lost: &NodeName, reason: DownReason) {
         self.doubts.settle(lost);
         if matches!(reason, DownReason::Left | DownReason::Replaced) {

@@ -1,4 +1,4 @@
-//! What a topology can be asked for.
+//! The queries to a topology.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,13 @@ use super::{Counters, Coverage, Member, NodeState, Partitions, Topology, Unanswe
 use crate::name::{Description, Incarnation, NodeName};
 
 impl Topology {
-    /// How much of the cluster an answer speaks for.
+    /// The coverage of an answer: how much of the cluster it covers.
     pub fn coverage(&self) -> Coverage {
         self.roster.tally().coverage(self.expected(), self.epoch)
     }
 
-    /// The largest of the configured number of nodes, those that discovery names, and those that are
-    /// connected: a node that is there was to be expected.
+    /// The largest of the configured number of nodes, the number that discovery names, and the number
+    /// connected: a connected node counts as expected.
     pub fn expected(&self) -> usize {
         self.expected_nodes
             .max(self.discovered)
@@ -24,33 +24,33 @@ impl Topology {
         self.expected_nodes
     }
 
-    /// The membership epoch: how many events there were.
+    /// The membership epoch: the number of events so far.
     pub fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// The latest life of that name that is known.
+    /// The latest known incarnation of that name.
     pub fn known_incarnation(&self, name: &NodeName) -> Option<Incarnation> {
         self.roster.get(name).map(|member| member.incarnation)
     }
 
-    /// The nodes that are linked or remembered, by name.
+    /// The linked and the remembered nodes, by name.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
         self.roster.iter()
     }
 
-    /// True for a node that this one chose not to link to, so that every island is fully connected.
-    /// Always false without `prevent_overlapping_partitions`.
+    /// True for a node that this one chose not to link with, so that every island is fully connected. Always
+    /// false without `prevent_overlapping_partitions`.
     pub fn excludes(&self, name: &NodeName) -> bool {
         self.watch.excludes(name)
     }
 
-    /// How many nodes have a link, this node included.
+    /// The number of nodes with a link, this node included.
     pub(crate) fn connected(&self) -> usize {
         self.roster.tally().connected() + 1
     }
 
-    /// How many nodes are remembered without a link.
+    /// The number of remembered nodes without a link.
     pub fn disconnected(&self) -> usize {
         self.roster.tally().disconnected()
     }
@@ -60,12 +60,12 @@ impl Topology {
         self.roster.get(name)
     }
 
-    /// The checks of a linked node since its last answer; `None`: there are none.
+    /// The unanswered checks of a linked node since its last answer; `None` if there are none.
     pub fn unanswered(&self, name: &NodeName) -> Option<Unanswered> {
         self.checks.unanswered(name)
     }
 
-    /// What this node says of itself.
+    /// This node's description.
     pub fn description(&self) -> &Description {
         &self.description
     }
@@ -75,9 +75,8 @@ impl Topology {
         self.ready
     }
 
-    /// The parts that the cluster has fallen into, and the pairs that cannot reach each other, at
-    /// most a second old. No islands while as many nodes are connected as are expected: whoever is
-    /// gone then is not missed.
+    /// The islands of the cluster, and the pairs that cannot reach each other, at most a second old. There are
+    /// no islands while as many nodes are connected as are expected: then no node is missing.
     pub fn partitions(&self) -> Partitions {
         let mut partitions = self.watch.partitions().clone();
         if self.connected() == self.expected() {
@@ -86,12 +85,12 @@ impl Topology {
         partitions
     }
 
-    /// How often a node went from one state to another; a pair that is not there was never seen.
+    /// How often a node changed from one state to another; an absent pair was never seen.
     pub fn transitions(&self) -> &BTreeMap<(NodeState, NodeState), u64> {
         self.roster.transitions()
     }
 
-    /// What happened so far.
+    /// The counters.
     pub fn counters(&self) -> Counters {
         self.counters
     }

@@ -1,9 +1,8 @@
-//! One remote node, and everything that is known of it.
+//! One remote node, and everything known about it.
 //!
-//! A member holds facts: its link stands, it has described itself, it passed a check, its
-//! application said that it is ready. Its state is read off the facts, so that it cannot contradict
-//! them, and a node that was unresponsive is again what it was before without anybody having
-//! remembered what that was.
+//! A member holds facts: its link is up, it has described itself, it passed a check, its application reported
+//! that it is ready. Its state is derived from the facts, so that it cannot contradict them. A node that was
+//! unresponsive returns to its former state although nothing stored that state.
 //!
 //! 1. The incarnation never goes back.
 //! 2. A new session starts with no facts but its link; a lost link leaves none but the description.
@@ -17,17 +16,17 @@ use crate::event::DownReason;
 use crate::name::{Description, Incarnation, NodeName};
 use crate::time::Instant;
 
-/// The state of a remote node. [`NodeState::successors`] says what can follow what.
+/// The state of a remote node. [`NodeState::successors`] gives the possible next states.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NodeState {
-    /// Its link stands.
+    /// Its link is up.
     Connected,
-    /// Its description is being asked for.
+    /// This node has asked for its description.
     Discovering,
     /// Described, and passed a health check.
     Responding,
-    /// Its application has said that it is ready.
+    /// Its application has reported that it is ready.
     Ready,
     /// Three health checks in a row failed.
     Unresponsive,
@@ -58,8 +57,8 @@ impl NodeState {
         NodeState::Disconnected,
     ];
 
-    /// The states that can follow this one. A node that nobody has heard of counts as disconnected. A
-    /// link begins in `Discovering`, since the question for the description goes out at once.
+    /// The states that can follow this one. An unknown node counts as disconnected. A link begins in
+    /// `Discovering`, because the request for the description goes out at once.
     pub fn successors(self) -> &'static [NodeState] {
         use NodeState::{Connected, Disconnected, Discovering, Ready, Responding, Unresponsive};
         match self {
@@ -72,8 +71,8 @@ impl NodeState {
         }
     }
 
-    /// True when a change from `self` to `to` is told as a health update: whether a description is
-    /// being asked for is nobody's concern, and links have events of their own.
+    /// True when a change from `self` to `to` is reported as a health update: requests for descriptions are not
+    /// reported, and links have events of their own.
     pub(super) fn is_news(self, to: NodeState) -> bool {
         let quiet = |state| matches!(state, NodeState::Connected | NodeState::Discovering);
         self != to && !(quiet(self) && quiet(to))
@@ -86,13 +85,13 @@ pub struct Member {
     pub(super) name: NodeName,
     pub(super) incarnation: Incarnation,
     pub(super) linked: bool,
-    /// Its description is being asked for.
+    /// This node has asked for its description.
     pub(super) asking: bool,
     /// It has described itself in this session.
     pub(super) described: bool,
     /// It has passed a check in this session.
     pub(super) passed: bool,
-    /// Its application has said that it is ready.
+    /// Its application has reported that it is ready.
     pub(super) app_ready: bool,
     /// Enough checks in a row failed.
     pub(super) unresponsive: bool,
@@ -101,8 +100,7 @@ pub struct Member {
     pub(super) linked_since: Instant,
     pub(super) down_reason: Option<DownReason>,
     pub(super) rtt: Option<Duration>,
-    /// When it last came back, the oldest first; one more than the cycles that are tolerated, at
-    /// most.
+    /// When it last returned, the oldest first; at most one more than the tolerated cycles.
     pub(super) returns: VecDeque<Instant>,
     pub(super) flapping: bool,
 }
@@ -133,7 +131,7 @@ impl Member {
         &self.name
     }
 
-    /// The latest life of that name that is known.
+    /// The latest known incarnation of that name.
     pub fn incarnation(&self) -> Incarnation {
         self.incarnation
     }
@@ -157,17 +155,17 @@ impl Member {
         }
     }
 
-    /// Since when it is in its state.
+    /// Since when it has been in its state.
     pub fn since(&self) -> Instant {
         self.since
     }
 
-    /// Since when its link stands; while it is disconnected, since when the last one stood.
+    /// Since when its link has been up; while it is disconnected, since when the last one was.
     pub fn linked_since(&self) -> Instant {
         self.linked_since
     }
 
-    /// True when its link stands.
+    /// True when its link is up.
     pub fn is_linked(&self) -> bool {
         self.linked
     }
@@ -178,7 +176,7 @@ impl Member {
         self.described
     }
 
-    /// What it says of itself; region `unknown` until it has said anything.
+    /// Its description; region `unknown` until it has sent one.
     pub fn description(&self) -> &Description {
         &self.description
     }
@@ -193,7 +191,7 @@ impl Member {
         self.rtt
     }
 
-    /// True while it has gone down and come back more often than is healthy.
+    /// True while it has gone down and returned too often.
     pub fn is_flapping(&self) -> bool {
         self.flapping
     }
@@ -240,7 +238,7 @@ impl Member {
         began
     }
 
-    /// When it stops flapping unless it comes back once more.
+    /// When it stops flapping unless it returns once more.
     pub(super) fn flaps_until(&self, window: Duration) -> Option<Instant> {
         self.returns
             .front()

@@ -1,16 +1,15 @@
-//! The one source of truth about members: who is there, in which state, and how much of the
-//! cluster an answer speaks for.
+//! The only source of truth about members: which nodes there are, in which state, and how much of the cluster
+//! an answer covers.
 //!
-//! The topology is told of links by the node that holds it, talks with the topologies of its peers
-//! in [`TopologyFrame`]s, and says what to send and what has changed.
+//! The node that holds the topology informs it of links. The topology exchanges [`TopologyFrame`]s with those
+//! of its peers, and returns frames to send and changes to report.
 //!
 //! 1. A stored incarnation never goes back.
 //! 2. responding ≤ connected ≤ expected; every node is counted once.
 //! 3. The epoch grows by exactly one per event, and each event carries the coverage after it.
-//! 4. Nothing but [`Topology::link_down`], [`Topology::reconcile`] and a higher incarnation takes a
-//!    member's link away.
+//! 4. Only [`Topology::link_down`], [`Topology::reconcile`] and a higher incarnation remove a member's link.
 //!
-//! It does not dial, and it does not know connections: a member has a link or it has none.
+//! It does not dial, and it does not know connections: a member has a link or none.
 //!
 //! ```
 //! use lasso_core::config::NodeConfig;
@@ -72,44 +71,44 @@ use partitions::{Evidence, Watch};
 use roster::Roster;
 use views::Views;
 
-/// What the topology wants done.
+/// An order of the topology.
 ///
-/// Whatever a method returns, events and notices come first: a send may fail, and what follows from
-/// that is a later event.
+/// In the orders of each method, events and notices come first: a send may fail, and the consequence is a later
+/// event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// Send a frame to a linked node.
     Send {
-        /// To whom.
+        /// The receiver.
         to: NodeName,
-        /// What.
+        /// The frame.
         frame: TopologyFrame,
     },
-    /// Tell subscribers.
+    /// Report an event to subscribers.
     Event(TopologyEvent),
-    /// Tell the operator.
+    /// Give a notice to the operator.
     Notice(Notice),
-    /// A disconnected node is remembered no longer.
+    /// A disconnected node is no longer remembered.
     Forgotten {
-        /// Which one.
+        /// The node.
         name: NodeName,
     },
     /// Close the link to a node, so that every island is fully connected. Only with
-    /// `prevent_overlapping_partitions`. The topology learns of it by [`Topology::link_down`] like
-    /// of any other lost link; from now on [`Topology::excludes`] that node.
+    /// `prevent_overlapping_partitions`. [`Topology::link_down`] informs the topology as for any other lost
+    /// link; from now on [`Topology::excludes`] returns true for that node.
     CloseLink {
-        /// Whose.
+        /// The node.
         name: NodeName,
     },
-    /// A node that was excluded may be linked to again.
+    /// A node that was excluded may be linked again.
     Admit {
-        /// Which one.
+        /// The node.
         name: NodeName,
     },
 }
 
 impl Order {
-    /// True for what acts on a link, false for what is only told.
+    /// True for orders that act on a link, false for reports.
     fn is_deed(&self) -> bool {
         matches!(
             self,
@@ -124,9 +123,9 @@ pub struct Topology {
     cluster: Label,
     me: NodeName,
     expected_nodes: usize,
-    /// Distinct nodes that discovery names, self included.
+    /// The number of distinct nodes that discovery names, this node included.
     discovered: usize,
-    /// What this node says of itself.
+    /// This node's description.
     description: Description,
     ready: bool,
     roster: Roster,
@@ -172,8 +171,8 @@ impl Topology {
         }
     }
 
-    /// Draws when the first health round and the first reconciliation happen, from half an interval on, so that nodes that
-    /// started together do not do everything together.
+    /// Draws the times of the first health round and the first reconciliation, after at least half an interval, so that
+    /// nodes that started together do not act together.
     #[must_use]
     pub(crate) fn out_of_phase(mut self, round: u32, reconciliation: u32) -> Self {
         self.checks.first_after(part(self.checks.interval(), round));
@@ -181,11 +180,11 @@ impl Topology {
         self
     }
 
-    /// A link stands: a new session with that node begins. The node that holds this topology has
-    /// made sure that the incarnation is not older than [`Topology::known_incarnation`].
+    /// A link is up: a new session with that node begins. The caller ensures that the incarnation is not older
+    /// than [`Topology::known_incarnation`].
     ///
-    /// For a name that is linked already this is [`Topology::session_replaced`] with the same
-    /// incarnation, and down (`replaced`) and up again with a higher one.
+    /// If the name is linked already, this acts as [`Topology::session_replaced`] for the same incarnation, and
+    /// as down (`replaced`) and up again for a higher one.
     pub fn link_up(&mut self, now: Instant, peer: &Identity) -> Vec<Order> {
         debug_assert_ne!(peer.name, self.me, "a link to oneself");
         debug_assert_eq!(peer.cluster, self.cluster, "a link to another cluster");
@@ -223,8 +222,8 @@ impl Topology {
         orders
     }
 
-    /// Another connection silently took the place of a link that stands: no event, but the node is
-    /// asked for its description and checked anew. Its state stays what it was meanwhile.
+    /// Another connection silently replaced an existing link: there is no event, but the node is asked for its
+    /// description and checked again. Meanwhile its state stays the same.
     pub fn session_replaced(&mut self, now: Instant, peer: &Identity) -> Vec<Order> {
         let mut orders = Vec::new();
         let member = self.roster.get(&peer.name);
@@ -262,7 +261,7 @@ impl Topology {
         orders
     }
 
-    /// A frame came from a linked node. Never panics, whatever the frame holds.
+    /// A frame arrived from a linked node. Never panics, whatever the frame contains.
     pub fn receive(&mut self, now: Instant, from: &NodeName, frame: TopologyFrame) -> Vec<Order> {
         let mut orders = Vec::new();
         if !self.is_linked(from) {
@@ -301,12 +300,12 @@ impl Topology {
         orders
     }
 
-    /// How many distinct nodes discovery names, self included.
+    /// Sets the number of distinct nodes that discovery names, this node included.
     pub fn set_discovered(&mut self, nodes: usize) {
         self.discovered = nodes;
     }
 
-    /// The application is ready, or no longer; peers hear at once.
+    /// The application is ready, or no longer ready; peers are told at once.
     pub fn set_ready(&mut self, _now: Instant, ready: bool) -> Vec<Order> {
         if self.ready == ready {
             return Vec::new();
@@ -315,7 +314,7 @@ impl Topology {
         self.tell_all(&TopologyFrame::Ready(ready))
     }
 
-    /// The application describes itself anew; peers hear at once.
+    /// The application changes the description; peers are told at once.
     pub fn describe(&mut self, _now: Instant, description: Description) -> Vec<Order> {
         if self.description == description {
             return Vec::new();
@@ -329,8 +328,8 @@ impl Topology {
         self.reconcile_at <= now
     }
 
-    /// Compares the members with the links that stand and sets differences right, by ordinary up
-    /// and down events. There should be none.
+    /// Compares the members with the present links and corrects differences, by ordinary up and down events.
+    /// There should be none.
     pub fn reconcile<'a>(
         &mut self,
         now: Instant,
@@ -339,7 +338,7 @@ impl Topology {
         self.reconcile_at = now + self.reconcile_interval;
         let mut orders = Vec::new();
         let mut differences = 0;
-        // Names of members with a link that were not seen to stand.
+        // Names of linked members that were not among the present links.
         let mut missing = self.views.own().clone();
         missing.remove(&self.me);
         for (name, incarnation) in standing {
@@ -368,7 +367,7 @@ impl Topology {
         orders
     }
 
-    /// Does what is due, except for [`Topology::reconcile`], which needs to be told the links.
+    /// Handles everything that is due, except for [`Topology::reconcile`], which needs the links.
     pub fn tick(&mut self, now: Instant) -> Vec<Order> {
         let mut orders = Vec::new();
         self.tick_checks(now, &mut orders);
@@ -430,7 +429,7 @@ impl Topology {
         }
     }
 
-    /// Derives the partitions anew; closes links where that is asked for.
+    /// Derives the partitions again; closes links if the settings say so.
     fn look(&mut self, now: Instant) -> Vec<Order> {
         let heard = self
             .views
@@ -468,9 +467,8 @@ impl Topology {
     }
 }
 
-/// How long two nodes must have lacked each other to be called apart. The two ends of a link that is
-/// cut find out within 0.75 T and 1.25 T, so T/2 apart at most; and a view is as old as a round
-/// of health checks.
+/// How long two nodes must have lacked each other to be called apart. The two ends of a cut link notice it
+/// between 0.75 T and 1.25 T, so at most T/2 apart; and a view may be as old as a round of health checks.
 fn hold_off(settings: &Settings) -> Duration {
     let round = settings.topology.health_interval + settings.topology.health_timeout;
     round.max(settings.link.tick_time / 2)

@@ -1,4 +1,4 @@
-//! Which peers a node links to while some of its peers cannot reach each other.
+//! Decides which peers a node links with while some of its peers cannot reach each other.
 //!
 //! When two nodes cannot reach each other, every node that reaches both has to side with one of
 //! them. All nodes must side alike without talking about it, so the choice depends on names only:
@@ -27,7 +27,7 @@ use super::partitions::Evidence;
 use crate::name::NodeName;
 use crate::time::Instant;
 
-/// The peers that are to be excluded, each with the kept peers from which it is apart.
+/// The peers to exclude, each with the kept peers from which it is apart.
 fn excess<'a>(
     me: &NodeName,
     own: &'a BTreeSet<NodeName>,
@@ -58,7 +58,7 @@ fn excess<'a>(
 struct Exclusion {
     /// The peers that were kept instead.
     kept: BTreeSet<NodeName>,
-    /// Since when none of them stands against it, as some have gone.
+    /// Since when no kept peer has spoken against it because some have gone.
     gone_since: Option<Instant>,
 }
 
@@ -68,7 +68,7 @@ pub(super) struct Exclusions {
     hold_off: Duration,
     ask_every: Duration,
     excluded: BTreeMap<NodeName, Exclusion>,
-    /// When the kept peers are to be asked for their views again.
+    /// When to ask the kept peers for their views again.
     ask_at: Option<Instant>,
 }
 
@@ -86,13 +86,13 @@ impl Exclusions {
         self.excluded.contains_key(name)
     }
 
-    /// The node is remembered no longer.
+    /// The node is no longer remembered.
     pub(super) fn forget(&mut self, name: &NodeName) {
         self.excluded.remove(name);
     }
 
-    /// Excludes peers of which a kept peer has been apart for long enough. Returns those that were
-    /// not excluded before.
+    /// Excludes peers that have been apart from a kept peer for long enough. Returns those that were not
+    /// excluded before.
     pub(super) fn exclude<'a>(
         &mut self,
         now: Instant,
@@ -109,7 +109,7 @@ impl Exclusions {
         names
     }
 
-    /// Admits peers against which nothing stands any more, and returns them.
+    /// Admits peers without a remaining reason for exclusion, and returns them.
     pub(super) fn admit(&mut self, now: Instant, evidence: &Evidence<'_>) -> Vec<NodeName> {
         let views: BTreeMap<_, _> = evidence
             .peers
@@ -143,7 +143,7 @@ impl Exclusions {
         admitted
     }
 
-    /// The kept peers whose views are to be asked for now.
+    /// The kept peers to ask for their views now.
     pub(super) fn whom_to_ask(&mut self, now: Instant) -> BTreeSet<NodeName> {
         if self.excluded.is_empty() {
             self.ask_at = None;

@@ -1,26 +1,25 @@
-//! Has the cluster fallen apart, and where does the line run?
+//! Finds out whether the cluster is partitioned, and where.
 //!
-//! From its own links and the views that its peers report, a node derives the islands of the
-//! cluster and the pairs that cannot reach each other though a third can reach both.
+//! From its own links and the views that its peers report, a node derives the islands of the cluster, and the
+//! pairs that cannot reach each other although a third node can reach both.
 //!
-//! 1. What is derived depends on links and views alone, not on the order in which they changed.
-//! 2. Islands are listed only when there are at least two; the own one comes first.
-//! 3. A pair is listed after both ends have lacked each other throughout the hold-off, so that
-//!    neither a link that has just been made nor a loss that only one end has noticed looks like a
-//!    partition. At most [`PAIRS_MAX`] are listed.
+//! 1. The result depends on links and views alone, not on the order in which they changed.
+//! 2. Islands are listed only when there are at least two, with this node's own first.
+//! 3. A pair is listed after both ends have lacked each other throughout the hold-off, so that neither a new
+//!    link nor a loss that only one end has noticed looks like a partition. At most [`PAIRS_MAX`] are listed.
 //!
-//! A pair of linked peers is apart when the views of both lack the other: as long as one still
-//! has the other, a link stands or its loss is about to be noticed, as both ends of a link judge by
-//! the same clock. Of a node that it is not linked to, this node knows by hearsay only; so it
-//! reports such a node only as its own counterpart, when a peer's view has it.
+//! A pair of linked peers is apart when the views of both lack the other. As long as one view contains the
+//! other node, their link is up or its loss is about to be noticed, because both ends of a link judge by the
+//! same clock. This node knows a node that it is not linked to only from the views of others. So it reports
+//! such a node only in a pair with itself, when a peer's view contains it.
 //!
-//! An island of others is made of nodes whose links were lost without a goodbye, and that no peer
-//! of this node reports; they belong together when their last views had each other. A crash and a
-//! cut look the same from here.
+//! An island of others consists of nodes whose links were lost without a goodbye, and that no peer of this node
+//! reports. They belong together when their last views contained each other. This node cannot distinguish a
+//! crash from a cut.
 //!
-//! Where the user asks for it, this node excludes one of two peers that are apart (see `overlap`),
-//! after they have been apart for twice the hold-off: what looked apart to one node had time to
-//! look apart to all, so that they close the same links and no more.
+//! If the user wants it, this node excludes one of two peers that are apart (see `overlap`), after they have
+//! been apart for twice the hold-off. By then all nodes see the same pairs apart, so that they close the same
+//! links and no more.
 //!
 //! Views of peers that fail their health checks are out of date and do not count.
 
@@ -34,27 +33,26 @@ use super::views::View;
 use crate::name::NodeName;
 use crate::time::{Instant, earliest};
 
-/// Most pairs that are followed. A line through the middle of a large cluster makes more than
-/// anybody reads.
+/// The most pairs that are tracked. A cut through the middle of a large cluster makes more than anybody reads.
 pub const PAIRS_MAX: usize = 1024;
 
-/// How long changes are gathered before they are looked at: a cluster of 1,000 that forms or falls
-/// apart is looked at once a second, not a thousand times.
+/// How long changes are collected before they are evaluated: a cluster of 1,000 nodes that forms or falls apart
+/// is evaluated once a second, not a thousand times.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// Nodes that reach each other, directly or through each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Island {
-    /// Who, in order.
+    /// The nodes, in order.
     pub nodes: Vec<NodeName>,
-    /// Since when it has been cut off; of the own island, since when the first other one has been.
+    /// Since when it has been cut off; for this node's own island, since when the first other one has been.
     pub since: Instant,
 }
 
-/// Two nodes that cannot reach each other though a third can reach both.
+/// Two nodes that cannot reach each other although a third node can reach both.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pair {
-    /// The one whose name is smaller.
+    /// The one with the smaller name.
     pub a: NodeName,
     /// The other.
     pub b: NodeName,
@@ -62,7 +60,7 @@ pub struct Pair {
     pub since: Instant,
 }
 
-/// How the cluster is split, as far as one node can tell. Reported, never acted upon, unless
+/// The partitions of the cluster, as far as one node can tell. They are only reported, unless
 /// `prevent_overlapping_partitions` is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Partitions {
@@ -72,23 +70,23 @@ pub struct Partitions {
     pub pairs: Vec<Pair>,
 }
 
-/// What there is to go by.
+/// The evidence for partitions.
 #[derive(Debug)]
 pub(super) struct Evidence<'a> {
     pub(super) me: &'a NodeName,
     /// This node's view.
     pub(super) own: &'a BTreeSet<NodeName>,
     pub(super) own_hash: u64,
-    /// Linked peers that pass their checks, each with its view and the hash of that.
+    /// Linked peers that pass their checks, each with its view and the hash of the view.
     pub(super) peers: Vec<(&'a NodeName, u64, &'a View)>,
-    /// Nodes lost without a goodbye, each with since when and its last view.
+    /// Nodes lost without a goodbye, each with the time of the loss and its last view.
     pub(super) lost: Vec<(&'a NodeName, Instant, Option<&'a View>)>,
 }
 
-/// What follows from a look.
+/// The result of an evaluation.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Choice {
-    /// Peers that may be linked to again.
+    /// Peers that may be linked again.
     pub(super) admit: Vec<NodeName>,
     /// Peers whose links are to be closed.
     pub(super) close: Vec<NodeName>,
@@ -98,10 +96,10 @@ pub(super) struct Choice {
 #[derive(Debug, Clone)]
 pub(super) struct Watch {
     hold_off: Duration,
-    /// The peers that this node does not link to, so that every island is fully connected; `None`:
-    /// partitions are only reported.
+    /// The peers that this node does not link with, so that every island is fully connected; `None`: partitions
+    /// are only reported.
     exclusions: Option<Exclusions>,
-    /// When the first change came that has not been looked at.
+    /// When the first change occurred that has not been evaluated.
     touched: Option<Instant>,
     /// The pairs that are apart, each since when; listed once the hold-off is over.
     apart: BTreeMap<(NodeName, NodeName), Instant>,
@@ -111,8 +109,8 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// With `ask_every` links are closed until every island is fully connected, and peers that
-    /// decide about that are asked for their views that often.
+    /// With `ask_every`, links are closed until every island is fully connected, and the kept peers are asked
+    /// for their views at this interval.
     pub(super) fn new(hold_off: Duration, ask_every: Option<Duration>) -> Self {
         Watch {
             hold_off,
@@ -135,26 +133,26 @@ impl Watch {
         earliest(look, exclusions)
     }
 
-    /// True for a peer that this node chose not to link to.
+    /// True for a peer that this node chose not to link with.
     pub(super) fn excludes(&self, name: &NodeName) -> bool {
         let exclusions = self.exclusions.as_ref();
         exclusions.is_some_and(|exclusions| exclusions.contains(name))
     }
 
-    /// The node is remembered no longer.
+    /// The node is no longer remembered.
     pub(super) fn forget(&mut self, name: &NodeName) {
         if let Some(exclusions) = &mut self.exclusions {
             exclusions.forget(name);
         }
     }
 
-    /// The peers whose views decide about an excluded one, where they are to be asked now.
+    /// The peers to ask now for their views because these decide about an excluded one.
     pub(super) fn whom_to_ask(&mut self, now: Instant) -> BTreeSet<NodeName> {
         let exclusions = self.exclusions.as_mut();
         exclusions.map_or_else(BTreeSet::new, |exclusions| exclusions.whom_to_ask(now))
     }
 
-    /// Derives islands and pairs anew. Returns whose links to close, and whom to admit again.
+    /// Derives islands and pairs again. Returns the peers whose links to close, and those to admit again.
     pub(super) fn look(&mut self, now: Instant, evidence: &Evidence<'_>) -> Choice {
         let since = self.touched.take().unwrap_or(now);
         let mut before = core::mem::take(&mut self.apart);
@@ -261,7 +259,7 @@ fn islands(evidence: &Evidence<'_>) -> Vec<Island> {
     let mut rest: BTreeMap<&NodeName, (Instant, Option<&View>)> = lost
         .map(|(name, since, view)| (*name, (*since, *view)))
         .collect();
-    // Whoever has a view draws in those without, so they come first.
+    // Nodes with a view draw in those without, so they come first.
     let (mut starts, silent): (Vec<&NodeName>, Vec<&NodeName>) =
         rest.keys().partition(|name| rest[**name].1.is_some());
     starts.extend(silent);
@@ -283,7 +281,7 @@ fn islands(evidence: &Evidence<'_>) -> Vec<Island> {
     others
 }
 
-/// Takes the island of `start` out of `rest`; `None` when it has been taken out.
+/// Takes the island of `start` out of `rest`; `None` when `start` has been taken already.
 fn island_of(
     start: &NodeName,
     rest: &mut BTreeMap<&NodeName, (Instant, Option<&View>)>,
@@ -339,8 +337,8 @@ mod tests {
         Instant::ZERO + Duration::from_secs(seconds)
     }
 
-    /// What node `me` sees: its own view, those of its peers, and those of the nodes it lost, as
-    /// (node, when, view).
+    /// The evidence of node `me`: its own view, those of its peers, and those of the nodes it lost, as (node,
+    /// when, view).
     struct Seen {
         me: NodeName,
         own: BTreeSet<NodeName>,
@@ -370,7 +368,7 @@ mod tests {
 
     impl Seen {
         fn evidence(&self) -> Evidence<'_> {
-            // Any number will do as a hash as long as equal sets have equal ones.
+            // Any number works as a hash as long as equal sets have equal ones.
             let own: View = self.own.iter().cloned().collect();
             let hash = |view: &View| {
                 let known = self.peers.iter().map(|(_, view)| view).chain([&own]);

@@ -1,13 +1,13 @@
 //! The members and, in step with them, the counts.
 //!
-//! Members change here and nowhere else, so that a count cannot be forgotten. Who is gone is
-//! remembered for a while: its incarnation must not go back, and an operator wants to see it.
+//! Members change only here, so that no count can be forgotten. A lost node is remembered for a while: its
+//! incarnation must not go back, and operators want to see it.
 //!
-//! 1. The counts are those of the members at any time.
+//! 1. The counts always match the members.
 //! 2. A stored incarnation never goes back.
 //! 3. At most `disconnected_max` members have no link, none of them for longer than
 //!    `disconnected_keep`; the longest gone is forgotten first.
-//! 4. A state follows another one only as [`NodeState::successors`] says.
+//! 4. A state follows another one only according to [`NodeState::successors`].
 //! 5. A member flaps while more than `flap_cycles` of its returns lie within `flap_window`.
 
 use core::time::Duration;
@@ -34,7 +34,7 @@ enum Timer {
 pub(super) struct Roster {
     members: BTreeMap<NodeName, Member>,
     tally: Tally,
-    /// How often a member went from one state to another.
+    /// How often a member changed from one state to another.
     transitions: BTreeMap<(NodeState, NodeState), u64>,
     /// Members without a link, the longest gone first.
     gone: BTreeSet<(Instant, NodeName)>,
@@ -60,7 +60,7 @@ impl Roster {
         }
     }
 
-    /// A node without a link so far has one. Returns true when it begins to flap with this.
+    /// A node without a link now has one. Returns true when it begins to flap with this.
     pub(super) fn link_up(&mut self, now: Instant, peer: &Identity) -> bool {
         let name = &peer.name;
         let Some(member) = self.members.get(name) else {
@@ -97,8 +97,8 @@ impl Roster {
         self.schedule_forget();
     }
 
-    /// Changes a member, and with it the counts and the time of its state. Returns its name and new
-    /// state where that is news.
+    /// Changes a member, and with it the counts and the time of its state. Returns its name and new state if
+    /// the change is to be reported.
     pub(super) fn change(
         &mut self,
         now: Instant,
@@ -122,7 +122,7 @@ impl Roster {
         state.is_news(after).then(|| (name.clone(), after))
     }
 
-    /// Forgets who has been gone for too long or is one too many, and returns them.
+    /// Forgets members that have been gone for too long or exceed the bound, and returns them.
     pub(super) fn tick(&mut self, now: Instant) -> Vec<NodeName> {
         let mut forgotten = Vec::new();
         while let Some((since, _)) = self.gone.first() {
@@ -163,7 +163,7 @@ impl Roster {
         &self.tally
     }
 
-    /// Members without a link, the longest gone first, each with since when.
+    /// Members without a link, the longest gone first, each with the time of its loss.
     pub(super) fn gone(&self) -> impl Iterator<Item = &(Instant, NodeName)> {
         self.gone.iter()
     }
@@ -190,7 +190,7 @@ impl Roster {
         }
     }
 
-    /// What can be checked at once; [`Roster::recount`] checks the rest in tests.
+    /// Asserts the cheap invariants; [`Roster::recount`] checks the rest in tests.
     pub(super) fn assert_invariants(&self) {
         debug_assert_eq!(self.tally.connected() + self.gone.len(), self.members.len());
         debug_assert_eq!(self.tally.disconnected(), self.gone.len());

@@ -1,4 +1,4 @@
-//! What must hold of a topology as a whole.
+//! Conditions of a topology as a whole.
 
 use core::time::Duration;
 use std::collections::{BTreeSet, VecDeque};
@@ -56,7 +56,7 @@ fn changes(orders: &[Order]) -> Vec<Change> {
     events.collect()
 }
 
-/// What a well peer answers.
+/// The answer of a healthy peer.
 fn answer_of(frame: &TopologyFrame, region: &str, ready: bool) -> Option<TopologyFrame> {
     match frame {
         TopologyFrame::Describe { id } => Some(TopologyFrame::Description {

@@ -1,18 +1,18 @@
-//! Which nodes this one is linked to, and which nodes its peers say that they are linked to.
+//! The nodes that this one is linked to, and the nodes that its peers report links to.
 //!
-//! A view is the set of nodes that one node is linked to, and that node. In a whole cluster all
-//! views are the same set, so what travels is a hash; the set itself travels only to a peer that
-//! does not know it. Equal views are held once.
+//! A view is the set of nodes that one node is linked to, and that node. In a whole cluster all views are the
+//! same set, so nodes send a hash, and the set itself only to a peer that does not know it. Equal views are
+//! stored once.
 //!
-//! 1. The hash does not depend on the order in which links came and went, is the same in every
-//!    process, and a link costs one step to add or to take away.
-//! 2. A view that is held hashes to what its sender said, and names its sender.
-//! 3. At most [`VIEW_MAX`] names are taken from a peer, each at an address that can be dialled.
-//! 4. A view that does not fit into a control frame is not sent: its receiver does not know it.
+//! 1. The hash does not depend on the order of changes of links, and is the same in every process. Adding or
+//!    removing a link costs one step.
+//! 2. A stored view has the hash that its sender reported, and contains its sender.
+//! 3. At most [`VIEW_MAX`] names are accepted from a peer, each at an address that can be dialled.
+//! 4. A view that does not fit into a control frame is not sent, so the receiver does not know it.
 //!
-//! The hash is the sum, modulo 2^64, of a 64-bit hash of each name: FNV-1a over the name's text,
-//! finished with the mixing step of SplitMix64. It tells honest views apart; it is no protection
-//! against a member that lies, which the threat model leaves to the cookie.
+//! The hash is the sum, modulo 2^64, of a 64-bit hash of each name: FNV-1a over the name's text, finished with
+//! the mixing step of SplitMix64. It distinguishes honest views. It does not protect against a member that
+//! lies, which the threat model leaves to the cookie.
 
 use core::fmt::Write;
 use core::time::Duration;
@@ -24,16 +24,15 @@ use crate::frame::VIEW_MAX;
 use crate::name::{NodeName, undialable};
 use crate::time::Instant;
 
-/// How long the own view must have stood still before every peer is asked for its view. While a
-/// cluster forms, every view is another one a moment later: 1,000 nodes would tell each other
-/// 10^9 names for nothing.
+/// How long this node's own view must have been unchanged before every peer is asked for its view. While a
+/// cluster forms, every view changes within moments: 1,000 nodes would send each other 10^9 names for nothing.
 const SETTLED: Duration = Duration::from_secs(5);
 
 /// How many peers are asked for their views in one round before that, in turn: enough for all in
 /// a small cluster.
 const UNSETTLED_MAX: usize = 8;
 
-/// Bytes of a view that travels: what a control frame holds, but for room for its other fields.
+/// The most bytes of a view in a frame: those of a control frame, minus room for its other fields.
 const VIEW_BYTES_MAX: usize = CONTROL_BYTES_MAX - 256;
 
 /// A view: names in order.
@@ -45,33 +44,33 @@ struct Held {
     view: View,
 }
 
-/// What a report did.
+/// The effect of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reported {
-    /// The peer's view is what it was.
+    /// The peer's view is unchanged.
     Unchanged,
-    /// The peer's view is another now.
+    /// The peer's view changed.
     Changed,
-    /// The hash means nothing here; the next check asks for the set.
+    /// The hash is unknown here; the next check asks for the set.
     Unresolved,
-    /// The view contradicts its hash or its sender, or is too large. The peer's fault; what was
-    /// held of it is dropped.
+    /// The view contradicts its hash or its sender, or is too large. This is the peer's fault; its stored view
+    /// is dropped.
     Refused,
 }
 
 /// See the module.
 #[derive(Debug, Clone)]
 pub(super) struct Views {
-    /// The own view.
+    /// This node's own view.
     own: BTreeSet<NodeName>,
     own_hash: u64,
-    /// What its names take in a frame.
+    /// The size of its names in a frame, in bytes.
     own_bytes: usize,
-    /// The own view as peers share it; made when first needed after a change.
+    /// This node's own view in shared form; created when first needed after a change.
     own_shared: Option<View>,
-    /// When the own view changed last.
+    /// When this node's own view last changed.
     changed: Instant,
-    /// The peer that was asked last while the own view was unsettled.
+    /// The peer that was asked last while this node's own view was unsettled.
     turn: Option<NodeName>,
     /// The last view of each peer; kept for nodes that are gone, until they are forgotten.
     held: BTreeMap<NodeName, Held>,
@@ -90,7 +89,7 @@ impl Views {
         }
     }
 
-    /// A link stands. What the peer said in an earlier session is void.
+    /// A link is up. Reports of the peer from an earlier session are void.
     pub(super) fn up(&mut self, now: Instant, name: &NodeName) {
         if self.own.insert(name.clone()) {
             self.changed = now;
@@ -111,17 +110,17 @@ impl Views {
         }
     }
 
-    /// The node is remembered no more.
+    /// The node is no longer remembered.
     pub(super) fn forget(&mut self, name: &NodeName) {
         self.held.remove(name);
     }
 
-    /// The hash of the own view.
+    /// The hash of this node's own view.
     pub(super) fn own_hash(&self) -> u64 {
         self.own_hash
     }
 
-    /// The nodes of the own view, self included.
+    /// The nodes of this node's own view, itself included.
     pub(super) fn own(&self) -> &BTreeSet<NodeName> {
         &self.own
     }
@@ -131,7 +130,7 @@ impl Views {
         self.held.get(name).map(|held| (held.hash, &held.view))
     }
 
-    /// Whom of `peers`, in order, to ask for their views.
+    /// The peers among `peers`, in order, to ask for their views.
     pub(super) fn whom_to_ask(&mut self, now: Instant, peers: &[NodeName]) -> Vec<bool> {
         if peers.len() <= UNSETTLED_MAX || now - self.changed >= SETTLED {
             return vec![true; peers.len()];
@@ -152,7 +151,7 @@ impl Views {
             .collect()
     }
 
-    /// What answers a check whose asker knows these hashes.
+    /// The answer to a check whose sender knows these hashes.
     pub(super) fn answer(&self, known: Option<&[u64]>) -> Option<Vec<NodeName>> {
         let known = known?;
         let fits = self.own.len() <= VIEW_MAX && self.own_bytes <= VIEW_BYTES_MAX;
@@ -163,7 +162,7 @@ impl Views {
         }
     }
 
-    /// A peer reports the hash of its view, and the view where it was not known here.
+    /// A peer reports the hash of its view, and the view if it was unknown here.
     pub(super) fn report(
         &mut self,
         from: &NodeName,
@@ -225,7 +224,7 @@ fn hash_of(name: &NodeName) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
-/// How many bytes a name takes in a frame at most: its text, and the length of that.
+/// The most bytes that a name takes in a frame: its text, and the length of the text.
 fn bytes_of(name: &NodeName) -> usize {
     let mut text = Length(0);
     write!(text, "{name}").expect("counting does not fail");
@@ -242,7 +241,7 @@ impl Write for Length {
     }
 }
 
-/// FNV-1a, 64 bits, over text as it is written: no text is put together for it.
+/// FNV-1a, 64 bits, over text as it is written, without building the text first.
 struct Fnv1a(u64);
 
 impl Write for Fnv1a {

@@ -26,9 +26,9 @@ struct Calling {
 #[derive(Debug, Default)]
 pub(super) struct Callers {
     callings: BTreeMap<u32, Calling>,
-    /// Calls without an outcome, and whose they are.
+    /// Calls without an outcome, and the loads that they belong to.
     pending: BTreeMap<u64, u32>,
-    /// Whom calls to many ask.
+    /// The nodes that calls to many ask.
     asked: BTreeMap<u64, Vec<NodeName>>,
     last_calling: u32,
     last_tag: u64,
@@ -117,7 +117,7 @@ impl Callers {
         outcome: Result<Bytes, CallError>,
         out: &mut VecDeque<Output>,
     ) {
-        // A second outcome is written down too: it must not be.
+        // A second outcome, which must not happen, is recorded too.
         self.ended(now, tag);
         let outcome = Outcome::of(tag, &outcome);
         out.push_back(Output::Saw(Saw::Answered { tag, outcome }));
@@ -132,7 +132,7 @@ impl Callers {
     ) {
         self.ended(now, tag);
         let asked = self.asked.remove(&tag).unwrap_or_default();
-        // Where nobody was asked, that is the outcome for each.
+        // If nobody was asked, this is the outcome for each.
         let gathered = gathered.unwrap_or_else(|error| Gathered {
             outcomes: asked
                 .into_iter()

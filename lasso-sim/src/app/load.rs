@@ -1,51 +1,51 @@
-//! How many, and how fast.
+//! The amount and the pace.
 
 use core::time::Duration;
 
 use lasso_core::time::Instant;
 
-/// So many in a time.
+/// A number per unit of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// How many, at least one.
+    /// The number of threads, at least one.
     pub number: u64,
-    /// In this time.
+    /// The unit.
     pub unit: Duration,
 }
 
 impl Rate {
-    /// How long `count` of them take.
+    /// The time that `count` of them take.
     pub fn time_for(&self, count: u64) -> Duration {
         let nanos = self.unit.as_nanos() * u128::from(count) / u128::from(self.number);
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
-    /// How many of them begin within a time.
+    /// How many begin within a time.
     pub fn count_in(&self, time: Duration) -> u64 {
         let count = time.as_nanos() * u128::from(self.number) / self.unit.as_nanos().max(1);
         u64::try_from(count).unwrap_or(u64::MAX)
     }
 }
 
-/// What sets the pace.
+/// The source of the pace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
     /// All at the same moment.
     Burst,
     /// The clock.
     Rate(Rate),
-    /// The outcomes: so many are under way, and the next one begins when one of them ends.
+    /// The outcomes: this many are under way, and the next begins when one of them ends.
     InFlight(u32),
 }
 
-/// How many, and how fast.
+/// The amount and the pace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Load {
-    /// How fast.
+    /// The pace.
     pub pace: Pace,
-    /// How many; `None`: as many as the time allows.
+    /// The amount; `None`: as many as the time allows.
     pub count: Option<u64>,
-    /// None begins later than this after the first.
+    /// The time after the first one in which others may begin.
     pub lasts: Option<Duration>,
 }
 
@@ -56,9 +56,9 @@ pub(super) struct Running {
     begins: Instant,
     ends: Option<Instant>,
     done: u64,
-    /// How many are under way.
+    /// The number under way.
     waiting: u32,
-    /// When the last of those that ended did: where outcomes set the pace, the next one begins then.
+    /// When one last ended: if outcomes set the pace, the next one begins then.
     freed: Instant,
 }
 
@@ -74,7 +74,7 @@ impl Running {
         }
     }
 
-    /// When the next one begins; `None`: not before one of those under way ends, or never.
+    /// When the next one begins; `None`: not before one under way ends, or never.
     pub(super) fn due(&self) -> Option<Instant> {
         if self.load.count.is_some_and(|count| self.done >= count) {
             return None;
@@ -94,32 +94,32 @@ impl Running {
             && matches!(self.load.pace, Pace::Rate(_))
             && now > due + LATE_MAX
         {
-            // What a frozen process would have begun meanwhile is left out.
+            // Skips those that a frozen process would have begun meanwhile.
             self.begins += now - due;
         }
         self.done += 1;
     }
 
-    /// Like [`Running::take`], of one that has an outcome: [`Running::ended`] follows.
+    /// Like [`Running::take`], for one with an outcome: [`Running::ended`] follows.
     pub(super) fn begin(&mut self, now: Instant) {
         self.take(now);
         self.waiting += 1;
     }
 
-    /// One that was begun has its outcome.
+    /// One that began has its outcome.
     pub(super) fn ended(&mut self, now: Instant) {
         self.waiting -= 1;
         self.freed = self.freed.max(now);
     }
 
-    /// Nothing begins any more, and nothing is under way.
+    /// Whether no further one begins and none is under way.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         let late = self.ends.is_some_and(|ends| ends <= now);
         self.waiting == 0 && (late || self.due().is_none())
     }
 }
 
-/// A load that is late by more than this was not run: it goes on from the present.
+/// A load that is later than this was not scheduled: it continues from the present.
 const LATE_MAX: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

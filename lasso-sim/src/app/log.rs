@@ -1,4 +1,4 @@
-//! What the applications of one node have seen, kept for checks.
+//! The observations of the applications of one node, kept for checks.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -30,46 +30,46 @@ pub struct AppLog {
     pub events: EventLog,
     /// Reads of metrics, of the present life.
     pub reads: Vec<ReadLog>,
-    /// Where the calls of this life begin that have no outcome, by tag.
+    /// The indices of the calls of this life without an outcome, by tag.
     waiting: BTreeMap<u64, usize>,
     waiting_many: BTreeMap<u64, usize>,
 }
 
-/// What one subscriber has seen.
+/// The observations of one subscriber.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SubscriberLog {
-    /// What it is called in checks.
+    /// Its name in checks.
     pub name: String,
     /// Its topic.
     pub topic: Arc<str>,
     /// When it was ordered.
     pub since: Instant,
-    /// Why it is none, where it is none.
+    /// Why it was refused, if it was.
     pub error: Option<String>,
-    /// Whom it has heard, in the order of first hearing.
+    /// The sources of its messages, in the order of their first message.
     pub sources: Vec<(NodeName, Incarnation)>,
     /// Messages.
     pub got: Vec<GotLog>,
-    /// Reports of missed ones.
+    /// Reports of missed messages.
     pub missed: Vec<(Instant, u64)>,
 }
 
-/// One message that was got.
+/// One received message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GotLog {
     /// When.
     pub at: Instant,
     /// Its source, as an index of [`SubscriberLog::sources`].
     pub source: u32,
-    /// Its row.
+    /// Its sequence.
     pub row: Row,
     /// Its number.
     pub number: u64,
-    /// Its publisher's tag; 0 where it is not what was published.
+    /// Its publisher's tag; 0 if the message differs from the published one.
     pub tag: u64,
 }
 
-/// What became of the publishes on one topic.
+/// The results of publishes on one topic.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct PublishLog {
     /// Those that were published.
@@ -83,11 +83,11 @@ pub struct PublishLog {
 pub struct CallLog {
     /// When it began.
     pub at: Instant,
-    /// Whom it asks.
+    /// The asked nodes.
     pub to: NodeName,
     /// The method.
     pub method: Arc<str>,
-    /// How it ended, and how long that took.
+    /// Its outcome, and how long it took.
     pub outcome: Option<(Outcome, Duration)>,
 }
 
@@ -98,9 +98,9 @@ pub struct GatherLog {
     pub at: Instant,
     /// The method.
     pub method: Arc<str>,
-    /// Whom it asks.
+    /// The asked nodes.
     pub asked: Vec<NodeName>,
-    /// How it ended.
+    /// Its end.
     pub end: Option<GatherEnd>,
 }
 
@@ -109,16 +109,16 @@ pub struct GatherLog {
 pub struct GatherEnd {
     /// How long it took.
     pub took: Duration,
-    /// One outcome per node asked.
+    /// One outcome per asked node.
     pub outcomes: Vec<(NodeName, Outcome)>,
-    /// Who came meanwhile.
+    /// The nodes that joined meanwhile.
     pub joined: Vec<NodeName>,
-    /// Who left meanwhile.
+    /// The nodes that left meanwhile.
     pub left: Vec<NodeName>,
 }
 
 impl AppLog {
-    /// A process starts: its application knows nothing of what was before.
+    /// A process starts: its application knows nothing of earlier lives.
     pub fn new_life(&mut self) {
         self.subscribers.clear();
         self.events.new_life();
@@ -127,7 +127,7 @@ impl AppLog {
         self.waiting_many.clear();
     }
 
-    /// Notes what the application has seen.
+    /// Notes an observation of the application.
     pub fn note(&mut self, now: Instant, saw: &Saw) {
         match saw {
             Saw::Subscribed {

@@ -1,6 +1,6 @@
 //! Metrics in an application: calls that it records, and pages that read the cluster's answers.
 //!
-//! Everything here is a leaderboard: what one page shows of one chain.
+//! Every page here is a leaderboard of one chain.
 
 use core::fmt;
 use core::ops::Deref;
@@ -26,32 +26,32 @@ const METHOD: &str = "eth_call";
 /// Calls to be recorded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Who answered them.
+    /// The provider that answered them.
     pub provider: Arc<str>,
-    /// What they asked about.
+    /// Their chain.
     pub chain: Arc<str>,
-    /// How long they took: spread evenly from the one to the other, in this order.
+    /// How long they took: spread evenly from the first to the second, in this order.
     pub latency: (Duration, Duration),
-    /// So many of a million failed, spread evenly.
+    /// How many of a million failed, spread evenly.
     pub errors_ppm: u32,
-    /// How many, and how fast.
+    /// The amount and the pace.
     pub load: Load,
 }
 
 /// Reads of the cluster's leaderboard of one chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadPage {
-    /// What the reads are called in checks.
+    /// The name of the reads in checks.
     pub page: Arc<str>,
     /// The chain.
     pub chain: Arc<str>,
-    /// How many, and how fast.
+    /// The amount and the pace.
     pub load: Load,
-    /// How long each waits for the first answer; `None`: not at all.
+    /// How long each waits for a first answer; `None`: not at all.
     pub wait: Option<Duration>,
 }
 
-/// One call that is over.
+/// One finished call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
     what: Arc<Record>,
@@ -60,7 +60,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// As it goes into a recorder, made from this region.
+    /// Passes it to a recorder, as a call from this region.
     pub fn with<R>(&self, region: &str, record: impl FnOnce(&SeriesKey<'_>, Call) -> R) -> R {
         let key = SeriesKey {
             profile: PROFILE,
@@ -78,7 +78,7 @@ impl Recorded {
     }
 }
 
-/// What the application wants of the cluster's metrics.
+/// A request of the application to the cluster's metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MetricAsk {
     /// Record a call.
@@ -87,31 +87,31 @@ pub enum MetricAsk {
     Read {
         /// Comes back in the answer.
         tag: u64,
-        /// Of which chain.
+        /// The chain.
         key: ProviderKey,
         /// How long to wait for the first answer.
         wait: Option<Duration>,
     },
 }
 
-/// What a read saw.
+/// The result of a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sight {
-    /// What it is worth.
+    /// Its freshness.
     pub freshness: Freshness,
-    /// How old it is.
+    /// Its age.
     pub age: Duration,
-    /// Nodes in it, and nodes that there should be; nothing while it is loading.
+    /// The number of nodes in it, and the number there should be; `None` while it is loading.
     pub coverage: Option<(usize, usize)>,
-    /// Who was asked and did not answer, and why.
+    /// The nodes that were asked and did not answer, and why.
     pub failed: Vec<(NodeName, &'static str)>,
     /// Refreshes that have failed since.
     pub failures: u32,
     /// The providers, best first.
     pub rows: Vec<Row>,
-    /// Refreshes of the node since its start, of whatever key.
+    /// Refreshes of the node since its start, of any key.
     pub refreshes: u64,
-    /// The most of one key that were ever under way at the same time.
+    /// The most refreshes of one key that were ever under way at the same time.
     pub most_of_a_key: u64,
 }
 
@@ -132,7 +132,7 @@ pub struct Row {
     pub error_p95_us: Option<u64>,
     /// Share of successes.
     pub success_ppm: u64,
-    /// The lowest and the highest share of a region, where they differ much.
+    /// The lowest and the highest share of a region, if they differ much.
     pub spread_ppm: Option<(u64, u64)>,
     /// No node has enough calls.
     pub cold_start: bool,
@@ -159,7 +159,7 @@ impl Row {
 }
 
 impl Sight {
-    /// What a readout shows, and what the node's refreshes were by then.
+    /// Reads a readout, with the node's refreshes at that time.
     pub fn of<H>(readout: &store::Reading<H>, counters: &StoreCounters) -> Self
     where
         H: Deref<Target = Entry<Ranking>>,
@@ -182,23 +182,23 @@ impl Sight {
     }
 }
 
-/// What the cluster tells of its metrics.
+/// A reply of the cluster about its metrics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricTold {
-    /// Whose answer it is.
+    /// The tag of the read.
     pub tag: u64,
-    /// It.
+    /// The result.
     pub sight: Sight,
 }
 
-/// What an application has seen of metrics.
+/// An observation of metrics by an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricSaw {
-    /// What the read is called.
+    /// The name of the read.
     pub page: Arc<str>,
-    /// Of which chain it is.
+    /// Its chain.
     pub chain: Arc<str>,
-    /// What it saw.
+    /// Its result.
     pub sight: Sight,
 }
 
@@ -210,7 +210,7 @@ impl fmt::Display for MetricSaw {
     }
 }
 
-/// What it is worth, in short.
+/// The freshness, in short.
 impl fmt::Display for Sight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&format!("{:?}", self.freshness).to_lowercase())?;
@@ -226,7 +226,7 @@ impl fmt::Display for Sight {
 }
 
 impl Sight {
-    /// Whether a reader sees the same worth and as many providers, be it older or not.
+    /// Whether a reader sees the same freshness and the same number of providers, whatever the age.
     pub fn is_alike(&self, other: &Sight) -> bool {
         let worth = |sight: &Sight| {
             let rows = sight.rows.len();
@@ -254,9 +254,9 @@ impl Sight {
 pub struct ReadLog {
     /// When.
     pub at: Instant,
-    /// What it was called.
+    /// Its name.
     pub page: Arc<str>,
-    /// What it saw.
+    /// Its result.
     pub sight: Sight,
 }
 
@@ -295,7 +295,7 @@ struct Reading {
 pub(super) struct Meters {
     recordings: Vec<Recording>,
     readings: BTreeMap<u32, Reading>,
-    /// Reads without an answer: whose they are.
+    /// Reads without an answer, and the loads that they belong to.
     pending: BTreeMap<u64, (u32, Arc<str>, Arc<str>)>,
     last_reading: u32,
     last_tag: u64,
@@ -319,7 +319,7 @@ impl Meters {
         self.readings.insert(self.last_reading, reading);
     }
 
-    /// Begins what is due next.
+    /// Begins the next load that is due.
     pub(super) fn due(&mut self, now: Instant, out: &mut VecDeque<Output>) {
         self.recordings
             .retain(|recording| !recording.load.is_over(now));
@@ -372,5 +372,5 @@ impl Meters {
     }
 }
 
-/// Calls over which latencies are spread where nobody says how many there are.
+/// The number of calls over which latencies are spread if the load gives no count.
 const CYCLE: u64 = 100;

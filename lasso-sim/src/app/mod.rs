@@ -1,12 +1,11 @@
-//! The application of a node in a scenario: subscribers with a reading pace, publishers with a
-//! rate, servers with manners, callers. A state machine without IO, so that there is one of it for
-//! all worlds: the direct world turns what it asks for into commands of the machine, the turmoil
-//! world into calls of lasso-net's handle.
+//! The application of a node in a scenario: subscribers with a reading pace, publishers with a rate, servers
+//! with manners, callers. A state machine without IO, so that all worlds share it: the direct world turns its
+//! requests into commands of the machine, the turmoil world into calls of lasso-net's handle.
 //!
-//! One [`App`] is the application in one life of a process. What a step orders is an [`Order`], what
-//! the cluster tells it is a [`Told`]; it answers with [`Ask`], what it wants of the cluster, and
-//! [`Saw`], what it has seen, which goes into the record and to the invariants. An application that
-//! was frozen does not make up for what it would have published or asked meanwhile.
+//! One [`App`] is the application in one life of a process. A step gives it an [`Order`], and the cluster a
+//! [`Told`]. Its outputs are [`Ask`], a request to the cluster, and [`Saw`], an observation, which goes into
+//! the record and to the invariants. A frozen application does not catch up on what it would have published or
+//! asked meanwhile.
 
 mod callers;
 pub mod events;
@@ -90,7 +89,7 @@ impl App {
         }
     }
 
-    /// Something has happened.
+    /// Handles an order, a reply or the passing of time.
     pub fn handle(&mut self, now: Instant, told: Told) {
         let out = &mut self.outputs;
         match told {
@@ -129,14 +128,14 @@ impl App {
         }
     }
 
-    /// The next thing that it wants or has seen, at `now`.
+    /// The next request or observation, at `now`.
     pub fn poll_output(&mut self, now: Instant) -> Option<Output> {
         if self.outputs.is_empty() {
             self.subscribers.due(now, &mut self.outputs);
             self.servers.due(now, &mut self.outputs);
             self.viewers.due(now, &mut self.outputs);
         }
-        // One at a time: what a load sends is made when it is sent.
+        // One at a time: a load creates each message only when it sends it.
         if self.outputs.is_empty() {
             self.publish_next(now);
         }
@@ -155,7 +154,7 @@ impl App {
         self.outputs.pop_front()
     }
 
-    /// When it has something to do by itself.
+    /// When it has something to do by itself, if ever.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let publishing = self.publishing.iter().filter_map(|p| p.load.due()).min();
         let sooner = earliest(publishing, self.callers.poll_timeout());
@@ -166,10 +165,10 @@ impl App {
         earliest(sooner, self.subscribers.poll_timeout())
     }
 
-    /// Whether an order makes sense for it, which is of the node `key`.
+    /// Whether an order makes sense for it; `key` is its node.
     ///
     /// # Errors
-    /// [`Refusal::Senseless`] while its process is frozen, and where there is nothing to end.
+    /// [`Refusal::Senseless`] while its process is frozen, and when there is nothing to end.
     pub fn accepts(&self, order: &Order, key: &str, paused: bool) -> Result<(), Refusal> {
         if paused {
             return Err(Refusal::Senseless(format!("`{key}` is paused")));

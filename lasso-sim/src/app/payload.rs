@@ -1,5 +1,4 @@
-//! What is in messages, questions and answers: a tag, and bytes that show whether a long one came
-//! whole.
+//! The content of messages, questions and answers: a tag, and bytes that show whether a long one arrived whole.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -8,7 +7,7 @@ pub const PAYLOAD_MIN: usize = 8;
 /// The largest, in bytes: more than any node accepts.
 pub const PAYLOAD_MAX: usize = 32 << 20;
 
-/// A tag and what fills it up to `size`.
+/// A tag, filled up to `size`.
 pub(super) fn make(tag: u64, size: usize) -> Bytes {
     let mut bytes = BytesMut::with_capacity(size.max(PAYLOAD_MIN));
     bytes.put_u64(tag);
@@ -21,7 +20,7 @@ pub(super) fn make(tag: u64, size: usize) -> Bytes {
     bytes.freeze()
 }
 
-/// The tag; `None`: this is not what was made.
+/// The tag; `None`: these are not the bytes that [`make`] made.
 pub(crate) fn read(bytes: &[u8]) -> Option<u64> {
     let (tag, rest) = bytes.split_first_chunk()?;
     let whole = rest
@@ -30,7 +29,7 @@ pub(crate) fn read(bytes: &[u8]) -> Option<u64> {
     whole.then(|| u64::from_be_bytes(*tag))
 }
 
-/// No two places a power of two apart hold the same: a piece that is lost or out of order shows.
+/// No two places a power of two apart hold the same bytes, so that a lost or misplaced piece shows.
 static FILLER: [u8; 251 * 128] = filler();
 
 const fn filler() -> [u8; 251 * 128] {

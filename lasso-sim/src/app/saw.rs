@@ -1,4 +1,4 @@
-//! What an application has seen.
+//! The observations of an application.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -10,23 +10,23 @@ use lasso_core::plane::{Audience, CallError, Message, PublishError, Reach};
 use super::MetricSaw;
 use super::events::EventSaw;
 
-/// Something that an application has seen or done.
+/// An observation or action of an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Saw {
     /// A subscription begins.
     Subscribed {
         /// Names it within this life.
         sub: u32,
-        /// What it is called in checks.
+        /// Its name in checks.
         name: String,
         /// Its topic.
         topic: Arc<str>,
         /// Bound of its queue; `None`: the node's setting.
         queue: Option<usize>,
-        /// It reads whatever comes at once.
+        /// Whether it reads each delivery at once.
         at_once: bool,
     },
-    /// There is no subscription after all.
+    /// The subscription was refused.
     NotSubscribed {
         /// Which one.
         sub: u32,
@@ -45,11 +45,11 @@ pub enum Saw {
         /// The message.
         got: Got,
     },
-    /// A subscriber was told that it missed some.
+    /// A subscriber was told that it missed messages.
     Missed {
         /// Which one.
         sub: u32,
-        /// How many.
+        /// The number.
         count: u64,
     },
     /// A message was published, or refused.
@@ -58,16 +58,16 @@ pub enum Saw {
         topic: Arc<str>,
         /// Its tag.
         tag: u64,
-        /// To whom.
+        /// The audience.
         audience: Audience,
-        /// What it reached, or why it was refused.
+        /// The nodes and subscribers that it reached, or why it was refused.
         result: Result<Reach, PublishError>,
     },
     /// A call begins.
     Called {
         /// Names it within this life.
         tag: u64,
-        /// Whom.
+        /// The callee.
         to: NodeName,
         /// The method.
         method: Arc<str>,
@@ -89,7 +89,7 @@ pub enum Saw {
     CalledMany {
         /// Names it within this life.
         tag: u64,
-        /// Whom, in this order.
+        /// The callees, in order.
         to: Vec<NodeName>,
         /// The method.
         method: Arc<str>,
@@ -100,29 +100,29 @@ pub enum Saw {
     Gathered {
         /// Which one.
         tag: u64,
-        /// Of whom, in this order.
+        /// The outcome of each callee, in order.
         outcomes: Vec<(NodeName, Outcome)>,
-        /// Who came meanwhile.
+        /// The nodes that joined meanwhile.
         joined: Vec<NodeName>,
-        /// Who left meanwhile.
+        /// The nodes that left meanwhile.
         left: Vec<NodeName>,
     },
 }
 
-/// A message, as far as anybody looks at it.
+/// The parts of a message that checks read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Got {
     /// The node that published it.
     pub from: NodeName,
-    /// Which life of it.
+    /// Its incarnation.
     pub incarnation: Incarnation,
-    /// The topic it says it is of.
+    /// The topic in the message.
     pub topic: Arc<str>,
-    /// Its row of numbers.
+    /// Its sequence.
     pub row: Row,
-    /// Its number within that row.
+    /// Its number within that sequence.
     pub number: u64,
-    /// The publisher's tag; `None`: it is not what was published.
+    /// The publisher's tag; `None`: the message differs from the published one.
     pub tag: Option<u64>,
 }
 
@@ -144,28 +144,28 @@ impl Got {
 pub enum Outcome {
     /// With the answer to its question.
     Ok,
-    /// With an answer to another question, or a spoilt one. Never, unless lasso is wrong.
+    /// With an answer to another question, or a corrupted one. Never, unless lasso has a bug.
     WrongAnswer,
-    /// No link stood.
+    /// There was no link.
     NotConnected,
     /// No answer in time.
     Timeout,
-    /// Nobody serves that there.
+    /// The callee does not serve the method.
     NoSuchMethod,
-    /// Too many at once.
+    /// The callee had too many requests at once.
     Overloaded,
     /// The link was lost.
     Disconnected,
-    /// The handler said no, or panicked.
+    /// The handler rejected the question, or panicked.
     Rejected,
-    /// Not understood.
+    /// The question or the answer could not be read.
     Malformed,
     /// The question was too large.
     TooLarge,
 }
 
 impl Outcome {
-    /// All that a file may expect, by name.
+    /// All outcomes that a file may expect, by name.
     pub const NAMED: [(&str, Outcome); 9] = [
         ("ok", Outcome::Ok),
         ("timeout", Outcome::Timeout),
@@ -184,7 +184,7 @@ impl Outcome {
         named.map_or("wrong_answer", |(name, _)| name)
     }
 
-    /// Of a call with that tag.
+    /// The outcome of a call with that tag.
     pub(super) fn of(tag: u64, outcome: &Result<bytes::Bytes, CallError>) -> Self {
         match outcome {
             Ok(answer) if super::payload::read(answer) == Some(tag) => Outcome::Ok,

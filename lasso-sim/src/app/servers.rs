@@ -1,4 +1,4 @@
-//! Methods that are served, each in its manner.
+//! The served methods, each with its manner of answering.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
@@ -15,13 +15,13 @@ use crate::seed::up_to;
 #[derive(Debug)]
 pub(super) struct Servers {
     served: BTreeMap<Arc<str>, Serve>,
-    /// Requests that are worked on, by when they are done and in which order they came.
+    /// Requests in progress, by when they will be done and by their order of arrival.
     working: BTreeMap<(Instant, u64), (u64, Reply)>,
     requests: u64,
     rng: ChaCha8Rng,
 }
 
-/// What is asked of a handler.
+/// A question to a handler.
 #[derive(Debug)]
 pub(super) struct Question<'a> {
     pub(super) id: u64,
@@ -80,7 +80,7 @@ impl Servers {
         self.working.insert((done, self.requests), (id, reply));
     }
 
-    /// Answers what is due.
+    /// Sends the answers that are due.
     pub(super) fn due(&mut self, now: Instant, out: &mut VecDeque<Output>) {
         while let Some(first) = self.working.first_entry()
             && first.key().0 <= now
@@ -102,6 +102,6 @@ fn rejected(message: &str) -> Reply {
     })
 }
 
-/// The code of every no.
+/// The code of every rejection.
 const NO: u32 = 7;
 const MILLION: u64 = 1_000_000;

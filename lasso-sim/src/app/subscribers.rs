@@ -19,7 +19,7 @@ struct Subscriber {
     reading: bool,
     /// Read, and not yet looked at.
     backlog: VecDeque<Update>,
-    /// When the next update is looked at, where there is a pace.
+    /// When the next update is read, if there is a pace.
     next: Instant,
 }
 
@@ -107,7 +107,7 @@ impl Subscribers {
         updates: Vec<Update>,
         out: &mut VecDeque<Output>,
     ) {
-        // One that was ended meanwhile looks at nothing any more.
+        // A subscriber that ended meanwhile reads nothing any more.
         let Some(subscriber) = self.all.get_mut(&sub) else {
             return;
         };
@@ -126,7 +126,7 @@ impl Subscribers {
         }
     }
 
-    /// Looks at what is due.
+    /// Evaluates everything that is due.
     pub(super) fn due(&mut self, now: Instant, out: &mut VecDeque<Output>) {
         for (sub, subscriber) in &mut self.all {
             let Reads::Paced(rate) = subscriber.reads else {

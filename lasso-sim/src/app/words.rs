@@ -1,4 +1,4 @@
-//! What is said between an application, its steps and its cluster.
+//! The messages between an application, its steps and its cluster.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::load::{Load, Rate};
 use super::metrics::{MetricAsk, MetricTold, ReadPage, Record};
 use super::saw::Saw;
 
-/// What a step orders.
+/// An order of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Order {
     /// Subscribes.
@@ -27,7 +27,7 @@ pub enum Order {
     },
     /// Publishes.
     Publish(Publish),
-    /// Serves a method from now on; replaces how it was served before.
+    /// Serves a method from now on; replaces the way in which it was served before.
     Serve(Serve),
     /// Calls one node.
     Call(Call),
@@ -51,13 +51,13 @@ pub enum Order {
 /// Subscribers of one topic, all alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subscribe {
-    /// What they are called in checks.
+    /// Their name in checks.
     pub name: String,
     /// The topic.
     pub topic: Arc<str>,
     /// Bound of each one's queue; `None`: the default.
     pub queue: Option<usize>,
-    /// How many.
+    /// The number.
     pub count: u32,
     /// How they read.
     pub reads: Reads,
@@ -66,11 +66,11 @@ pub struct Subscribe {
 /// How a subscriber reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reads {
-    /// Whatever comes, at once.
+    /// Each message, at once.
     AtOnce,
     /// Nothing, ever.
     Never,
-    /// So many updates in a time.
+    /// A number of updates per unit of time.
     Paced(Rate),
 }
 
@@ -79,11 +79,11 @@ pub enum Reads {
 pub struct Publish {
     /// Their topic.
     pub topic: Arc<str>,
-    /// How many, and how fast.
+    /// The amount and the pace.
     pub load: Load,
-    /// Bytes of each.
+    /// The size of each, in bytes.
     pub size: usize,
-    /// To whom.
+    /// The audience.
     pub audience: Audience,
 }
 
@@ -92,13 +92,13 @@ pub struct Publish {
 pub struct Serve {
     /// The method.
     pub method: Arc<str>,
-    /// How long an answer takes: evenly between the two.
+    /// How long an answer takes: drawn evenly between the two.
     pub takes: (Duration, Duration),
-    /// The handler panics for so many of a million questions.
+    /// How many of a million questions make the handler panic.
     pub panics_ppm: u32,
-    /// The handler says no to so many of a million questions.
+    /// How many of a million questions the handler rejects.
     pub rejects_ppm: u32,
-    /// Bytes of each answer.
+    /// The size of each answer, in bytes.
     pub size: usize,
 }
 
@@ -109,30 +109,30 @@ pub struct Call {
     pub to: NodeName,
     /// The method.
     pub method: Arc<str>,
-    /// How many, and how fast.
+    /// The amount and the pace.
     pub load: Load,
     /// The deadline; `None`: the default.
     pub timeout: Option<Duration>,
-    /// Bytes of each question.
+    /// The size of each question, in bytes.
     pub size: usize,
 }
 
 /// Calls of many nodes at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CallMany {
-    /// Which ones; `None`: whoever is linked when the call begins, and the node itself.
+    /// The nodes; `None`: all nodes linked when the call begins, and the node itself.
     pub to: Option<Vec<NodeName>>,
     /// The method.
     pub method: Arc<str>,
-    /// How many, and how fast.
+    /// The amount and the pace.
     pub load: Load,
     /// The deadline; `None`: the default.
     pub timeout: Option<Duration>,
-    /// Bytes of each question.
+    /// The size of each question, in bytes.
     pub size: usize,
 }
 
-/// What the application wants of the cluster.
+/// A request of the application to the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ask {
     /// Subscribe; answered by [`Told::Subscribed`].
@@ -149,12 +149,12 @@ pub enum Ask {
         /// Which one.
         sub: u32,
     },
-    /// Read at least one update, waiting for it if need be; answered by [`Told::Updates`].
+    /// Read at least one update, waiting if necessary; answered by [`Told::Updates`].
     Read {
         /// Which subscriber.
         sub: u32,
     },
-    /// Publish; answered by [`Told::Published`] before anything else is asked for.
+    /// Publish; answered by [`Told::Published`] before any other request.
     Publish {
         /// Comes back in the answer.
         tag: u64,
@@ -162,10 +162,10 @@ pub enum Ask {
         topic: Arc<str>,
         /// The message.
         payload: Bytes,
-        /// To whom.
+        /// The audience.
         audience: Audience,
     },
-    /// Serve a method: its requests come as [`Told::Request`].
+    /// Serve a method: its requests arrive as [`Told::Request`].
     Serve {
         /// The method.
         method: Arc<str>,
@@ -174,7 +174,7 @@ pub enum Ask {
     Call {
         /// Comes back in the answer.
         tag: u64,
-        /// Whom.
+        /// The callee.
         to: NodeName,
         /// The method.
         method: Arc<str>,
@@ -187,7 +187,7 @@ pub enum Ask {
     CallMany {
         /// Comes back in the answers.
         tag: u64,
-        /// Whom; `None`: whoever is linked now, and the node itself.
+        /// The callees; `None`: all nodes linked now, and the node itself.
         to: Option<Vec<NodeName>>,
         /// The method.
         method: Arc<str>,
@@ -214,45 +214,45 @@ pub enum Ask {
 pub enum Reply {
     /// With an answer.
     Done(Bytes),
-    /// With a no.
+    /// With a rejection.
     Rejected(Reject),
-    /// It panics; the method is told where nobody else knows it.
+    /// It panics; the method is given for worlds that do not know it otherwise.
     Panics(Arc<str>),
-    /// It was still at work when its call's deadline came, and was dropped.
+    /// It was still working when the deadline of its call passed, and was dropped.
     Late,
 }
 
-/// What the cluster tells the application.
+/// A reply or message of the cluster to the application.
 #[derive(Debug, Clone)]
 pub enum Told {
-    /// A moment that [`App::poll_timeout`](super::App::poll_timeout) named has come.
+    /// A moment that [`App::poll_timeout`](super::App::poll_timeout) returned has arrived.
     Tick,
     /// A step's order.
     Order(Order),
-    /// A subscription stands, or does not.
+    /// A subscription began, or was refused.
     Subscribed {
         /// Which subscriber.
         sub: u32,
         /// Why not.
         error: Option<String>,
     },
-    /// What a subscriber has read.
+    /// A subscriber has read updates.
     Updates {
         /// Which one.
         sub: u32,
         /// At least one.
         updates: Vec<Update>,
     },
-    /// What became of a publish.
+    /// The result of a publish.
     Published {
         /// Its tag.
         tag: u64,
-        /// What it reached, or why it was refused.
+        /// The nodes and subscribers that it reached, or why it was refused.
         result: Result<Reach, PublishError>,
     },
-    /// A peer asks.
+    /// A peer calls a method.
     Request {
-        /// To be answered under this number.
+        /// The number of the request, for the reply.
         id: u64,
         /// The method.
         method: Arc<str>,
@@ -268,11 +268,11 @@ pub enum Told {
         /// The answer, or why there is none.
         outcome: Result<Bytes, CallError>,
     },
-    /// A call to many goes to these.
+    /// The nodes that a call to many asks.
     Targets {
         /// Its tag.
         tag: u64,
-        /// In the order asked.
+        /// The nodes, in the order asked.
         nodes: Vec<NodeName>,
     },
     /// Something about live events.
@@ -283,16 +283,16 @@ pub enum Told {
     Gathered {
         /// Its tag.
         tag: u64,
-        /// Them, or why nobody was asked.
+        /// The outcomes, or why nobody was asked.
         gathered: Result<Gathered, CallError>,
     },
 }
 
-/// What comes out of an application.
+/// An output of an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// To be carried out.
+    /// A request to carry out.
     Ask(Ask),
-    /// To be written down.
+    /// An observation to record.
     Saw(Saw),
 }

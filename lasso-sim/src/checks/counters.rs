@@ -1,5 +1,5 @@
-//! `counters`: what the node has counted since its process started:
-//! `counters = { messages_unwanted = 0, links = ">= 2" }`.
+//! `counters`: the node's counters since its process started: `counters = { messages_unwanted = 0, links = ">=
+//! 2" }`.
 
 use super::{Check, Entry, Mismatch, Observed, amount_within};
 use crate::inspect::counter_names;
@@ -7,7 +7,7 @@ use crate::scenario::{Amount, Diagnostic, Kind, Reader, Value};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "counters",
-    summary: "what it has counted since its process started",
+    summary: "its counters since its process started",
     absent: false,
     parse,
 };

@@ -1,5 +1,5 @@
-//! `connected`, `responding`, `identified`, `expected`: the numbers of a coverage. Self counts in
-//! each, so that none is ever 0.
+//! `connected`, `responding`, `identified`, `expected`: the numbers of a coverage. Each includes the node
+//! itself, so none is ever 0.
 
 use super::{Check, Entry, Mismatch, Observed, amount_within};
 use crate::scenario::{Amount, Reader, Value};
@@ -28,7 +28,7 @@ pub(super) const IDENTIFIED: Entry = Entry {
 
 pub(super) const EXPECTED: Entry = Entry {
     key: "expected",
-    summary: "how many nodes there should be: the operator's number, what discovery names, or who is connected",
+    summary: "how many nodes there should be: by the operator's number, by discovery, or by the links",
     absent: false,
     parse: |value, reader| {
         let amount = amount_within(value, reader, 1, usize::MAX)?;

@@ -1,8 +1,7 @@
-//! `delivered`, `in_order`, `missed`: what subscribers of the node's application have got, and what
-//! they were told that they missed: `delivered = { topic = "prices", from = "a", count = 100 }`,
-//! `in_order = { topic = "prices" }`, `missed = { topic = "prices", called = "slow", count = 84 }`.
-//! Each subscriber of the topic (and of that name) has to satisfy it. Several such tables in a list
-//! must all hold.
+//! `delivered`, `in_order`, `missed`: the messages that subscribers of the node's application have got, and
+//! were told that they missed: `delivered = { topic = "prices", from = "a", count = 100 }`, `in_order = { topic
+//! = "prices" }`, `missed = { topic = "prices", called = "slow", count = 84 }`. Each subscriber of the topic
+//! (and of that name) has to satisfy it. Several such tables in a list must all hold.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +21,7 @@ pub(super) const DELIVERED: Entry = Entry {
 
 pub(super) const IN_ORDER: Entry = Entry {
     key: "in_order",
-    summary: "each subscriber of a topic has got each publisher's messages in their order, and some",
+    summary: "each subscriber of a topic has got messages, and those of each publisher in order",
     absent: false,
     parse: |value, reader| several(value, reader, Of::InOrder),
 };
@@ -41,7 +40,7 @@ enum Of {
     Missed,
 }
 
-/// Which subscribers, and which of what they got.
+/// The selected subscribers, and the selected messages.
 #[derive(Debug)]
 pub(super) struct Chosen {
     topic: String,
@@ -117,7 +116,7 @@ impl Chosen {
         })
     }
 
-    /// The subscribers that are meant, at least one.
+    /// The selected subscribers, at least one.
     pub(super) fn subscribers<'a>(
         &self,
         observed: &Observed<'a>,
@@ -141,7 +140,7 @@ impl Chosen {
         })
     }
 
-    /// Of what a subscriber got, that which comes from the nodes that are meant.
+    /// The messages of a subscriber from the selected nodes.
     pub(super) fn messages<'a>(
         &self,
         observed: &Observed<'_>,
@@ -159,7 +158,7 @@ impl Chosen {
         messages.filter(move |got| chosen[got.source as usize])
     }
 
-    /// Whether every message is meant.
+    /// Whether every message is selected.
     fn is_all(&self) -> bool {
         self.from.is_none()
     }
@@ -209,7 +208,7 @@ impl Deliveries {
         }
     }
 
-    /// The first message that came after one that was published later.
+    /// The first message that arrived after one published later.
     fn disorder(&self, observed: &Observed<'_>, subscriber: &SubscriberLog) -> Option<String> {
         let mut last: BTreeMap<u32, u64> = BTreeMap::new();
         let mut any = false;

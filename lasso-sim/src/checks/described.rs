@@ -1,5 +1,5 @@
-//! `described`: what other nodes have said of themselves, as this one knows it:
-//! `described = { b = { region = "sjc", version = "2.0.0", roles = ["web"], id = "b" } }`.
+//! `described`: the descriptions of other nodes, as this one knows them: `described = { b = { region = "sjc",
+//! version = "2.0.0", roles = ["web"], id = "b" } }`.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::scenario::{Kind, NodeId, Reader, Value};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "described",
-    summary: "what other nodes have said of themselves: id, region, version, roles",
+    summary: "how other nodes have described themselves: id, region, version, roles",
     absent: false,
     parse,
 };
@@ -87,7 +87,7 @@ fn read_wanted(value: &Value, reader: &mut Reader<'_>) -> Option<Wanted> {
 }
 
 impl Wanted {
-    /// The first thing that differs: what is wanted and what is.
+    /// The first difference: the expected and the actual value.
     fn difference(&self, description: &Description) -> Option<(String, String)> {
         for (what, wanted, seen) in [
             ("id", &self.id, &description.id),

@@ -1,5 +1,5 @@
-//! `discovery`: how the queries do: `discovery = "failed"` for each of them, or
-//! `discovery = { "lasso.internal" = "ok" }`.
+//! `discovery`: the states of the queries: `discovery = "failed"` for each of them, or `discovery = {
+//! "lasso.internal" = "ok" }`.
 
 use lasso_core::discovery::QueryState;
 
@@ -8,7 +8,7 @@ use crate::scenario::{Diagnostic, Kind, Reader, Value};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "discovery",
-    summary: "how its queries do: pending, ok, empty, truncated, failed",
+    summary: "the state of its queries: pending, ok, empty, truncated, failed",
     absent: false,
     parse,
 };

@@ -1,6 +1,6 @@
-//! `emitted`: what became of the live events that the node's application meant to publish, over all
-//! lives of its process: `emitted = { profile = "premium", published = 50, left_out = 950 }`; `reached`
-//! counts copies and the nodes that each was sent to. Several such tables in a list must all hold.
+//! `emitted`: the results of the live events of the node's application, over all lives of its process: `emitted
+//! = { profile = "premium", published = 50, left_out = 950 }`; `reached` counts copies and the nodes that each
+//! was sent to. Several such tables in a list must all hold.
 
 use super::tables::{Numbers, Window, all_of, numbers, refuse_nothing};
 use super::{Check, Entry, Mismatch, Observed};

@@ -1,6 +1,6 @@
-//! `events`: what the node has told its subscribers, counted:
-//! `events = { of = "node_disconnected", about = "c", reason = "left", since = "60s", count = 1 }`.
-//! Several such tables in a list must all hold.
+//! `events`: counts the topology events that the node has reported to its subscribers: `events = { of =
+//! "node_disconnected", about = "c", reason = "left", since = "60s", count = 1 }`. Several such tables in a
+//! list must all hold.
 
 use lasso_core::event::{Change, DownReason, TopologyEvent};
 use lasso_core::name::NodeName;
@@ -13,7 +13,7 @@ use crate::world::Timed;
 
 pub(super) const ENTRY: Entry = Entry {
     key: "events",
-    summary: "how many topology events of a kind it has told its subscribers",
+    summary: "how many topology events of a kind it has reported to its subscribers",
     absent: true,
     parse,
 };

@@ -12,7 +12,7 @@ use crate::scenario::{Diagnostic, Fields, Kind, Reader, Value, show_duration};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "longest_gap",
-    summary: "how long at most a subscriber of a topic went without a message, in a window",
+    summary: "the longest time that a subscriber of a topic went without a message, in a window",
     absent: false,
     parse,
 };

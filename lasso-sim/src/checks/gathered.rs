@@ -1,7 +1,6 @@
-//! `gathered`: what each call to many of the node's application gathered:
-//! `gathered = { method = "sum", count = 1, asked = 3, answered = 2, failed = { timeout = "c" } }`. Of
-//! all that have ended and began in the window each must be so, and at least one must have ended.
-//! What is not named is not looked at.
+//! `gathered`: the results of each call to many of the node's application: `gathered = { method = "sum", count
+//! = 1, asked = 3, answered = 2, failed = { timeout = "c" } }`. Each call that began in the window and has
+//! ended must satisfy it, and at least one must have ended. Keys that are not named are not checked.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -16,7 +15,7 @@ use crate::scenario::{Amount, Deed, Reader, Value, show_duration};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "gathered",
-    summary: "whom each call to many asked, who answered, who failed and how, who came and left",
+    summary: "which nodes each call to many asked, and which answered, failed and how, joined and left",
     absent: false,
     parse,
 };
@@ -27,7 +26,7 @@ struct Gathered {
     window: Window,
     count: Option<Amount>,
     at_most: Option<Duration>,
-    /// What is looked at: its name, and whom it should name.
+    /// The checked keys, each with the expected nodes.
     wanted: Vec<(&'static str, Wanted)>,
 }
 
@@ -90,7 +89,7 @@ impl Gathered {
     }
 }
 
-/// The nodes that a key means.
+/// The nodes of a key.
 fn nodes(key: &str, gather: &GatherLog, end: &GatherEnd) -> Vec<NodeName> {
     let with = |wanted: &str| {
         let outcomes = end.outcomes.iter();
@@ -106,7 +105,7 @@ fn nodes(key: &str, gather: &GatherLog, end: &GatherEnd) -> Vec<NodeName> {
     }
 }
 
-/// Everybody's outcome, in words: `ok: a; timeout: b, c`.
+/// All outcomes, in words: `ok: a; timeout: b, c`.
 fn how_all_ended(end: &GatherEnd, observed: &Observed<'_>) -> String {
     let mut by_name: BTreeMap<&str, Vec<&NodeName>> = BTreeMap::new();
     for (node, outcome) in &end.outcomes {

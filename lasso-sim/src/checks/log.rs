@@ -1,6 +1,6 @@
-//! `log`: what the node has told its operator, counted:
-//! `log = { of = "refused", reason = "wrong_cookie", about = "x", count = "1..3", apart = "60s" }`.
-//! Several such tables in a list must all hold. `apart` demands that long between any two of them.
+//! `log`: counts the log lines that the node has written for its operator: `log = { of = "refused", reason =
+//! "wrong_cookie", about = "x", count = "1..3", apart = "60s" }`. Several such tables in a list must all hold.
+//! `apart` demands that long between any two of them.
 
 use core::time::Duration;
 use std::net::IpAddr;

@@ -1,8 +1,7 @@
-//! `metrics`: what the newest read of a page saw:
-//! `metrics = { page = "board", freshness = "fresh", provider = "alchemy", calls = 1100, responding = 3 }`;
-//! `reads`: how all reads of a page went:
-//! `reads = { page = "board", count = 300, loading = 0, hit_percent = ">= 80", refreshes = "<= 21" }`.
-//! Several such tables in a list must all hold.
+//! `metrics`: the result of the newest read of a page: `metrics = { page = "board", freshness = "fresh",
+//! provider = "alchemy", calls = 1100, responding = 3 }`; `reads`: the results of all reads of a page: `reads =
+//! { page = "board", count = 300, loading = 0, hit_percent = ">= 80", refreshes = "<= 21" }`. Several such
+//! tables in a list must all hold.
 
 use lasso_core::metrics::store::Freshness;
 use lasso_core::name::NodeName;
@@ -15,14 +14,14 @@ use crate::scenario::{Amount, Deed, Diagnostic, Fields, Reader, Value, one_of, s
 
 pub(super) const METRICS: Entry = Entry {
     key: "metrics",
-    summary: "what the newest read of a page saw: a provider's figures, freshness, age, coverage",
+    summary: "the result of the newest read of a page: a provider's figures, freshness, age, coverage",
     absent: false,
     parse: |value, reader| several(value, reader, "metrics", SEEN),
 };
 
 pub(super) const READS: Entry = Entry {
     key: "reads",
-    summary: "how all reads of a page went: how many, how fresh, and how many refreshes they cost",
+    summary: "the results of all reads of a page: how many, how fresh, and how many refreshes they cost",
     absent: false,
     parse: |value, reader| several(value, reader, "reads", READ),
 };
@@ -144,7 +143,7 @@ fn read(
     })
 }
 
-/// Complains of a provider of whom nothing is asked.
+/// Reports a provider without a checked number.
 fn refuse_idle_provider(reader: &mut Reader<'_>, provider: Option<&Value>, wanted: &Numbers) {
     if let Some(value) = provider
         && !wanted.iter().any(|(number, _)| FIGURES.contains(number))
@@ -159,7 +158,7 @@ fn refuse_idle_provider(reader: &mut Reader<'_>, provider: Option<&Value>, wante
     }
 }
 
-/// Complains of numbers of reads that are none.
+/// Reports numbers that a read without a value does not have.
 fn refuse_of_none(keys: &Fields<'_>, reader: &mut Reader<'_>, wanted: &Numbers) {
     let none = |(number, amount): &(&str, Amount)| {
         *number == "count" && !amount.is_possible(1, usize::MAX)
@@ -171,7 +170,7 @@ fn refuse_of_none(keys: &Fields<'_>, reader: &mut Reader<'_>, wanted: &Numbers) 
     }
 }
 
-/// Why nodes failed, which says something only where some did.
+/// Why nodes failed, which is meaningful only if some did.
 fn read_why(
     keys: &mut Fields<'_>,
     reader: &mut Reader<'_>,
@@ -206,7 +205,7 @@ impl Page {
         }
     }
 
-    /// The same, with what the newest read saw.
+    /// The same, with the result of the newest read.
     fn mismatch_of(&self, sight: &Sight, what: &str, wanted: &str, seen: &str) -> Mismatch {
         let providers = sight.rows.iter().map(|row| row.provider.as_str());
         let providers: Vec<&str> = providers.collect();

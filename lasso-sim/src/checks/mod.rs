@@ -1,4 +1,4 @@
-//! What can be expected of a node: one file per subject, one line per key in [`ALL`].
+//! The checks of nodes: one file per subject, one line per key in [`ALL`].
 //!
 //! To add a check, write a file like `health.rs` with a struct that implements [`Check`] and a
 //! constant [`Entry`], and add its line to the registry. No other check's file changes.
@@ -83,34 +83,34 @@ pub const ALL: &[Entry] = &[
 pub struct Entry {
     /// The key in an expectation.
     pub key: &'static str,
-    /// What it reads, in one line, for people.
+    /// What it reads, in one line.
     pub summary: &'static str,
-    /// Makes sense for a node whose process is not there.
+    /// Whether it makes sense for a node without a process.
     pub absent: bool,
-    /// Reads the key's value; `None` when a mistake was found, which the reader then knows.
+    /// Reads the key's value; `None` when a mistake was found and reported to the reader.
     pub parse: fn(&Value, &mut Reader<'_>) -> Option<Box<dyn Check>>,
 }
 
-/// What a check may read about one node at one moment.
+/// The state of one node at one moment that checks may read.
 #[derive(Clone, Copy)]
 pub struct Observed<'a> {
     /// The file, for names.
     pub scenario: &'a Scenario,
-    /// Whose view this is.
+    /// The node.
     pub node: NodeId,
     /// The world's time.
     pub now: Instant,
-    /// What its process is doing.
+    /// The state of its process.
     pub process: Process,
-    /// What it knows; `None` when no process is there.
+    /// Its view; `None` when it has no process.
     pub view: Option<&'a NodeView>,
-    /// What it has told its subscribers, over the whole run.
+    /// The events that it has reported to its subscribers, over the whole run.
     pub events: &'a [Timed<TopologyEvent>],
-    /// What it has told its operator, over the whole run.
+    /// The notices that it has given its operator, over the whole run.
     pub notices: &'a [Timed<Notice>],
-    /// What its applications have seen.
+    /// The observations of its applications.
     pub app: &'a AppLog,
-    /// Where it runs.
+    /// The world.
     pub world: &'a dyn World,
 }
 
@@ -123,10 +123,10 @@ impl fmt::Debug for Observed<'_> {
 }
 
 impl<'a> Observed<'a> {
-    /// What the node knows, or a mismatch that says that nobody is there.
+    /// The view of the node, or a mismatch that says that it has no process.
     ///
     /// # Errors
-    /// When no process is there.
+    /// When it has no process.
     pub fn view(&self, expected: impl FnOnce() -> String) -> Result<&'a NodeView, Mismatch> {
         self.view.ok_or_else(|| Mismatch {
             expected: expected(),
@@ -134,12 +134,12 @@ impl<'a> Observed<'a> {
         })
     }
 
-    /// The name of a node of the file: the present one, where it was started at another address.
+    /// The name of a node of the file: the present one, if it was started at another address.
     pub fn name(&self, node: NodeId) -> NodeName {
         self.world.spec(node).name()
     }
 
-    /// How the file calls the node that has, or had, that name.
+    /// The file's key of the node that has, or had, that name.
     pub fn key_of(&self, name: &NodeName) -> String {
         let mut nodes = self.scenario.node_ids();
         let now = nodes.find(|node| self.world.spec(*node).name() == *name);
@@ -149,7 +149,7 @@ impl<'a> Observed<'a> {
         )
     }
 
-    /// How the file calls nodes, in its order: `a, b`; `nobody` without any.
+    /// The file's keys of nodes, in its order: `a, b`; `nobody` without any.
     fn keys<'n>(&self, names: impl IntoIterator<Item = &'n NodeName>) -> String {
         let keys: Vec<String> = names.into_iter().map(|name| self.key_of(name)).collect();
         if keys.is_empty() {
@@ -163,23 +163,23 @@ impl<'a> Observed<'a> {
 /// A check does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
-    /// What the file wants: `connected = 3`.
+    /// The expectation in the file: `connected = 3`.
     pub expected: String,
-    /// What is so: `connected = 2`.
+    /// The actual value: `connected = 2`.
     pub seen: String,
 }
 
-/// One thing that can be true of a node.
+/// A condition on a node.
 pub trait Check: fmt::Debug + Send + Sync {
-    /// Whether it is so.
+    /// Evaluates it.
     ///
     /// # Errors
-    /// What was wanted and what was seen.
+    /// The expected and the observed value.
     fn holds(&self, observed: &Observed<'_>) -> Result<(), Mismatch>;
 }
 
-/// An amount of something of which there can be `least` to `most`; complains of one that can never
-/// hold, and of one that always does.
+/// An amount of something of which there can be `least` to `most`; reports an amount that can never hold, and
+/// one that always holds.
 fn amount_within(
     value: &Value,
     reader: &mut Reader<'_>,
@@ -197,7 +197,8 @@ fn amount_within(
         reader.error(Diagnostic::new(value.span.clone(), message).label("can never fail"));
         return None;
     }
-    // What can be one number only is said on purpose: that a node alone is connected to nobody.
+    // If only one number is possible, the file states it on purpose: for example, that a single node is
+    // connected to nobody.
     if reader.counts_known && least < most && amount.is_certain(least, most) {
         let message = format!("this always holds: there are {least} to {most}");
         reader.error(Diagnostic::new(value.span.clone(), message).label("can never fail"));

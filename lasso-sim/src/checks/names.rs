@@ -49,12 +49,12 @@ pub(super) const CANDIDATES: Entry = Entry {
     parse: |value, reader| set(value, reader, "candidates", |v| v.candidates.clone()),
 };
 
-/// A set of nodes that is wanted.
+/// An expected set of nodes.
 #[derive(Debug)]
 pub(super) enum Wanted {
     /// Exactly these.
     These(BTreeSet<NodeId>),
-    /// So many.
+    /// This number of nodes.
     Many(Amount),
 }
 
@@ -76,7 +76,7 @@ fn set(
 }
 
 impl Wanted {
-    /// Reads nodes, or an amount of them, of whom there are `most`.
+    /// Reads nodes, or an amount of them; there are `most` nodes.
     pub(super) fn read(value: &Value, reader: &mut Reader<'_>, most: usize) -> Option<Self> {
         let names = match &value.kind {
             Kind::List(_) => true,
@@ -89,7 +89,7 @@ impl Wanted {
         amount_within(value, reader, 0, most).map(Wanted::Many)
     }
 
-    /// Whether it holds, too, where there is nobody.
+    /// Whether the empty set satisfies it.
     pub(super) fn may_be_nobody(&self) -> bool {
         match self {
             Wanted::These(nodes) => nodes.is_empty(),
@@ -97,7 +97,7 @@ impl Wanted {
         }
     }
 
-    /// What is wanted, in the file's words.
+    /// The expectation, in the file's words.
     pub(super) fn show(&self, key: &str, observed: &Observed<'_>) -> String {
         match self {
             Wanted::Many(amount) => format!("{key} {amount}"),
@@ -109,7 +109,7 @@ impl Wanted {
         }
     }
 
-    /// Whether these are the nodes; what is wanted and seen, where they are not.
+    /// Checks these nodes; otherwise returns the expected and the observed set.
     pub(super) fn holds(
         &self,
         key: &str,
@@ -118,7 +118,7 @@ impl Wanted {
     ) -> Result<(), Mismatch> {
         let mut found: BTreeSet<NodeName> = found.into_iter().collect();
         if matches!(self, Wanted::These(_)) {
-            // A file has no name for a liar, and asks about its own nodes.
+            // A file has no name for a liar, and checks its own nodes.
             found.retain(|name| !observed.world.is_liar(name));
         }
         let (good, seen) = match self {

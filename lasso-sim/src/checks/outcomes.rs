@@ -1,7 +1,7 @@
-//! `outcomes` and `slowest_call`: how the calls of the node's application ended, over all lives of
-//! its process: `outcomes = { method = "sum", to = "b", ok = 100, timeout = 0, waiting = 0 }`,
-//! `slowest_call = { method = "sum", at_most = "50ms" }`. What is not named is not looked at; `count`
-//! is all of them, `waiting` those without an outcome.
+//! `outcomes` and `slowest_call`: the outcomes of the calls of the node's application, over all lives of its
+//! process: `outcomes = { method = "sum", to = "b", ok = 100, timeout = 0, waiting = 0 }`, `slowest_call = {
+//! method = "sum", at_most = "50ms" }`. Outcomes that are not named are not checked; `count` is the number of
+//! all calls, `waiting` of those without an outcome.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -15,19 +15,19 @@ use crate::scenario::{Deed, Fields, NodeId, Reader, Value, show_duration};
 
 pub(super) const OUTCOMES: Entry = Entry {
     key: "outcomes",
-    summary: "how many of its calls of a method ended how",
+    summary: "how many of its calls of a method ended with each outcome",
     absent: false,
     parse: parse_outcomes,
 };
 
 pub(super) const SLOWEST: Entry = Entry {
     key: "slowest_call",
-    summary: "how long at most a call of a method took, whatever its outcome",
+    summary: "the longest time that a call of a method took, whatever its outcome",
     absent: false,
     parse: parse_slowest,
 };
 
-/// Which calls: by when they began.
+/// The selected calls, by when they began.
 #[derive(Debug)]
 struct Chosen {
     method: String,

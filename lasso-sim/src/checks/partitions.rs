@@ -1,5 +1,5 @@
-//! `islands` and `pairs`: how the cluster is split, as this node derives it:
-//! `islands = [["a", "b"], ["c"]]`, `pairs = [["a", "b"]]`; `[]` is a whole cluster.
+//! `islands` and `pairs`: the partitions of the cluster, as this node derives them: `islands = [["a", "b"],
+//! ["c"]]`, `pairs = [["a", "b"]]`; `[]` means a whole cluster.
 
 use std::collections::BTreeSet;
 
@@ -56,7 +56,7 @@ pub(super) const PAIRS: Entry = Entry {
 #[derive(Debug)]
 struct Split {
     key: &'static str,
-    /// Fewer groups, or groups of fewer nodes, are none.
+    /// The least number of groups, and of nodes in a group.
     least: (usize, usize),
     groups: BTreeSet<BTreeSet<NodeId>>,
     of: fn(&PartitionView) -> Vec<Vec<NodeName>>,

@@ -1,4 +1,4 @@
-//! `process`: what the node's process is doing: `process = "gone"`.
+//! `process`: the state of the node's process: `process = "gone"`.
 
 use super::{Check, Entry, Mismatch, Observed};
 use crate::scenario::{Reader, Value};
@@ -6,7 +6,7 @@ use crate::world::Process;
 
 pub(super) const ENTRY: Entry = Entry {
     key: "process",
-    summary: "what its process is doing: running, paused, gone",
+    summary: "the state of its process: running, paused, gone",
     absent: true,
     parse,
 };

@@ -1,8 +1,7 @@
-//! `published`, `reached`, `shed`: what became of what the node's application published on a topic,
-//! over all lives of its process: `published = { topic = "prices", count = 100, refused = 0 }`,
-//! `reached = { topic = "prices", nodes = 2, subscribers = 1 }` for each message that was published,
-//! `shed = { topic = "prices", count = 0 }` for all of them together. Several such tables in a list
-//! must all hold.
+//! `published`, `reached`, `shed`: the results of the publishes of the node's application on a topic, over all
+//! lives of its process: `published = { topic = "prices", count = 100, refused = 0 }`, `reached = { topic =
+//! "prices", nodes = 2, subscribers = 1 }` for each message that was published, `shed = { topic = "prices",
+//! count = 0 }` for all of them together. Several such tables in a list must all hold.
 
 use super::tables::{Numbers, Window, all_of, numbers, refuse_nothing};
 use super::{Check, Entry, Mismatch, Observed};
@@ -78,7 +77,7 @@ fn read(
 }
 
 impl Published {
-    /// What is seen of one number: the same for all messages, or the first that is out of bounds.
+    /// The observed value of one number: the common one of all messages, or the first that is out of bounds.
     fn seen(&self, log: &PublishLog, number: &str, amount: &Amount) -> Result<(), String> {
         let reached = log
             .reached

@@ -1,4 +1,4 @@
-//! `reason`: why other nodes are disconnected, as this one sees them: `reason = { b = "left" }`.
+//! `reason`: why other nodes are disconnected, as this one sees it: `reason = { b = "left" }`.
 
 use lasso_core::event::DownReason;
 

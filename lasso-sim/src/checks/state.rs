@@ -1,5 +1,5 @@
-//! `state`: of other nodes, as this one sees them: `state = { b = "ready" }`,
-//! `state = { sjc = ["responding", "ready"] }`. `unknown` is a node that was never seen.
+//! `state`: the states of other nodes, as this one sees them: `state = { b = "ready" }`, `state = { sjc =
+//! ["responding", "ready"] }`. `unknown` is a node that was never seen.
 
 use core::fmt;
 

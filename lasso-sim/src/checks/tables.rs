@@ -1,5 +1,5 @@
-//! What checks that are written as tables have in common: a window of times, numbers by name, and that
-//! several of them stand in a list.
+//! The common parts of checks that are written as tables: a window of times, numbers by name, and lists of such
+//! tables.
 
 use core::fmt;
 use core::time::Duration;
@@ -49,7 +49,7 @@ impl Window {
         Instant::ZERO + self.since
     }
 
-    /// Its last moment, where it has one.
+    /// Its last moment, if it has one.
     pub(super) fn end(self) -> Option<Instant> {
         self.until.map(|until| Instant::ZERO + until)
     }
@@ -58,7 +58,7 @@ impl Window {
         at >= self.start() && self.end().is_none_or(|end| at <= end)
     }
 
-    /// How long it lasts at most, where nothing is looked at after `now`.
+    /// How long it lasts at most, if nothing is evaluated after `now`.
     pub(super) fn longest(self, now: Duration) -> Duration {
         let until = self.until.map_or(now, |until| until.min(now));
         until.saturating_sub(self.since)
@@ -70,7 +70,7 @@ impl Window {
     }
 }
 
-/// ` since 5s until 10s`; nothing where it is all.
+/// ` since 5s until 10s`; empty if it is unbounded.
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.since.is_zero() {
@@ -83,10 +83,10 @@ impl fmt::Display for Window {
     }
 }
 
-/// How much of what.
+/// Expected amounts by name.
 pub(super) type Numbers = Vec<(&'static str, Amount)>;
 
-/// The numbers of these names that a table has.
+/// Reads the numbers with these names from a table.
 pub(super) fn numbers(
     keys: &mut Fields<'_>,
     reader: &mut Reader<'_>,
@@ -102,7 +102,7 @@ pub(super) fn numbers(
     found
 }
 
-/// The most that a number can be, by its name.
+/// The greatest possible value of a number, by its name.
 fn most_of(number: &str, reader: &Reader<'_>) -> usize {
     match number {
         "responding" => reader.names.len(),
@@ -113,12 +113,12 @@ fn most_of(number: &str, reader: &Reader<'_>) -> usize {
     }
 }
 
-/// Complains of something that can never hold, or never fail.
+/// Reports a check that can never hold, or never fail.
 pub(super) fn refuse(reader: &mut Reader<'_>, value: &Value, message: &str, needs: &str) {
     reader.error(Diagnostic::new(value.span.clone(), message).label(needs));
 }
 
-/// A flag that says something only where it is `true`.
+/// A flag that may only be `true`.
 pub(super) fn only_true(keys: &mut Fields<'_>, reader: &mut Reader<'_>, key: &'static str) -> bool {
     let Some(value) = keys.take(key) else {
         return false;
@@ -130,8 +130,7 @@ pub(super) fn only_true(keys: &mut Fields<'_>, reader: &mut Reader<'_>, key: &'s
     flag == Some(true)
 }
 
-/// Complains of a table that expects nothing, unless a mistake since there were so many errors may be
-/// why.
+/// Reports a table that expects nothing, unless a mistake found since `errors` may be the cause.
 pub(super) fn refuse_nothing<'n>(
     keys: &Fields<'_>,
     reader: &mut Reader<'_>,

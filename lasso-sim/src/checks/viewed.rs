@@ -1,7 +1,7 @@
-//! `viewed`: what viewers of the node's application have got, snapshots included:
-//! `viewed = { called = "desk", events = 100, lost = 0 }`, `viewed = { called = "desk", silence = "2s" }`,
-//! `viewed = { called = "spy", refused = true }`. Each viewer of that name has to satisfy it. Several
-//! such tables in a list must all hold.
+//! `viewed`: the deliveries to viewers of the node's application, snapshots included: `viewed = { called =
+//! "desk", events = 100, lost = 0 }`, `viewed = { called = "desk", silence = "2s" }`, `viewed = { called =
+//! "spy", refused = true }`. Each viewer of that name has to satisfy it. Several such tables in a list must all
+//! hold.
 
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -15,13 +15,13 @@ use crate::scenario::{Deed, Fields, Reader, Value, show_duration};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "viewed",
-    summary: "what each viewer of a name has got: events, losses, heartbeats, at what distances",
+    summary: "what each viewer of a name has got: events, losses, heartbeats, and the gaps between them",
     absent: false,
     parse,
 };
 
-/// What is counted: events, different ones, those that it was told it had lost; snapshots, batches and
-/// heartbeats; events of the largest delivery.
+/// The counts: events; distinct events; events reported as lost; snapshots, batches and heartbeats; events of
+/// the largest delivery.
 const COUNTS: [&str; 5] = ["events", "distinct", "lost", "deliveries", "largest"];
 
 #[derive(Debug)]
@@ -29,7 +29,7 @@ struct Viewed {
     name: String,
     window: Window,
     counts: Numbers,
-    /// Longest time without a delivery, its window's ends included.
+    /// The longest time without a delivery, the window's ends included.
     silence: Option<Duration>,
     stale: Option<bool>,
     refused: bool,
@@ -40,7 +40,7 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Check>> {
     all_of(value, reader, read)
 }
 
-/// The name of the viewers that are meant.
+/// The name of the selected viewers.
 pub(super) fn called(keys: &mut Fields<'_>, reader: &mut Reader<'_>) -> Option<String> {
     let value = keys.need(reader, "called")?;
     reader.used(value, Deed::View)
@@ -101,8 +101,7 @@ fn read(value: &Value, reader: &mut Reader<'_>) -> Option<Viewed> {
     })
 }
 
-/// The viewers of that name, at least one; those that were refused where `refused` says so, and else
-/// none that was.
+/// The viewers of that name, at least one: the refused ones if `refused`, else the others.
 pub(super) fn viewers<'a>(
     observed: &Observed<'a>,
     name: &str,
@@ -152,8 +151,8 @@ impl Viewed {
         }
     }
 
-    /// What is wrong with the order of the snapshot, where it has to be newest first. Of fewer than
-    /// two events there is no order.
+    /// The mistake in the order of the snapshot, if it must be newest first. Fewer than two events have no
+    /// order.
     fn not_newest_first(&self, viewer: &ViewerLog) -> Option<&'static str> {
         let mut firsts = self.sights(viewer).filter(|sight| sight.is_first);
         match firsts.next() {
@@ -165,7 +164,7 @@ impl Viewed {
         }
     }
 
-    /// The longest time without a delivery, and since when; both ends of the window count as one.
+    /// The longest time without a delivery, and its beginning; both ends of the window count as deliveries.
     fn longest_silence(&self, observed: &Observed<'_>, viewer: &ViewerLog) -> (Duration, Instant) {
         let mut last = viewer.since.max(self.window.start());
         let until = self.window.end().unwrap_or(observed.now);

@@ -1,9 +1,8 @@
-//! `figures`, `states`, `covered`: what viewers of the node's application show now:
-//! `figures = { called = "desk", region = "iad", calls = "950..1050", success_ppm = "940000..960000" }`,
-//! `figures = { called = "desk", region = "iad", gone = true }`,
-//! `states = { called = "desk", circuits = 3, open = 1, height = 105 }`,
-//! `covered = { called = "desk", responding = 2, expected = 3 }`. Each viewer of that name has to
-//! satisfy it. Several such tables in a list must all hold.
+//! `figures`, `states`, `covered`: the present contents of viewers of the node's application: `figures = {
+//! called = "desk", region = "iad", calls = "950..1050", success_ppm = "940000..960000" }`, `figures = { called
+//! = "desk", region = "iad", gone = true }`, `states = { called = "desk", circuits = 3, open = 1, height = 105
+//! }`, `covered = { called = "desk", responding = 2, expected = 3 }`. Each viewer of that name has to satisfy
+//! it. Several such tables in a list must all hold.
 
 use lasso_core::events::Group;
 use lasso_core::events::figures::{Figures, Row};
@@ -143,7 +142,7 @@ impl Shown {
         row.region == self.region && provider == self.provider.as_ref()
     }
 
-    /// The value of a number; `None`: it is not shown.
+    /// The value of a number; `None` if it is not shown.
     fn value(&self, viewer: &ViewerLog, number: &str) -> Option<u64> {
         match self.of {
             Of::Figures => {

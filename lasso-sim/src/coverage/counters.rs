@@ -1,7 +1,7 @@
 //! Every counter of a process, by name.
 //!
-//! Each struct of counters is destructured field by field. So if a counter is new in lasso, this file
-//! does not compile until it has a name here or is listed as not counted.
+//! Each struct of counters is destructured field by field. So when lasso gets a new counter, this file does not
+//! compile until the counter has a name here or is listed as not counted.
 
 use lasso_core::discovery::DiscoveryCounters;
 use lasso_core::events::dedup::DedupCounters;
@@ -27,12 +27,12 @@ pub struct Life<'a> {
     pub events: EventCounters,
     /// Its answers about the whole cluster.
     pub store: StoreCounters,
-    /// What it has recorded of its own calls.
+    /// The counters of its recorder of calls.
     pub recorder: RecorderCounters,
 }
 
-/// Hands over the fields of a struct of counters, each under its name. `but` says which fields are not counted: those
-/// that say how much there is now, and those that are counted elsewhere.
+/// Hands over the fields of a struct of counters, each under its name. `but` lists the fields that are not counted:
+/// those that are present amounts, and those that are counted elsewhere.
 macro_rules! fields {
     ($put:ident, $of:expr => $type:ident { $($field:ident: $name:literal),+ $(,)? } $(but $($other:ident),+)?) => {{
         let $type { $($field,)+ $($($other: _,)+)? } = $of;

@@ -1,4 +1,4 @@
-//! The items that no run has to reach, each with the reason.
+//! The items that need not be reached, each with the reason.
 
 use super::{Item, Kind};
 
@@ -99,7 +99,7 @@ const BYTES: &str = "needs an answer of another release that this one cannot rea
 const ENDS: &str = "a feed and the subscription to its topic end together";
 const SHORTER: &str = "a gathering has a shorter timeout of its own, so it ends before";
 
-/// Why an item need not be reached; `None`: it must be.
+/// Why an item need not be reached; `None` if it must be.
 pub fn excuse(item: &Item) -> Option<&'static str> {
     let mut all = EXCUSED.iter();
     let found = all.find(|(kind, name, _)| *kind == item.kind && *name == item.name);

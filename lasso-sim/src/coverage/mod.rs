@@ -1,10 +1,10 @@
-//! The coverage of lasso's machines in a run: close reasons, transitions of states, reasons of
-//! disconnection, notices, counters. A sweep adds this up, and shows what no run has reached.
+//! The coverage of lasso's machines in a run: close reasons, transitions of states, reasons of disconnection,
+//! notices, counters. A sweep adds this up, and shows the items that no run reached.
 //!
 //! 1. The list of items comes from lasso-core's types: the names of its enums, the successors of its
 //!    states, the fields of its counters. So a new item cannot be forgotten here.
 //! 2. Counters are collected at the end of each life of a process, and at the end of the run.
-//! 3. [`EXCUSED`] lists the items that no run has to reach, each with a reason.
+//! 3. [`EXCUSED`] lists the items that need not be reached, each with a reason.
 
 mod counters;
 mod excused;
@@ -24,19 +24,19 @@ pub use self::excused::{EXCUSED, excuse};
 pub use self::table::{Row, Table};
 use crate::record::Record;
 
-/// A kind of thing that can be reached.
+/// A kind of item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A connection was closed for this reason, by either side.
     CloseReason,
-    /// A node went from one state to another in the view of some other node.
+    /// A node changed from one state to another in the view of another node.
     Transition,
-    /// A node was told as disconnected for this reason.
+    /// A node was reported as disconnected for this reason.
     DownReason,
     /// The operator got a notice of this kind.
     Notice,
-    /// Something was counted.
+    /// A counter grew.
     Counter,
 }
 
@@ -50,7 +50,7 @@ impl Kind {
         Kind::Counter,
     ];
 
-    /// What a table of them is called.
+    /// The title of a table of them.
     pub fn title(self) -> &'static str {
         match self {
             Kind::CloseReason => "close reasons",
@@ -62,7 +62,7 @@ impl Kind {
     }
 }
 
-/// One thing that can be reached.
+/// One item that can be reached.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Item {
     /// Its kind.
@@ -93,7 +93,7 @@ impl fmt::Display for Item {
     }
 }
 
-/// All that can be reached, by kind, in the order of the types.
+/// All items, by kind, in the order of the types.
 pub fn universe() -> Vec<Item> {
     let named =
         |kind, names: &'static [&'static str]| names.iter().map(move |name| Item::new(kind, *name));
@@ -113,17 +113,17 @@ pub fn universe() -> Vec<Item> {
         .collect()
 }
 
-/// What was reached, and how often; what was not is not in it.
+/// The items that were reached, and how often; others are absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reached(BTreeMap<Item, u64>);
 
 impl Reached {
-    /// Each thing that was reached, with how often.
+    /// Each item that was reached, with its count.
     pub fn iter(&self) -> impl Iterator<Item = (&Item, u64)> {
         self.0.iter().map(|(item, times)| (item, *times))
     }
 
-    /// A process ends, or the run does: adds what its machines have counted since they began.
+    /// A process or the run ends: adds the counts of its machines since they began.
     pub fn life_ends(&mut self, life: &Life<'_>) {
         counters::each(life, |name, times| {
             self.add(Item::new(Kind::Counter, name), times);
@@ -143,7 +143,7 @@ impl Reached {
         }
     }
 
-    /// The run ends: adds what the nodes have told, over all lives of their processes.
+    /// The run ends: adds the events and notices of the nodes, over all lives of their processes.
     pub(crate) fn told(&mut self, record: &Record) {
         for events in record.all_events() {
             for event in events {

@@ -1,4 +1,4 @@
-//! Adds up what the runs of a sweep have reached.
+//! Adds up the coverage of the runs of a sweep.
 
 use core::fmt;
 use std::borrow::Cow;
@@ -13,11 +13,11 @@ use super::{Item, Kind, Reached, excuse, universe};
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     runs: u64,
-    /// How often each thing was reached, and in how many runs.
+    /// How often each item was reached, and in how many runs.
     reached: BTreeMap<Item, (u64, u64)>,
 }
 
-/// One thing that can be reached, as the runs so far have done.
+/// One item, with the counts of the runs so far.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Row {
     /// Its kind.
@@ -26,25 +26,25 @@ pub struct Row {
     pub name: String,
     /// How often it was reached.
     pub times: u64,
-    /// In how many runs.
+    /// The number of runs that reached it.
     pub runs: u64,
-    /// Why it need not be reached, where it need not.
+    /// Why it need not be reached, if so.
     pub excuse: Option<&'static str>,
 }
 
 impl Table {
-    /// Adds what one run has reached.
+    /// Adds the coverage of one run.
     pub fn add(&mut self, run: &Reached) {
         self.runs += 1;
         for (item, times) in run.iter() {
             let (all, runs) = self.reached.entry(item.clone()).or_default();
-            // A liar can make a counter as large as a number gets.
+            // A liar can make a counter as large as a number can be.
             *all = all.saturating_add(times);
             *runs += 1;
         }
     }
 
-    /// Adds what other runs have reached.
+    /// Adds the coverage of other runs.
     pub fn merge(&mut self, other: &Table) {
         self.runs += other.runs;
         for (item, (times, runs)) in &other.reached {
@@ -54,7 +54,7 @@ impl Table {
         }
     }
 
-    /// All that can be reached, by kind, in the order of lasso's types.
+    /// All items, by kind, in the order of lasso's types.
     pub fn rows(&self) -> Vec<Row> {
         let row = |item: Item| {
             let (times, runs) = self.reached.get(&item).copied().unwrap_or_default();
@@ -69,7 +69,7 @@ impl Table {
         universe().into_iter().map(row).collect()
     }
 
-    /// What no run has reached and has no excuse.
+    /// The items that no run reached and that have no excuse.
     pub fn missing(&self) -> Vec<Row> {
         let mut rows = self.rows();
         rows.retain(|row| row.times == 0 && row.excuse.is_none());

@@ -32,7 +32,7 @@ fn an_excuse_is_for_something_that_exists_and_gives_a_reason() {
 
 #[test]
 fn every_counter_that_checks_can_read_is_one_that_can_be_reached() {
-    // Those that say how much there is now are no events that a run could reach.
+    // Present amounts are not events that a run could reach.
     let of_now = [
         "event_streams",
         "event_viewers",

@@ -1,5 +1,5 @@
-//! The application of a node in the direct world: what it asks for becomes commands of the machine,
-//! and what the machine says of them goes back to it.
+//! The application of a node in the direct world: its requests become commands of the machine, and the
+//! machine's results return to it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -15,18 +15,18 @@ use crate::invariants::Asked;
 use crate::scenario::NodeId;
 use crate::world::Refusal;
 
-/// An application and what stands between it and its node.
+/// An application, and the state between it and its node.
 #[derive(Debug)]
 pub(super) struct Desk {
     app: App,
     ids: BTreeMap<u32, SubscriberId>,
     subs: BTreeMap<SubscriberId, u32>,
-    /// Subscribers that wait for something to read.
+    /// Subscribers that wait for updates.
     waiting: BTreeSet<u32>,
-    /// Of these, those that have it.
+    /// Those of them that have updates.
     readable: VecDeque<u32>,
-    /// Requests whose asker's link was lost: what the application still says to them goes nowhere, as
-    /// it does where their handlers are dropped.
+    /// Requests whose caller's link was lost: the application's replies to them are dropped, as if their
+    /// handlers had been dropped.
     abandoned: BTreeSet<ServeId>,
     /// When a wake-up is scheduled.
     armed: Option<Instant>,
@@ -37,7 +37,7 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// `seed` is the application's; `live` is the node's part of live events, `metrics` of metrics.
+    /// `seed` is the application's; `live` and `metrics` are the node's live events and metrics.
     pub(super) fn new(seed: [u8; 32], live: LiveDesk, metrics: MetricsDesk) -> Self {
         Desk {
             app: App::new(seed),
@@ -52,7 +52,7 @@ impl Desk {
         }
     }
 
-    /// Its process was frozen: what was scheduled has been dropped.
+    /// Its process was frozen, and its scheduled wake-up was dropped.
     pub(super) fn disarm(&mut self) {
         self.armed = None;
     }
@@ -75,7 +75,7 @@ impl DirectWorld {
         }
     }
 
-    /// A moment of its own has come for an application.
+    /// A deadline of an application has arrived.
     pub(super) fn wake_app(&mut self, node: NodeId) {
         let now = self.now;
         if let Some(process) = &mut self.hosts[node.index()].process
@@ -88,8 +88,7 @@ impl DirectWorld {
         self.drive_app(node);
     }
 
-    /// Carries out what an application wants until it wants no more, and makes sure that it is woken
-    /// when it does again.
+    /// Carries out an application's requests until there are none, and schedules its next wake-up.
     pub(super) fn drive_app(&mut self, node: NodeId) {
         loop {
             let now = self.now;
@@ -216,7 +215,7 @@ impl DirectWorld {
         })
     }
 
-    /// A call to many, whose nodes the application learns at once.
+    /// Starts a call to many, and tells the application its nodes at once.
     fn call_many_of(&mut self, node: NodeId, ask: Ask) -> Option<PlaneCommand> {
         let Ask::CallMany {
             tag,
@@ -241,7 +240,7 @@ impl DirectWorld {
         })
     }
 
-    /// A node tells its application something.
+    /// Passes an output of a node to its application.
     pub(super) fn plane_said(&mut self, node: NodeId, output: PlaneOutput) {
         let host = &mut self.hosts[node.index()];
         let unix_ms = host.unix_ms(self.now);
@@ -298,7 +297,7 @@ impl DirectWorld {
                 id: request.id.0,
                 method: request.method,
                 payload: request.payload,
-                // The node's clock begins with its process, the application's with the run.
+                // The node's clock starts with its process, the application's with the run.
                 deadline: boot + request.deadline.since_start(),
             },
             PlaneOutput::Abandoned { id } => {
@@ -312,8 +311,8 @@ impl DirectWorld {
     }
 }
 
-/// What a node says in the place of a handler that panics, it says here by itself; `None`: nothing is
-/// said.
+/// The answer for a reply. For a handler that panics, the answer that a node gives in its place; `None`: no
+/// answer.
 fn answer_of(reply: Reply) -> Option<Answer> {
     match reply {
         Reply::Done(bytes) => Some(Answer::Done(bytes)),

@@ -24,9 +24,9 @@ use crate::world::{FaultId, Refusal};
 pub(super) enum End {
     /// It has said goodbye.
     Stopped,
-    /// Its kernel closes its connections.
+    /// Its process dies, and its kernel closes its connections.
     Crashed,
-    /// Its machine goes off.
+    /// Its machine loses power.
     Vanished,
 }
 
@@ -60,7 +60,7 @@ impl Tables for Process {
 }
 
 impl Process {
-    /// What its machines have counted.
+    /// The counters of its machines.
     pub(super) fn life(&self) -> Life<'_> {
         let (store, recorder) = self.desk.metrics.counters();
         Life {
@@ -105,7 +105,7 @@ impl DirectWorld {
         if !there.contains(&node) {
             there.push(node);
         }
-        // Whoever had this address before and is off has no machine any more: this one answers.
+        // A node that had this address before and is off has no machine any more: this one answers.
         for other in there.clone() {
             if self.hosts[other.index()].off && self.hosts[other.index()].spec.host == spec.host {
                 self.hosts[other.index()].off = false;
@@ -175,7 +175,7 @@ impl DirectWorld {
             self.fabric.power_off(now, node.0, self.fault);
             return self.take_effects();
         }
-        // A process that did not read all that had come leaves a kernel that resets.
+        // If a process has not read all its bytes, its kernel resets the connection.
         let unread: Vec<_> = process.backlog.drain(..).filter_map(unread).collect();
         for (conn, end) in process.conns.values() {
             if unread.contains(&(*conn, *end)) {
@@ -194,7 +194,7 @@ impl DirectWorld {
         self.take_effects();
     }
 
-    /// Tells a process to stop. A frozen one reads that when it goes on.
+    /// Tells a process to stop. A frozen one handles that when it is thawed.
     pub(super) fn stop_process(&mut self, node: NodeId) -> Result<(), Refusal> {
         let within = self.leaves_within(node);
         let process = self.process(node)?;
@@ -237,7 +237,7 @@ impl DirectWorld {
         self.record.line(self.now, node, format_args!("goes on"));
         self.touch();
         self.changed = true;
-        // Its timers may be first: a runtime promises no order between them and its sockets.
+        // Its timers may run first: a runtime promises no order between them and its sockets.
         if let Some(process) = &mut self.hosts[node.index()].process {
             process.armed = None;
             process.desk.disarm();
@@ -262,13 +262,13 @@ impl DirectWorld {
         Ok(())
     }
 
-    /// How often the orders of a fault have touched something.
+    /// How often the orders of a fault have taken effect.
     pub(super) fn effects_of(&self, fault: FaultId) -> u64 {
         let own = self.effects.get(&fault).copied().unwrap_or(0);
         own + self.fabric.effects_of(fault) + self.zone.effects(fault)
     }
 
-    /// The host at an address: one whose process listens there, else any that is there.
+    /// The host at an address: one whose process listens there, else any host with it.
     pub(super) fn host_at(&self, address: SocketAddr) -> Option<NodeId> {
         let there = self.by_ip.get(&address.ip())?;
         let is_there = |node: &&NodeId| self.hosts[node.index()].spec.host == address.ip();
@@ -282,7 +282,7 @@ impl DirectWorld {
     }
 }
 
-/// The connection that an event would have brought bytes or a peer to.
+/// The connection of an undelivered event.
 fn unread(event: Event) -> Option<(fabric::Conn, fabric::End)> {
     match event {
         Event::Arrival {

@@ -11,7 +11,7 @@ use crate::liar::{AGAIN, EVERY, Liar, Lying};
 use crate::seed::{self, Purpose};
 use crate::world::FaultId;
 
-/// One that lies, from its step to its end.
+/// One liar, from its step to its end.
 #[derive(Debug)]
 pub(super) struct Visit {
     lying: Lying,
@@ -25,13 +25,13 @@ pub(super) struct Visit {
 /// One of its connections.
 #[derive(Debug)]
 pub(super) struct Lies {
-    /// Which visit.
+    /// The visit.
     number: u32,
-    /// There once the connect has succeeded.
+    /// Present once the connect has succeeded.
     liar: Option<Box<Liar>>,
 }
 
-/// What a liar does when its time has come.
+/// A scheduled action of a liar.
 #[derive(Debug)]
 pub(super) enum Turn {
     /// It connects again.
@@ -134,7 +134,7 @@ impl DirectWorld {
         self.schedule(now + EVERY, Event::Liar(Turn::Wakes(conn)));
     }
 
-    /// Sends what a liar wants to send, as far as its kernel has room.
+    /// Sends a liar's bytes, as far as its kernel has room.
     pub(super) fn liar_speaks(&mut self, conn: Conn) {
         let now = self.now;
         let told = self.liar(conn).map_or(0, Liar::take_told);

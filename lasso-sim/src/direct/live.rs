@@ -20,27 +20,27 @@ use crate::app::Told;
 use crate::app::events::{Emission, EventAsk, EventTold, Looked, Sight};
 use crate::scenario::NodeId;
 
-/// The machine and what stands between it, its node and its viewers.
+/// The machine, and the state between it, its node and its viewers.
 pub(super) struct LiveDesk {
     live: Live<RoutingEvent>,
     sampler: Sampler,
-    /// The topics by the tags under which they are being subscribed to.
+    /// The topics of pending subscriptions, by tag.
     asked: BTreeMap<u64, String>,
     last_tag: u64,
     topics: BTreeMap<SubscriberId, String>,
-    /// Topics that have something to read.
+    /// Topics with messages to read.
     readable: VecDeque<SubscriberId>,
     viewers: BTreeMap<u32, ViewerId>,
     names: BTreeMap<ViewerId, u32>,
-    /// Snapshots that were not looked at.
+    /// Unread snapshots.
     first: BTreeMap<u32, Delivery<RoutingEvent>>,
-    /// Viewers that wait for something.
+    /// Viewers that wait for a delivery.
     waiting: BTreeSet<u32>,
-    /// Of these, those that have it.
+    /// Those of them that have updates.
     seeing: VecDeque<u32>,
-    /// What the copies of the event that is being published have reached.
+    /// The nodes reached by the copies of the event that is being published.
     reached: Result<Reach, PublishError>,
-    /// Viewers that were turned away, and why.
+    /// Refused viewers, and why.
     refused: BTreeMap<ViewerId, SubscribeError>,
 }
 
@@ -53,7 +53,7 @@ impl core::fmt::Debug for LiveDesk {
 }
 
 impl LiveDesk {
-    /// Of a process with that seed.
+    /// The desk of a process with that seed.
     pub(super) fn new(settings: &Settings, seed: [u8; 32]) -> Self {
         let keys = event_keys(seed);
         LiveDesk {
@@ -88,7 +88,7 @@ impl LiveDesk {
         }
     }
 
-    /// Takes what a node says for it; gives back what is the application's.
+    /// Takes its outputs of a node; returns those of the application.
     pub(super) fn take(
         &mut self,
         now: Instant,
@@ -134,7 +134,7 @@ impl LiveDesk {
         None
     }
 
-    /// What the node is to do next.
+    /// The next command for the node.
     fn next_command(&mut self) -> Option<PlaneCommand> {
         while let Some(order) = self.live.poll() {
             match order {
@@ -170,7 +170,7 @@ impl LiveDesk {
         Some(PlaneCommand::Read { id })
     }
 
-    /// What a viewer has coming; where that is nothing, it waits.
+    /// The next delivery of a viewer; without one, the viewer waits.
     fn look(&mut self, viewer: u32) -> Option<Sight> {
         if let Some(snapshot) = self.first.remove(&viewer) {
             return Some(Sight::new(true, &snapshot));
@@ -191,7 +191,7 @@ impl LiveDesk {
         }
     }
 
-    /// Forgets a viewer by the name that the application has for it.
+    /// Forgets a viewer by the application's number.
     fn forget(&mut self, viewer: u32) -> Option<ViewerId> {
         let id = self.viewers.remove(&viewer)?;
         self.names.remove(&id);
@@ -210,7 +210,7 @@ impl DirectWorld {
         Some((&mut process.desk.live, now, unix_ms))
     }
 
-    /// A moment of its own may have come.
+    /// One of its deadlines may have arrived.
     pub(super) fn tick_live(&mut self, node: NodeId) {
         if let Some((desk, now, unix_ms)) = self.live_desk(node)
             && desk.live.deadline().is_some_and(|due| due <= now)
@@ -219,8 +219,7 @@ impl DirectWorld {
         }
     }
 
-    /// A node has told its subscribers that its topology has changed; viewers and metrics are among
-    /// them.
+    /// A node has reported a change of its topology to its subscribers, viewers and metrics included.
     pub(super) fn told(&mut self, node: NodeId, event: TopologyEvent) {
         if let Some(process) = &mut self.hosts[node.index()].process {
             let own_now = Instant::ZERO + (self.now - process.boot);
@@ -231,7 +230,7 @@ impl DirectWorld {
         self.record.event(self.now, node, event);
     }
 
-    /// Carries out one thing that the machine wants; false when it wants nothing.
+    /// Carries out one request of the machine; false when there is none.
     pub(super) fn drive_live(&mut self, node: NodeId) -> bool {
         let Some((desk, ..)) = self.live_desk(node) else {
             return false;
@@ -290,7 +289,7 @@ impl DirectWorld {
             desk.first.insert(viewer, seat.snapshot);
             seat.viewer
         });
-        // Whether its topics can be had is known before the viewer is told that it is one.
+        // It is known whether its topics can be had before the viewer is reported as open.
         while self.drive_live(node) {}
         let error = match admitted {
             Err(refusal) => Some(refusal.to_string()),
@@ -337,5 +336,5 @@ impl DirectWorld {
     }
 }
 
-/// Tags from here on are none of the application's.
+/// Tags from here on never belong to the application.
 const TAGS: u64 = 1 << 48;

@@ -22,7 +22,7 @@ use crate::scenario::NodeId;
 /// Gathers of metrics have tags from here on; an application's count from 1.
 const TAGS: u64 = 1 << 62;
 
-/// Whoever waits for a first answer.
+/// A read that waits for a first answer.
 #[derive(Debug)]
 struct Waiter {
     tag: u64,
@@ -40,18 +40,18 @@ pub(super) struct MetricsDesk {
     changes: Vec<Change<Subject, Value>>,
     waiters: Vec<Waiter>,
     errands: BTreeMap<u64, Errand>,
-    /// What the node is to be told.
+    /// The commands for the node.
     commands: VecDeque<PlaneCommand>,
     told: VecDeque<MetricTold>,
 }
 
 impl MetricsDesk {
-    /// What its machines have counted.
+    /// The counters of its machines.
     pub(super) fn counters(&self) -> (StoreCounters, RecorderCounters) {
         (*self.service.counters(), self.recorder.counters())
     }
 
-    /// Keys with an answer, and series with calls.
+    /// The numbers of keys with an answer, and of series with calls.
     pub(super) fn sizes(&self) -> (usize, usize) {
         let series = self.recorder.with_recorder(|own| own.series().count());
         (self.service.keys(), series)
@@ -79,7 +79,7 @@ impl MetricsDesk {
         }
     }
 
-    /// Takes what is for it of what the node says; the rest is the application's.
+    /// Takes its outputs of the node; the others belong to the application.
     pub(super) fn take(&mut self, now: Instant, output: PlaneOutput) -> Option<PlaneOutput> {
         match output {
             PlaneOutput::Request(request) if &*request.method == METHOD => {
@@ -136,7 +136,7 @@ impl MetricsDesk {
         Sight::of(&readout, self.service.counters())
     }
 
-    /// Begins what is due, and answers who has waited long enough.
+    /// Begins due work, and answers reads that have waited long enough.
     fn turn(&mut self, now: Instant, responders: impl Fn() -> Responders) {
         self.service.tick(now, &mut self.changes);
         while let Some(errand) = self.service.poll_refresh(now, &responders) {
@@ -169,7 +169,7 @@ impl MetricsDesk {
         }
     }
 
-    /// When it has something to do by itself, by the process's time.
+    /// Its next deadline, by the process's time.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let waiters = self.waiters.iter().map(|waiter| waiter.until).min();
         earliest(self.service.deadline(), waiters)
@@ -177,7 +177,7 @@ impl MetricsDesk {
 }
 
 impl DirectWorld {
-    /// Carries out one thing that a node's metrics want; false when they want no more.
+    /// Carries out one request of a node's metrics; false when there is none.
     pub(super) fn drive_metrics(&mut self, node: NodeId) -> bool {
         let Some(process) = &mut self.hosts[node.index()].process else {
             return false;

@@ -1,9 +1,8 @@
 //! The direct world: an event loop over the machines of lasso-core, without tokio. It jumps from
 //! event to event, so that a quiet hour costs what happens in it.
 //!
-//! Everything is ordered by time and, at the same time, by the order in which it was scheduled. A
-//! frozen process gets what came meanwhile when it is thawed, after its overdue timers, as a real
-//! one may.
+//! Everything is ordered by time and, at the same time, by the order in which it was scheduled. A process that
+//! is thawed gets the events of the meantime after its overdue timers, as a real one may.
 
 mod app;
 mod host;
@@ -36,17 +35,17 @@ use crate::zone::Zone;
 
 /// The wall clock at the start of every run: 24 January 2026, 10:00 UTC, in milliseconds.
 pub const EPOCH_MS: u64 = 1_769_248_800_000;
-/// Ticks of one node at one moment after which it is taken to be stuck.
+/// The number of ticks of one node at one moment after which it counts as stuck.
 const TICKS_AT_ONCE: u32 = 10_000;
 
-/// What is scheduled.
+/// A scheduled event.
 #[derive(Debug)]
 enum Event {
-    /// A deadline of a node may have come.
+    /// A deadline of a node may have arrived.
     Wake(NodeId),
     /// The application of a node may have something to do.
     WakeApp(NodeId),
-    /// Something for the owner of one end of a connection.
+    /// An arrival for the owner of one end of a connection.
     Arrival {
         conn: Conn,
         end: End,
@@ -60,11 +59,11 @@ enum Event {
         family: Family,
         name: String,
     },
-    /// A peer that does not read has had its time to take what was left to send.
+    /// The time is over in which a peer that does not read could take the remaining bytes.
     CloseLate { conn: Conn, end: End },
     /// A stranger goes away.
     StrangerLeaves { conn: Conn },
-    /// A liar has its turn.
+    /// A scheduled action of a liar is due.
     Liar(liars::Turn),
 }
 
@@ -82,11 +81,11 @@ struct Process {
     paused: bool,
     /// It was told to stop while it was frozen.
     leaves: bool,
-    /// What came while it was frozen.
+    /// The events that arrived while it was frozen.
     backlog: VecDeque<Event>,
 }
 
-/// A machine, which may have a process.
+/// A machine, which may run a process.
 #[derive(Debug)]
 struct Host {
     spec: NodeSpec,
@@ -97,7 +96,7 @@ struct Host {
     off: bool,
 }
 
-/// Settings of a run that change nothing in what happens.
+/// Settings of a run that do not change its events.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
     /// Keep every line of the trace.
@@ -115,19 +114,19 @@ pub struct DirectWorld {
     now: Instant,
     queue: Queue<Event>,
     hosts: Vec<Host>,
-    /// Which hosts have, or had, an address.
+    /// The hosts that have, or had, an address.
     by_ip: BTreeMap<IpAddr, Vec<NodeId>>,
     fabric: Fabric,
     wire: Wire,
     zone: Zone,
-    /// Hosts that are no node's, and their addresses.
+    /// Hosts of strangers, and their addresses.
     strangers: BTreeMap<u32, IpAddr>,
     liars: Vec<liars::Visit>,
     record: Record,
     invariants: Invariants,
     fault: FaultId,
     effects: BTreeMap<FaultId, u64>,
-    /// A check could see a difference since the last time that the world stood still.
+    /// Whether something visible to checks may have changed since the world last stopped.
     changed: bool,
     events_handled: u64,
     // Reused from input to input.
@@ -136,7 +135,7 @@ pub struct DirectWorld {
 }
 
 impl DirectWorld {
-    /// The world of a scenario, before anybody has started.
+    /// The world of a scenario, before any node has started.
     pub fn new(scenario: &Scenario, seed: u64, options: Options) -> Self {
         Self::with(
             &scenario.nodes,
@@ -189,12 +188,12 @@ impl DirectWorld {
         }
     }
 
-    /// What the invariants found.
+    /// The violations that the invariants found.
     pub fn violations(&self) -> &[Violation] {
         self.invariants.violations()
     }
 
-    /// Checks nothing of what always holds, for measurements.
+    /// Checks no invariants, for measurements.
     pub fn watch_nothing(&mut self) {
         self.invariants.watch_nothing();
     }
@@ -212,7 +211,7 @@ impl DirectWorld {
         earliest(network, self.invariants.poll_timeout())
     }
 
-    /// Does the next thing that is due, at `now`.
+    /// Handles the next due event, at `now`.
     fn step(&mut self) {
         if self
             .fabric
@@ -288,7 +287,7 @@ impl DirectWorld {
                 let Some((host, _)) = self.fabric.host(*conn, *end) else {
                     return;
                 };
-                // A stranger's host is none of ours.
+                // A stranger's host does not belong to a node.
                 ((host as usize) < self.hosts.len()).then_some(NodeId(host))
             }
             Event::Wake(node) | Event::WakeApp(node) | Event::Resolved { node, .. } => Some(*node),
@@ -347,7 +346,7 @@ impl DirectWorld {
         );
     }
 
-    /// Makes sure that the node is woken at its next deadline.
+    /// Schedules a wake-up of the node at its next deadline.
     fn arm(&mut self, node: NodeId) {
         let Some(process) = &mut self.hosts[node.index()].process else {
             return;
@@ -362,13 +361,13 @@ impl DirectWorld {
         }
     }
 
-    /// Gives a node an input, and carries out what it and its application say.
+    /// Gives a node an input, and carries out the outputs of the node and its application.
     fn feed(&mut self, node: NodeId, input: Input) {
         self.give(node, input);
         self.drive_app(node);
     }
 
-    /// Gives a node an input, and carries out what it says.
+    /// Gives a node an input, and carries out its outputs.
     fn give(&mut self, node: NodeId, input: Input) {
         let Some(process) = &mut self.hosts[node.index()].process else {
             return;
@@ -399,7 +398,8 @@ impl DirectWorld {
         self.arm(node);
     }
 
-    /// Carries out what a node says, and tells it what the network took, until it says no more.
+    /// Carries out the outputs of a node, and tells it how many bytes the network took, until there are no more
+    /// outputs.
     fn carry_out(&mut self, node: NodeId, own_now: Instant) {
         loop {
             let Some(process) = &mut self.hosts[node.index()].process else {
@@ -409,7 +409,7 @@ impl DirectWorld {
             while let Some(output) = process.node.poll_output() {
                 outputs.push(output);
             }
-            // The invariants read what connections look like before they are closed.
+            // The invariants read the state of connections before they are closed.
             for output in &outputs {
                 let seen = Seen {
                     hosts: &self.hosts,

@@ -1,6 +1,6 @@
-//! What is due when: by time, then by whose it is, then by the order in which it was scheduled.
+//! The queue of scheduled items: by time, then by owner, then by the order in which they were scheduled.
 //!
-//! What one node has to do at one moment comes in one go, so that its memory is fetched once.
+//! The items of one node at one moment are adjacent, so that its memory is fetched once.
 
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -9,10 +9,10 @@ use lasso_core::time::Instant;
 
 /// See the module's text.
 ///
-/// What is scheduled lies still; only the small keys are moved about to keep their order.
+/// Items stay in place; only their small keys are moved to keep the order.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    /// When, whose, in which order, and where it lies.
+    /// Time, owner, order, and the place of the item.
     heap: BinaryHeap<Reverse<(Instant, u32, u64, u32)>>,
     slots: Vec<Option<T>>,
     free: Vec<u32>,

@@ -1,4 +1,4 @@
-//! Those who connect and are no nodes.
+//! Strangers: peers that connect and are not nodes.
 
 use core::net::IpAddr;
 use core::time::Duration;
@@ -81,7 +81,7 @@ impl DirectWorld {
         }
     }
 
-    /// The host of a stranger: a node's, where it claims its address.
+    /// The host of a stranger: that of a node, if it claims the node's address.
     pub(super) fn stranger_host(&mut self, ip: IpAddr) -> u32 {
         let node = self.hosts.iter().position(|host| host.spec.host == ip);
         if let Some(node) = node {
@@ -106,7 +106,7 @@ impl DirectWorld {
         }
     }
 
-    /// When the next thing happens that is not a node's own.
+    /// The time of the next event that no node causes by itself.
     pub(super) fn idle_until(&self, until: Instant) -> Instant {
         self.next_due().map_or(until, |due| due.min(until))
     }

@@ -1,4 +1,4 @@
-//! The bytes on the connections of the direct world. When they arrive, the fabric says.
+//! The bytes on the connections of the direct world. The fabric decides when they arrive.
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -19,7 +19,7 @@ use crate::scenario::NodeId;
 /// How long a closed connection waits for a peer that does not read.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// What reaches one end of a connection.
+/// An arrival at one end of a connection.
 #[derive(Debug)]
 pub(super) enum Arrival {
     Connected,
@@ -28,7 +28,7 @@ pub(super) enum Arrival {
     Closed(NetError),
 }
 
-/// Who is at one end.
+/// The owner of one end.
 #[derive(Debug)]
 pub(super) enum Owner {
     Node(NodeId, ConnId),
@@ -40,12 +40,12 @@ pub(super) enum Owner {
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) owner: Owner,
-    /// What its kernel had no room for.
+    /// Bytes that its kernel had no room for.
     pub(super) unsent: VecDeque<Bytes>,
     last_byte: Option<Instant>,
-    /// Closed by its owner; what is unsent still goes out.
+    /// Closed by its owner; unsent bytes still go out.
     closing: bool,
-    /// The end of the stream is on its way, behind what the kernel still holds; what comes is thrown away.
+    /// The end of the stream is on its way, after the bytes in the kernel; arriving bytes are dropped.
     shut: bool,
     sent_any: bool,
 }
@@ -124,7 +124,7 @@ impl Wire {
         slot.sockets[end as usize].as_ref()?.last_byte
     }
 
-    /// The oldest chunk that waits on its way to `end`, with its bytes: a write, or a part of one.
+    /// The oldest chunk on its way to `end`, with its bytes: a write, or a part of one.
     pub(super) fn arrival(&mut self, conn: Conn, end: End, chunk: Chunk) -> Arrival {
         match chunk {
             Chunk::Accept => Arrival::Accepted,
@@ -135,7 +135,8 @@ impl Wire {
                 };
                 let waiting = &mut slot.waiting[end.other() as usize];
                 let bytes = take_bytes(waiting, length as usize).unwrap_or_default();
-                // A kernel that expects a reset gives up what waits for the line, and only it knows how much.
+                // A kernel that expects a reset drops the bytes that wait for the line, and only it knows how
+                // many.
                 let reads = slot.sockets[end as usize].is_some();
                 debug_assert!(
                     !reads || bytes.len() == length as usize,
@@ -146,7 +147,7 @@ impl Wire {
         }
     }
 
-    /// The event is for a stranger, whose host may be a node's.
+    /// Whether the event is for a stranger, whose host may be a node's.
     pub(super) fn is_strangers(&self, event: &Event) -> bool {
         let Event::Arrival { conn, end, .. } = event else {
             return false;
@@ -162,7 +163,7 @@ impl DirectWorld {
     pub(super) fn dial(&mut self, node: NodeId, id: ConnId, to: SocketAddr) {
         self.record
             .faint_line(self.now, node, format_args!("dials {to} as {id}"));
-        // Where nobody is, nobody answers.
+        // Without a host there is no answer.
         let Some(target) = self.host_at(to) else {
             return;
         };
@@ -195,7 +196,7 @@ impl DirectWorld {
         if let Some(socket) = self.wire.socket(conn, end) {
             socket.unsent.push_back(bytes);
         }
-        // The node is told after the input that it handles now.
+        // The node learns of it after its present input.
         if let Some((_, id, taken)) = self.send_on(conn, end) {
             match self.written.last_mut() {
                 Some((last, count)) if *last == id => *count += taken,
@@ -204,7 +205,7 @@ impl DirectWorld {
         }
     }
 
-    /// Hands to the kernel what it has room for; returns which node is to be told, and how much.
+    /// Hands the kernel as much as it has room for; returns the node to notify, and the number of bytes.
     pub(super) fn send_on(&mut self, conn: Conn, end: End) -> Option<(NodeId, ConnId, usize)> {
         let mut taken = 0;
         while let Some(socket) = self.wire.socket(conn, end)
@@ -306,8 +307,8 @@ impl DirectWorld {
             && let Some(socket) = self.wire.socket(conn, end)
             && socket.closing
         {
-            // As a node's reader does: closed at once, the socket would answer what comes by a reset, which
-            // overtakes what is to be sent.
+            // As a node's reader does: if the socket were closed at once, it would answer arriving bytes with a
+            // reset, which overtakes the bytes still to be sent.
             socket.shut = true;
             self.fabric.shut(self.now, conn, end);
             return self.schedule(self.now + LINGER, Event::CloseLate { conn, end });
@@ -327,7 +328,7 @@ impl DirectWorld {
         self.take_effects();
     }
 
-    /// Something reaches one end of a connection, whose owner is not frozen.
+    /// An arrival reaches one end of a connection whose owner is not frozen.
     pub(super) fn arrive(&mut self, conn: Conn, end: End, what: Arrival) {
         if let Arrival::Accepted = what {
             return self.accept(conn);
@@ -352,7 +353,7 @@ impl DirectWorld {
                 return;
             }
         };
-        // Where nothing ever came, an attempt has failed, as it does again and again.
+        // If no byte ever arrived, an attempt has failed, which is frequent.
         let came = socket.last_byte.is_some();
         match what {
             Arrival::Connected => self.feed(node, Input::Connected { conn: id }),
@@ -400,7 +401,7 @@ impl DirectWorld {
     }
 }
 
-/// What the network has carried, for the invariants.
+/// The traffic of the network, for the invariants.
 pub(super) struct Seen<'a> {
     pub(super) hosts: &'a [Host],
     pub(super) wire: &'a Wire,

@@ -1,4 +1,4 @@
-//! How a connect comes about: first packet, answer, acceptance.
+//! The steps of a connect: first packet, answer, acceptance.
 
 use core::time::Duration;
 
@@ -7,7 +7,7 @@ use lasso_core::time::Instant;
 
 use super::{Chunk, Conn, Effect, End, Fabric, Phase, Timer};
 
-/// When Linux sends the first packet of a connect again, since the first time: seven tries.
+/// When Linux sends the first packet of a connect, counted from the first try: seven tries.
 const SYN_TRIES: [Duration; 7] = [
     Duration::ZERO,
     Duration::from_secs(1),
@@ -115,7 +115,7 @@ impl Fabric {
             return;
         }
         connection.phase = Phase::Established;
-        // The acceptance first: what the dialler writes when it is told must stand behind it.
+        // The acceptance first: bytes that the dialler writes when it learns of the connection must follow it.
         if let Some(at) = self.send(now, conn, End::Dialler, Chunk::Accept) {
             let (end, chunk) = (End::Acceptor, Chunk::Accept);
             self.effects.push_back(Effect::Arrives {
@@ -143,7 +143,7 @@ impl Fabric {
         }
     }
 
-    /// The first packet of a connect was held, and is let go.
+    /// The first packet of a connect was held, and is released.
     pub(super) fn release_syn(&mut self, now: Instant, conn: Conn) {
         let seed = self.seed;
         let Some(connection) = self.connection(conn) else {

@@ -1,4 +1,4 @@
-//! What hinders the network, and how streams get over it.
+//! The faults of the network, and how streams recover from them.
 
 use lasso_core::node::NetError;
 use lasso_core::time::Instant;
@@ -26,7 +26,7 @@ impl Fabric {
         self.links_changed(now);
     }
 
-    /// Holds back what is sent in these directions.
+    /// Holds back everything sent in these directions.
     pub fn hold(&mut self, now: Instant, paths: &[(u32, u32)], fault: FaultId) {
         for &(from, to) in paths {
             let index = self.link(from, to) as usize;
@@ -36,7 +36,7 @@ impl Fabric {
         self.links_changed(now);
     }
 
-    /// Lets go what is held in these directions.
+    /// Releases everything held in these directions.
     pub fn let_go(&mut self, now: Instant, paths: &[(u32, u32)]) {
         for &(from, to) in paths {
             let index = self.link(from, to) as usize;
@@ -57,13 +57,13 @@ impl Fabric {
         self.links_changed(now);
     }
 
-    /// Gives one direction another shape; `None`: it belongs to no step.
+    /// Gives one direction another shape; `fault` is `None` if it belongs to no step.
     pub fn shape(&mut self, from: u32, to: u32, shape: &Shape, fault: Option<FaultId>) {
         let index = self.link(from, to) as usize;
         self.links[index].set_shape(shape.clone(), fault);
     }
 
-    /// The machine goes off: its connections exist no more at this side, and nobody is told.
+    /// The machine loses power: its connections no longer exist at this side, and no peer is notified.
     pub fn power_off(&mut self, now: Instant, host: u32, fault: FaultId) {
         self.hosts[host as usize].listening.clear();
         self.hosts[host as usize].frozen = false;
@@ -102,7 +102,7 @@ impl Fabric {
         }
     }
 
-    /// The processes of a host stop reading: its kernel buffers what arrives.
+    /// The processes of a host stop reading: its kernel buffers arriving bytes.
     pub fn freeze(&mut self, now: Instant, host: u32) {
         self.hosts[host as usize].frozen = true;
         for slot in &mut self.conns {
@@ -117,7 +117,7 @@ impl Fabric {
         }
     }
 
-    /// The processes of a host read again what waits.
+    /// The processes of a host read again.
     pub fn thaw(&mut self, now: Instant, host: u32) {
         self.hosts[host as usize].frozen = false;
         for index in 0..self.conns.len() {
@@ -170,7 +170,7 @@ impl Fabric {
         if how == Cut::Drop {
             connection.forgotten |= established;
             if established {
-                // What is sent on it is lost, also once the path is open again.
+                // Bytes sent on it are lost, even after the path is open again.
                 self.touch(fault);
             }
             return;
@@ -197,7 +197,7 @@ impl Fabric {
         }
     }
 
-    /// Looks after the streams on links that have just changed, then forgets that they did.
+    /// Updates the streams on links that have just changed, then clears the marks of these links.
     fn links_changed(&mut self, now: Instant) {
         for conn in self.affected() {
             let Some(connection) = self.connection(conn) else {
@@ -237,7 +237,7 @@ impl Fabric {
             }
             return;
         }
-        // Acknowledgements of what is still on its way will be lost.
+        // Acknowledgements of bytes still on their way will be lost.
         let Some(connection) = self.connection(conn) else {
             return;
         };
@@ -296,7 +296,7 @@ impl Fabric {
                 at: now,
             });
             if gone[end as usize] {
-                // Nobody at this side waits for it: the kernel forgets the connection.
+                // No process at this side waits for it: the kernel forgets the connection.
                 self.finish(conn, end);
             }
             return;
@@ -309,8 +309,8 @@ impl Fabric {
             self.flush(now, conn, end);
             return;
         }
-        // It gets through, but no acknowledgement comes back: only the first piece is tried, and
-        // where that was delivered before, the other side learns nothing new.
+        // It gets through, but no acknowledgement returns: only the first piece is tried, and if it was
+        // delivered before, the other side gets nothing new.
         let slice = self.links[forward].slice();
         let stall = self.stall(now, conn, end);
         if stall.unacked == 0
@@ -323,7 +323,7 @@ impl Fabric {
         self.schedule_retry(now, conn, end);
     }
 
-    /// Both directions are open: everything that waited goes out.
+    /// Both directions are open: all waiting bytes go out.
     fn flush(&mut self, now: Instant, conn: Conn, end: End) {
         let Some(connection) = self.connection(conn) else {
             return;
@@ -393,7 +393,7 @@ impl Fabric {
         at
     }
 
-    /// Arms a timer for the moment at which a full stream has room, where that is known.
+    /// Arms a timer for the moment at which a full stream has room, if that is known.
     pub(super) fn await_room(&mut self, now: Instant, conn: Conn, end: End) {
         let Some(connection) = self.connection(conn) else {
             return;

@@ -1,9 +1,9 @@
-//! Paths with a bandwidth: what was written stays in the sender's kernel until the line takes it,
-//! packet by packet, and streams that share the line take turns.
+//! Paths with a bandwidth: written bytes stay in the sender's kernel until the line takes them, packet by
+//! packet, and streams that share the line take turns.
 //!
-//! Long packets would be wrong in both directions: a receiver that hears nothing until 64 KiB are
-//! complete takes a thin line for a dead one, and a connection that must wait until another one's
-//! buffer is empty cannot even be opened.
+//! Long packets would be wrong for two reasons: a receiver that hears nothing until 64 KiB are complete
+//! mistakes a thin line for a dead one, and a connection that must wait until another one's buffer is empty
+//! cannot even be opened.
 
 use std::collections::VecDeque;
 
@@ -12,7 +12,7 @@ use lasso_core::time::Instant;
 use super::{Chunk, Conn, Effect, End, Fabric, Timer};
 
 impl Fabric {
-    /// Appends chunks to what waits for the line of a stream.
+    /// Appends chunks to those that wait for the line of a stream.
     pub(super) fn queue_on_line(
         &mut self,
         now: Instant,
@@ -29,7 +29,7 @@ impl Fabric {
         self.await_line(now, conn, end, index);
     }
 
-    /// Puts what waited for the path in front of what waits for the line.
+    /// Puts the chunks that waited for the path before those that wait for the line.
     pub(super) fn requeue_on_line(
         &mut self,
         now: Instant,
@@ -47,7 +47,7 @@ impl Fabric {
         self.await_line(now, conn, end, index);
     }
 
-    /// Gives a stream its turn on the line, where it has none yet.
+    /// Gives a stream a turn on the line, if it has none yet.
     fn await_line(&mut self, now: Instant, conn: Conn, end: End, index: u32) {
         let link = &mut self.links[index as usize];
         if link.turns.contains(&(conn, end)) {
@@ -65,7 +65,7 @@ impl Fabric {
         let Some((conn, end)) = self.links[index as usize].turns.pop_front() else {
             return;
         };
-        // What has no bytes, such as the end of a stream, takes no turn.
+        // A chunk without bytes, such as the end of a stream, takes no turn.
         while self.send_packet(now, conn, end, index) == Some(0) {}
         if self.has_more(conn, end) {
             self.links[index as usize].turns.push_back((conn, end));
@@ -76,12 +76,13 @@ impl Fabric {
         }
     }
 
-    /// Whether something of a stream waits for the line.
+    /// Whether bytes of a stream wait for the line.
     pub fn is_sending(&mut self, conn: Conn, end: End) -> bool {
         self.has_more(conn, end)
     }
 
-    /// The process at `end` ends its stream, and may still read: the end goes behind what waits for the line.
+    /// The process at `end` ends its stream, and may still read: the end follows the bytes that wait for the
+    /// line.
     pub fn shut(&mut self, now: Instant, conn: Conn, end: End) {
         self.queue_on_line(now, conn, end, [Chunk::Fin]);
     }
@@ -91,7 +92,7 @@ impl Fabric {
         connection.is_some_and(|connection| !connection.streams[end as usize].line.is_empty())
     }
 
-    /// Sends the next packet of a stream; returns how many bytes that was, if there was one.
+    /// Sends the next packet of a stream; returns its number of bytes, if there was one.
     fn send_packet(&mut self, now: Instant, conn: Conn, end: End, index: u32) -> Option<u32> {
         let slice = self.links[index as usize].slice();
         let connection = self.connection(conn)?;
@@ -125,7 +126,7 @@ impl Fabric {
     }
 }
 
-/// The first bytes that wait, as many as one packet of the line holds.
+/// The first waiting bytes, as many as one packet of the line holds.
 pub(super) fn take_packet(waiting: &mut VecDeque<Chunk>, slice: Option<u32>) -> Option<Chunk> {
     match (waiting.front_mut(), slice) {
         (Some(Chunk::Data(bytes)), Some(slice)) if *bytes > slice => {

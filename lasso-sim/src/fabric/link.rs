@@ -1,4 +1,4 @@
-//! One direction between two hosts: how long packets take on it, and what hinders them.
+//! One direction between two hosts: the latency of packets on it, and its faults.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -13,11 +13,10 @@ use crate::world::{Cut, FaultId};
 
 /// Bytes of a stream in one packet.
 const SEGMENT_BYTES: u64 = 1448;
-/// A line sends at least one packet at a time, and of a fast one as many as it sends in this time,
-/// in milliseconds: fewer events, and no stream notices.
+/// A line sends at least one packet at a time; a fast line sends as many as fit into this time, in
+/// milliseconds. This means fewer events, and no stream notices.
 const SLICE_MS: u64 = 20;
-/// Draws of loss for one write at most: a long write that loses this many packets loses time only
-/// once anyway.
+/// The most draws of loss for one write: a long write that loses this many packets loses time only once anyway.
 const LOSS_DRAWS: u64 = 64;
 /// Shortest retransmission time-out of Linux.
 const RTO_MIN: Duration = Duration::from_millis(200);
@@ -41,19 +40,19 @@ pub(super) struct Link {
     shape: Shape,
     /// Made at the first draw: in a large cluster most links never draw.
     rng: Option<Box<ChaCha8Rng>>,
-    /// When the last packet has left, where bandwidth is bounded.
+    /// When the last packet has left, if bandwidth is bounded.
     busy_until: Instant,
-    /// The streams that have something to send where bandwidth is bounded, in turn.
+    /// The streams with bytes to send on a bounded bandwidth, in turn.
     pub(super) turns: VecDeque<(Conn, End)>,
     pub(super) cut: Option<(Cut, FaultId)>,
     pub(super) held: Option<FaultId>,
-    /// The machine at one of the ends is off; the fault that did it.
+    /// The fault that turned off the machine at one of the ends, if it is off.
     pub(super) off: Option<FaultId>,
-    /// Who shaped it last, and so slowed what it slows.
+    /// The fault that shaped it last, and to which its delays count.
     pub(super) shaped: Option<FaultId>,
-    /// Nothing hinders it: what the three fields above say, for the hot path.
+    /// Nothing hinders it: derived from the three fields above, for the hot path.
     pub(super) open: bool,
-    /// Marks the links of one order while the streams on them are looked for.
+    /// Marks the links of one order during the search for their streams.
     pub(super) changed: bool,
 }
 
@@ -96,12 +95,12 @@ impl Link {
         matches!(self.cut, Some((Cut::Reset, _)))
     }
 
-    /// What hinders it.
+    /// The fault that hinders it.
     pub(super) fn fault(&self) -> Option<FaultId> {
         self.cut.map(|(_, fault)| fault).or(self.off).or(self.held)
     }
 
-    /// A plain packet's way, without luck: what a round-trip time is estimated from.
+    /// The typical latency of a packet, without chance: the basis of estimated round-trip times.
     pub(super) fn typical(&self) -> Duration {
         match self.shape.latency {
             Latency::Range(min, max) => (min + max) / 2,
@@ -109,7 +108,7 @@ impl Link {
         }
     }
 
-    /// How many bytes of one stream leave at a time; `None`: as many as there are.
+    /// How many bytes of one stream leave at a time; `None`: all of them.
     pub(super) fn slice(&self) -> Option<u32> {
         let rate = self.shape.bandwidth?;
         let bytes = (rate.saturating_mul(SLICE_MS) / 1_000).max(SEGMENT_BYTES);
@@ -121,7 +120,7 @@ impl Link {
         self.busy_until
     }
 
-    /// When what is sent now arrives.
+    /// When bytes sent now arrive.
     pub(super) fn transit(&mut self, seed: u64, now: Instant, bytes: u32) -> Instant {
         let mut start = now;
         if let Some(rate) = self.shape.bandwidth {
@@ -133,7 +132,7 @@ impl Link {
         start + self.latency(seed) + late
     }
 
-    /// Whether a lone packet, such as the first of a connection, gets lost by chance.
+    /// Whether a single packet, such as the first of a connection, is lost by chance.
     pub(super) fn loses_one(&mut self, seed: u64) -> bool {
         let ppm = self.shape.loss_ppm;
         ppm > 0 && self.draw(seed, 999_999) < u64::from(ppm)
@@ -157,8 +156,7 @@ impl Link {
         }
     }
 
-    /// How much later the stream goes on because packets were lost: the sender's time-out, doubling
-    /// with each loss in a row.
+    /// The delay of the stream by lost packets: the sender's time-out, doubling with each consecutive loss.
     fn loss(&mut self, seed: u64, bytes: u32) -> Duration {
         if self.shape.loss_ppm == 0 {
             return Duration::ZERO;

@@ -1,5 +1,5 @@
-//! The network of a simulation: what TCP over a faulty network does to connections, as one machine
-//! without IO and without bytes. Worlds keep the bytes and ask it when, and whether, they arrive.
+//! The network of a simulation: the effects of TCP over a faulty network on connections, as one machine without
+//! IO and without bytes. Worlds keep the bytes and ask it whether and when they arrive.
 //!
 //! It behaves as Linux does:
 //!
@@ -8,15 +8,15 @@
 //!    the end of a stream.
 //! 2. A connect sends its first packet after 0, 1, 3, 7, 15, … seconds, and succeeds when both
 //!    directions are open at such a moment.
-//! 3. A connection needs both directions: with one of them cut, a burst still gets through the
-//!    other, and then nothing, since acknowledgements are lost.
-//! 4. A kernel outlives its process: it accepts connections for a frozen one and buffers what
-//!    arrives, up to [`BUFFER_BYTES`]; it closes the connections of a dead one. A machine that is off
-//!    says nothing, and one that is back resets what it does not know.
-//! 5. Where a path has a bandwidth, a stream's bytes leave its kernel packet by packet, and streams
-//!    take turns: a long write arrives bit by bit, and keeps no other connection waiting.
+//! 3. A connection needs both directions. If one is cut, a burst still gets through the other, and then
+//!    nothing, because acknowledgements are lost.
+//! 4. A kernel outlives its process: it accepts connections for a frozen one and buffers arriving bytes, up to
+//!    [`BUFFER_BYTES`]; it closes the connections of a dead one. A machine without power sends nothing, and one
+//!    that is on again resets connections that it does not know.
+//! 5. On a path with a bandwidth, a stream's bytes leave its kernel packet by packet, and streams take turns: a
+//!    long write arrives gradually, and delays no other connection.
 //!
-//! What it leaves out: congestion control, delayed acknowledgements, tail loss probes, keepalive.
+//! It leaves out congestion control, delayed acknowledgements, tail loss probes and keepalive.
 //!
 //! Each directed link draws from a generator of its own, so that a fault on one link changes no
 //! other. Effects are counted by [`FaultId`].
@@ -52,9 +52,9 @@ enum Timer {
     SynArrives(Conn),
     /// The answer to it arrives.
     Established(Conn),
-    /// A refused connect is known to its dialler.
+    /// The dialler learns that its connect was refused.
     Refused(Conn),
-    /// A stalled stream is tried again.
+    /// A stalled stream retransmits.
     Retry(Conn, End, u64),
     /// A full stream may have room.
     Room(Conn, End),
@@ -78,11 +78,11 @@ struct Connection {
     phase: Phase,
     /// A path forgot it: nothing gets through any more.
     forgotten: bool,
-    /// No socket is there any more: closed, aborted, or its machine went off.
+    /// No socket exists any more: closed, aborted, or its machine lost power.
     gone: [bool; 2],
-    /// This side will not ask about the connection again.
+    /// This side will not query the connection again.
     done: [bool; 2],
-    /// What each side sends.
+    /// The stream of each side.
     streams: [Stream; 2],
 }
 
@@ -96,7 +96,7 @@ struct Slot {
 struct Host {
     listening: BTreeSet<u16>,
     frozen: bool,
-    /// The machine is off; the fault that did it.
+    /// The fault that turned the machine off, if it is off.
     off: Option<FaultId>,
 }
 
@@ -167,7 +167,7 @@ impl Fabric {
         conn
     }
 
-    /// Writes `bytes` bytes, of which the kernel takes as many as it has room for.
+    /// Writes `bytes` bytes; the kernel takes as many as it has room for.
     pub fn write(&mut self, now: Instant, conn: Conn, end: End, bytes: u32) -> Sent {
         let Some(connection) = self.connection(conn) else {
             return Sent {
@@ -193,9 +193,9 @@ impl Fabric {
         }
     }
 
-    /// The process at `end` closes the connection: what it wrote is still sent, then the end of the
-    /// stream, which arrives at the other side at the moment returned or, when that is `None`, with
-    /// an [`Effect`]. Bytes that were not read are lost. Gives up a connect that is under way.
+    /// The process at `end` closes the connection: its written bytes are still sent, then the end of the
+    /// stream. This arrives at the other side at the returned moment or, if that is `None`, with an [`Effect`].
+    /// Bytes that were not read are lost. Gives up a connect that is under way.
     pub fn close(&mut self, now: Instant, conn: Conn, end: End) -> Option<Instant> {
         let connection = self.connection(conn)?;
         if connection.gone[end as usize] {
@@ -223,7 +223,7 @@ impl Fabric {
         connection.gone[end as usize] = true;
         let forgotten = connection.forgotten;
         let stream = &mut connection.streams[end as usize];
-        // What has not left the kernel is thrown away; what has goes before the reset.
+        // Bytes that have not left the kernel are dropped; those that have left precede the reset.
         stream.line.clear();
         let (last_arrival, link) = (stream.last_arrival, stream.link as usize);
         let link = &self.links[link];
@@ -241,7 +241,7 @@ impl Fabric {
         self.finish(conn, end);
     }
 
-    /// `end` has been told that the connection is over, or will not ask about it again.
+    /// `end` knows that the connection is over, or will not query it again.
     pub fn finish(&mut self, conn: Conn, end: End) {
         let Some(connection) = self.connection(conn) else {
             return;
@@ -253,13 +253,13 @@ impl Fabric {
         }
     }
 
-    /// Whether the connection still means something to somebody.
+    /// Whether either side may still use the connection.
     pub fn is_live(&self, conn: Conn) -> bool {
         let slot = self.conns.get(conn.index as usize);
         slot.is_some_and(|slot| slot.generation == conn.generation && slot.conn.is_some())
     }
 
-    /// The host at one end, and the port that was connected to.
+    /// The host at one end, and the dialled port.
     pub fn host(&self, conn: Conn, end: End) -> Option<(u32, u16)> {
         let slot = self.conns.get(conn.index())?;
         let connection = slot
@@ -274,7 +274,7 @@ impl Fabric {
         self.timers.peek().map(|Reverse((at, ..))| *at)
     }
 
-    /// Does what is due at `now`.
+    /// Handles everything due at `now`.
     pub fn advance(&mut self, now: Instant) {
         while let Some(Reverse((at, ..))) = self.timers.peek()
             && *at <= now
@@ -294,12 +294,12 @@ impl Fabric {
         }
     }
 
-    /// The next thing that the world must see to; nothing: `None`.
+    /// The next effect that the world must handle; `None` if there is none.
     pub fn poll_effect(&mut self) -> Option<Effect> {
         self.effects.pop_front()
     }
 
-    /// How often what belongs to `fault` has hindered a packet.
+    /// How often `fault` has hindered a packet.
     pub fn effects_of(&self, fault: FaultId) -> u64 {
         self.touched.get(&fault).copied().unwrap_or(0)
     }
@@ -342,8 +342,7 @@ impl Fabric {
         *self.touched.entry(fault).or_insert(0) += 1;
     }
 
-    /// Takes a chunk into the kernel and puts it on its way; returns its arrival, or `None` when it
-    /// waits.
+    /// Takes a chunk into the kernel and sends it; returns its arrival, or `None` when it waits.
     fn send(&mut self, now: Instant, conn: Conn, end: End, chunk: Chunk) -> Option<Instant> {
         let stream = &mut self.connection(conn)?.streams[end as usize];
         stream.occupied += chunk.bytes();
@@ -355,7 +354,7 @@ impl Fabric {
         self.transmit(now, conn, end, chunk)
     }
 
-    /// Puts a chunk on its way; returns its arrival, or `None` when it waits for the path.
+    /// Sends a chunk; returns its arrival, or `None` when it waits for the path.
     fn transmit(&mut self, now: Instant, conn: Conn, end: End, chunk: Chunk) -> Option<Instant> {
         let Connection {
             streams,
@@ -408,7 +407,7 @@ impl Fabric {
             self.touch_link(back, back);
         }
         if gone {
-            // Nobody has that socket: the other kernel answers with a reset.
+            // No process has that socket: the other kernel answers with a reset.
             self.reset_by_peer(conn, end, arrives);
         }
         if let Some(fault) = shaped {
@@ -417,7 +416,7 @@ impl Fabric {
         Some(arrives)
     }
 
-    /// The stall of a stream, begun now where there was none.
+    /// The stall of a stream; begins one now if there was none.
     fn stall(&mut self, now: Instant, conn: Conn, end: End) -> &mut Stall {
         let connection = self.conns[conn.index as usize]
             .conn
@@ -448,7 +447,7 @@ impl Fabric {
         }
     }
 
-    /// What `end` sent reaches a kernel that does not know the connection.
+    /// Bytes of `end` reach a kernel that does not know the connection.
     fn reset_by_peer(&mut self, conn: Conn, end: End, arrives: Instant) {
         let Some(connection) = self.connection(conn) else {
             return;

@@ -1,5 +1,5 @@
-//! One direction of a connection, as its sender's kernel sees it: what is in flight, what waits
-//! because packets are lost, and when the kernel tries again.
+//! One direction of a connection, as its sender's kernel sees it: the bytes in flight, the bytes that wait
+//! because packets are lost, and the next retransmission.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -15,31 +15,31 @@ const RTO_MAX: Duration = Duration::from_secs(120);
 /// When Linux gives a silent stream up: 15 retransmissions (`tcp_retries2`).
 const GIVE_UP: Duration = Duration::from_millis(924_600);
 
-/// Bytes that are on their way, or that the receiving process has not read, or whose
-/// acknowledgement is on its way back.
+/// Bytes that are on their way, that the receiving process has not read, or whose acknowledgement is on its way
+/// back.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Flight {
     /// When they reach the receiving kernel.
     pub(super) arrives: Instant,
-    /// When the sender gets their room back; [`Instant::FAR_FUTURE`] while nobody reads them.
+    /// When the sender gets their room back; [`Instant::FAR_FUTURE`] while no process reads them.
     pub(super) freed: Instant,
     pub(super) bytes: u32,
 }
 
-/// The kernel has not been told for too long that its bytes arrived.
+/// A stall: acknowledgements of the sent bytes are overdue.
 #[derive(Debug)]
 pub(super) struct Stall {
     /// The first write that was not acknowledged.
     pub(super) since: Instant,
     /// First retransmission time-out.
     pub(super) rto: Duration,
-    /// Packets were lost; false: they are held, and go on the moment they are released.
+    /// Packets were lost; false: they are held, and continue when they are released.
     pub(super) lost: bool,
-    /// Delivered, but the acknowledgement was not.
+    /// Bytes that were delivered and not acknowledged.
     pub(super) unacked: u32,
-    /// Not delivered, in order.
+    /// Undelivered chunks, in order.
     pub(super) waiting: VecDeque<Chunk>,
-    /// Tells the current timer from those that were overtaken.
+    /// Distinguishes the current timer from outdated ones.
     pub(super) serial: u64,
 }
 
@@ -71,7 +71,7 @@ impl Stall {
         self.since + GIVE_UP
     }
 
-    /// New bytes still go out: the sender does not know yet that anything is wrong.
+    /// Whether new bytes still go out because the sender has not noticed the stall yet.
     pub(super) fn unnoticed(&self, now: Instant) -> bool {
         self.waiting.is_empty() && now < self.since + self.rto
     }
@@ -80,19 +80,19 @@ impl Stall {
 /// One direction of a connection.
 #[derive(Debug)]
 pub(super) struct Stream {
-    /// The link that it takes, and the one that its acknowledgements take.
+    /// Its link, and the link of its acknowledgements.
     pub(super) link: u32,
     pub(super) back: u32,
     /// When the last chunk arrives: nothing overtakes it.
     pub(super) last_arrival: Instant,
     pub(super) flights: VecDeque<Flight>,
-    /// In the sender's kernel, waiting for a line that is busy, in order.
+    /// The chunks in the sender's kernel that wait for a busy line, in order.
     pub(super) line: VecDeque<Chunk>,
     /// Bytes in flight or waiting.
     pub(super) occupied: u32,
     /// `None`: all is well.
     pub(super) stall: Option<Box<Stall>>,
-    /// The writer wants to hear when there is room.
+    /// Whether the writer waits for room.
     pub(super) writer_waits: bool,
 }
 
@@ -127,7 +127,7 @@ impl Stream {
         flights.map(|flight| flight.bytes).sum()
     }
 
-    /// The receiving process stops reading: what arrives from now on stays in the buffer.
+    /// The receiving process stops reading: bytes that arrive from now on stay in the buffer.
     pub(super) fn freeze(&mut self, now: Instant) {
         for flight in self
             .flights

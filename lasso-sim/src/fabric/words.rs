@@ -1,4 +1,4 @@
-//! The words that a world and the network speak with each other.
+//! The types that a world and the network exchange.
 
 use std::collections::VecDeque;
 
@@ -14,12 +14,12 @@ pub struct Conn {
 }
 
 impl Conn {
-    /// A number that is the same in each run, for tables.
+    /// A key for tables, the same in each run.
     pub fn to_bits(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)
     }
 
-    /// A small number, which another connection may have had before: an index for tables.
+    /// A small index for tables, which another connection may have had before.
     pub fn index(self) -> usize {
         self.index as usize
     }
@@ -38,7 +38,7 @@ impl Conn {
 pub enum End {
     /// The side that connected.
     Dialler = 0,
-    /// The side that was connected to.
+    /// The side that accepted.
     Acceptor = 1,
 }
 
@@ -52,12 +52,12 @@ impl End {
     }
 }
 
-/// One thing that travels on a stream.
+/// An item that travels on a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Chunk {
     /// The connection exists for its acceptor; the first chunk of its dialler.
     Accept,
-    /// So many bytes of one write: all of it, or what a thin line carries at a time.
+    /// This many bytes of one write: all of it, or as much as a thin line carries at a time.
     Data(u32),
     /// The stream ends.
     Fin,
@@ -73,30 +73,30 @@ impl Chunk {
     }
 }
 
-/// Something that a world must see to.
+/// An effect that a world must handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
     /// The dialler's connect has succeeded, now.
     Connected {
-        /// Which.
+        /// The connection.
         conn: Conn,
     },
-    /// The oldest chunk that waits on its way to `end` arrives there.
+    /// The oldest chunk on its way to `end` arrives there.
     Arrives {
         /// Which connection.
         conn: Conn,
         /// The receiver.
         end: End,
-        /// What, so that a world can check that it agrees.
+        /// The chunk, so that a world can check that it agrees.
         chunk: Chunk,
         /// When.
         at: Instant,
     },
-    /// The connection, or the try of one, is over for `end`.
+    /// The connection, or the attempt, is over for `end`.
     Closed {
         /// Which connection.
         conn: Conn,
-        /// For whom.
+        /// The side for which it is over.
         end: End,
         /// How.
         error: NetError,
@@ -112,17 +112,16 @@ pub enum Effect {
     },
 }
 
-/// What became of a write.
+/// The result of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sent {
-    /// How many of the bytes the kernel took; when fewer than offered, [`Effect::Room`] follows.
+    /// How many of the bytes the kernel took; if fewer than offered, [`Effect::Room`] follows.
     pub bytes: u32,
     /// When they arrive; `None`: they wait, and [`Effect::Arrives`] follows.
     pub arrives: Option<Instant>,
 }
 
-/// The first `length` bytes of the oldest write that waits: what a world hands over when a chunk
-/// arrives.
+/// The first `length` bytes of the oldest waiting write, for a world to hand over when a chunk arrives.
 pub(crate) fn take_bytes(writes: &mut VecDeque<Bytes>, length: usize) -> Option<Bytes> {
     let first = writes.front_mut()?;
     if first.len() > length {

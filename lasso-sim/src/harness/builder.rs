@@ -1,4 +1,4 @@
-//! What a test writes.
+//! The builder of a test.
 
 use core::fmt;
 use core::future::Future;
@@ -17,7 +17,7 @@ use super::seeds;
 use super::snapshot::Snapshot;
 use super::source::Source;
 
-/// A test that has a scenario and lacks its application.
+/// A test that has a scenario and no application yet.
 ///
 /// Made by [`scenario`](fn@crate::scenario) and [`scenario_text`](crate::scenario_text).
 #[must_use = "give it an application, then call `check`"]
@@ -34,8 +34,8 @@ impl Setup {
         }
     }
 
-    /// Keeps a state for each node, which `make` makes anew for each run. The application reaches it by
-    /// [`Node::state`], and checks by [`Snapshot::node`] and [`Snapshot::states`].
+    /// Keeps a state for each node, which `make` creates for each run. The application accesses it with
+    /// [`Node::state`], and checks with [`Snapshot::node`] and [`Snapshot::states`].
     ///
     /// The state survives restarts of its node, as a disk does. At its start the application itself must reset the parts that
     /// a process would forget.
@@ -48,11 +48,12 @@ impl Setup {
 }
 
 impl<S: Send + Sync + 'static> Setup<S> {
-    /// Runs this on each node, anew at each start of its process.
+    /// Runs this on each node, again at each start of its process.
     ///
-    /// When the process ends, by `stop`, `crash`, `vanish` or `restart`, the future is dropped at once. While the process is
-    /// frozen, nothing polls the future. When it returns, the node goes on without it. An error that it returns fails the
-    /// run, unless its node was told to stop before. A panic in any of its tasks and handlers fails the run.
+    /// When the process ends, by `stop`, `crash`, `vanish` or `restart`, the future is dropped at once. While the
+    /// process is frozen, nothing polls the future. When it returns, the node continues without it. An error that it
+    /// returns fails the run, unless its node was told to stop before. A panic in any of its tasks and handlers fails
+    /// the run.
     #[track_caller]
     pub fn application<F, W>(self, application: F) -> Harness<S>
     where
@@ -103,7 +104,7 @@ impl<S: Send + Sync + 'static> Harness<S> {
         self
     }
 
-    /// Looks at all nodes at a time. The run fails when `check` returns an error or panics.
+    /// Inspects all nodes at a time. The run fails when `check` returns an error or panics.
     #[track_caller]
     pub fn check_at<R: Ending>(
         self,
@@ -136,9 +137,9 @@ impl<S: Send + Sync + 'static> Harness<S> {
         self.with_check(When::End, "check_end".to_owned(), check)
     }
 
-    /// Does something on a node at a time, in a task of the node: a request of a client, for instance. The run fails when
-    /// it returns an error or panics, when the node does not run at that time, or when the act has not ended a
-    /// minute after the end of the scenario. An act whose node ends before it is dropped, which is no failure.
+    /// Does something on a node at a time, in a task of the node: a request of a client, for instance. The run fails
+    /// when it returns an error or panics, when the node does not run at that time, or when the act has not ended a
+    /// minute after the end of the scenario. An act whose node ends before it is dropped; this is no failure.
     ///
     /// ```no_run
     /// # let harness = lasso_sim::scenario("tests/cut.toml").application(|_, _| async {});
@@ -181,8 +182,8 @@ impl<S: Send + Sync + 'static> Harness<S> {
     ///
     /// # Panics
     /// When a run fails, when the two runs differ, when the file, a time, a label or a node is wrong, and in a test
-    /// that has a runtime of its own (`#[tokio::test]`). The message says what was expected and seen, when and on which
-    /// node, shows the last events, and has the command that repeats the run.
+    /// that has a runtime of its own (`#[tokio::test]`). The message gives the expected and the observed values, the
+    /// time and the node, the last events, and the command that repeats the run.
     #[track_caller]
     pub fn check(self) {
         match self.try_check() {
@@ -194,7 +195,7 @@ impl<S: Send + Sync + 'static> Harness<S> {
     /// Like [`Harness::check`], for tests that expect a failure: they show that a check finds a planted mistake.
     ///
     /// # Errors
-    /// Where [`Harness::check`] panics.
+    /// In all cases in which [`Harness::check`] panics.
     pub fn try_check(self) -> Result<Report, Failed> {
         seeds::run(&self, &Environment::read()?)
     }

@@ -1,4 +1,4 @@
-//! What the environment says about a test: which seeds, and where traces go.
+//! The environment variables of a test: the seeds, and the file for traces.
 
 use core::ops::RangeInclusive;
 use std::env;
@@ -12,7 +12,7 @@ use super::report::Failed;
 pub(super) struct Environment {
     /// Overrides the seeds of the test.
     pub(super) seeds: Option<RangeInclusive<u64>>,
-    /// Traces are written there.
+    /// The file for traces.
     pub(super) trace: Option<PathBuf>,
     /// The test, as `cargo test` knows it.
     pub(super) test: Option<String>,
@@ -28,7 +28,7 @@ const SEEDS: &str = "LASSO_SEEDS";
 const TRACE: &str = "LASSO_TRACE";
 
 impl Environment {
-    /// Of this process, for the test of this thread.
+    /// Reads those of this process, for the test of this thread.
     pub(super) fn read() -> Result<Self, Failed> {
         let one = env::var(SEED).ok();
         let many = env::var(SEEDS).ok();

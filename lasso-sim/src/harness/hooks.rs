@@ -1,4 +1,4 @@
-//! What a test does and checks at moments of its scenario.
+//! The acts and checks of a test at moments of its scenario.
 
 use core::fmt;
 use core::panic::Location;
@@ -16,14 +16,14 @@ use crate::turmoil_world::site::Work;
 
 /// Begins an application or an act.
 pub(super) type Begin<S> = Arc<dyn Fn(Cluster, Node<S>) -> Work + Send + Sync>;
-/// Looks at all nodes.
+/// Inspects all nodes.
 pub(super) type Check<S> = Arc<dyn Fn(&Snapshot<S>) -> Result<(), String> + Send + Sync>;
 
 /// One check or act.
 pub(super) struct Hook<S> {
     pub(super) when: When,
     pub(super) deed: Deed<S>,
-    /// As the user's code has it: `check_at("60s")`.
+    /// As in the user's code: `check_at("60s")`.
     pub(super) title: String,
     /// `file:line:column` of the user's code.
     pub(super) place: String,
@@ -40,7 +40,7 @@ pub(super) enum When {
     End,
 }
 
-/// What a hook does.
+/// The action of a hook.
 pub(super) enum Deed<S> {
     Check(Check<S>),
     Act { node: String, begin: Begin<S> },
@@ -109,5 +109,5 @@ pub(super) fn place(location: &Location<'_>) -> String {
     location.to_string()
 }
 
-/// For how long after the end of a scenario an act may go on.
+/// How long an act may continue after the end of a scenario.
 pub(super) const GRACE: Duration = Duration::from_secs(60);

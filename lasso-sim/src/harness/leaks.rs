@@ -1,11 +1,11 @@
-//! Says where two runs of one seed differ, and why that may be.
+//! Reports where two runs of one seed differ, and the usual causes.
 
 use core::fmt::Write;
 
 /// Lines before the first difference that are shown.
 const BEFORE: usize = 8;
 
-/// What makes runs differ, and what does not.
+/// Causes of differences between runs, and their replacements.
 const REASONS: [(&str, &str); 7] = [
     (
         "`tokio::select!` without `biased;`, `futures::select!`",
@@ -37,7 +37,7 @@ const REASONS: [(&str, &str); 7] = [
     ),
 ];
 
-/// The message. `loose`: nodes that had tasks of `tokio::spawn`, and how many.
+/// The message. `loose`: nodes that had tasks of `tokio::spawn`, and the number of tasks.
 pub(super) fn message(first: &str, second: &str, loose: &[(String, usize)]) -> String {
     let mut text = String::new();
     let (first, second): (Vec<&str>, Vec<&str>) =

@@ -1,8 +1,8 @@
 //! Tests of a user's own application: the public API of this crate.
 //!
-//! `builder` is the API of a test; `hooks` holds its checks and acts, and `visit` runs them during a
-//! scenario; `seeds` runs the scenario with each seed and compares two runs of the first; `report` and
-//! `leaks` say what failed.
+//! `builder` is the API of a test; `hooks` holds its checks and acts, and `visit` runs them during a scenario;
+//! `seeds` runs the scenario with each seed and compares two runs of the first; `report` and `leaks` describe
+//! failures.
 
 mod builder;
 mod ending;

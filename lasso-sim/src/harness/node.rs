@@ -52,7 +52,7 @@ impl<S> Node<S> {
         Node { tenant, state }
     }
 
-    /// What the scenario file calls it.
+    /// Its key in the scenario file.
     pub fn key(&self) -> &str {
         &self.tenant.spec().key
     }
@@ -99,8 +99,8 @@ impl<S> Node<S> {
         Rng::new(self.tenant.generator())
     }
 
-    /// Writes a line into the trace of the run. A failure shows the last lines of it, and two runs of a seed must
-    /// write the same.
+    /// Writes a line into the trace of the run. A failure shows the last lines of the trace, and two runs of a
+    /// seed must write the same lines.
     pub fn note(&self, text: impl fmt::Display) {
         self.tenant.note(&text.to_string());
     }
@@ -110,7 +110,7 @@ impl<S> Node<S> {
         &self.state
     }
 
-    /// Starts a task of this node. It stands still while the node is frozen and is dropped when the node's process ends. An
+    /// Starts a task of this node. It pauses while the node is frozen, and is dropped when the node's process ends. An
     /// error or a panic fails the run.
     ///
     /// Code that also runs outside of tests uses [`Cluster::spawn`](lasso_net::Cluster::spawn), which does the same here.

@@ -18,7 +18,7 @@ impl Report {
         self.seeds.clone()
     }
 
-    /// How many different runs these seeds gave, told apart by their traces.
+    /// The number of different runs among these seeds, by their traces.
     pub fn different(&self) -> usize {
         self.different
     }

@@ -32,11 +32,11 @@ const SEEDS_MAX: u64 = 1_000_000_000;
 /// One run.
 struct Ran {
     outcome: Outcome,
-    /// Nodes that had tasks of `tokio::spawn`, and how many.
+    /// Nodes that had tasks of `tokio::spawn`, and the number of tasks.
     loose: Vec<(String, usize)>,
 }
 
-/// Runs the test; what it is about is in [`Harness::check`].
+/// Runs the test, as [`Harness::check`] describes.
 pub(super) fn run<S: Send + Sync + 'static>(
     harness: &Harness<S>,
     environment: &Environment,
@@ -81,7 +81,7 @@ pub(super) fn run<S: Send + Sync + 'static>(
     }
 }
 
-/// What is kept of the runs so far.
+/// The results of the runs so far.
 #[derive(Default)]
 struct Tally {
     traces: Option<File>,
@@ -93,9 +93,9 @@ struct Tally {
 enum Stop {
     /// A run failed. Every seed below it held.
     Fails(Box<Outcome>),
-    /// Something else did.
+    /// Another failure.
     Failed(Failed),
-    /// No thread, or no file.
+    /// The system gave no thread or no file.
     System(io::Error),
 }
 
@@ -126,7 +126,7 @@ impl Tally {
     }
 }
 
-/// Everything that is wrong with checks and acts, at once.
+/// All mistakes of checks and acts together.
 fn mistakes<S>(harness: &Harness<S>, scenario: &Scenario) -> Result<(), Failed> {
     let hooks = harness.hooks.iter();
     let mistakes: Vec<String> = hooks.flat_map(|hook| hook.mistakes(scenario)).collect();
@@ -184,7 +184,8 @@ impl<S: Send + Sync + 'static> Test<'_, S> {
         tally.add(ran.outcome)
     }
 
-    /// Runs the other seeds on several threads, up to the first that fails: all machines report the same one.
+    /// Runs the other seeds on several threads, up to the first that fails, so that all machines report the
+    /// same one.
     fn others(&self, seeds: &RangeInclusive<u64>, tally: &mut Tally) -> Result<(), Stop> {
         let (second, count) = (seeds.start() + 1, seeds.end() - seeds.start());
         let keep_trace = self.environment.trace.is_some();

@@ -1,4 +1,4 @@
-//! What a check sees.
+//! The snapshot that a check inspects.
 
 use core::fmt;
 use core::time::Duration;
@@ -72,7 +72,7 @@ impl<S> Snapshot<S> {
         }
     }
 
-    /// The state of each node, with what the file calls the node.
+    /// The state of each node, with the node's key in the file.
     pub fn states(&self) -> impl Iterator<Item = (&str, &S)> {
         self.nodes.iter().map(|node| (node.key(), node.state()))
     }
@@ -99,7 +99,7 @@ pub struct NodeSnapshot<S = ()> {
 }
 
 impl<S> NodeSnapshot<S> {
-    /// What the scenario file calls it.
+    /// Its key in the scenario file.
     pub fn key(&self) -> &str {
         &self.key
     }
@@ -129,7 +129,7 @@ impl<S> NodeSnapshot<S> {
         &self.state
     }
 
-    /// How much of the cluster it speaks for; `None` when its process does not run.
+    /// Its coverage; `None` when its process does not run.
     pub fn coverage(&self) -> Option<Coverage> {
         self.cluster.as_ref().map(Cluster::coverage)
     }

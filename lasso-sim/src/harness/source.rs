@@ -1,4 +1,4 @@
-//! Where a test's scenario comes from.
+//! The source of a test's scenario.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ pub(super) enum Source {
     File(PathBuf),
     /// The scenario itself.
     Text {
-        /// What messages call it.
+        /// Its name in messages.
         name: PathBuf,
         /// The scenario.
         toml: String,
@@ -19,7 +19,7 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// What messages call it.
+    /// Its name in messages.
     pub(super) fn name(&self) -> &Path {
         match self {
             Source::File(path) => path,

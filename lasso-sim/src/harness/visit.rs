@@ -1,4 +1,4 @@
-//! Does what a test wants while its scenario runs.
+//! Runs the hooks of a test while its scenario runs.
 
 use core::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
@@ -18,7 +18,7 @@ use crate::turmoil_world::site::{Complaint, Site};
 /// See the module's text.
 pub(super) struct Visit<'a, S> {
     hooks: &'a [Hook<S>],
-    /// Which of them were done.
+    /// The hooks that have run.
     done: Vec<bool>,
     states: Arc<[Arc<S>]>,
     site: Arc<Site>,
@@ -46,7 +46,7 @@ impl<'a, S: Send + Sync + 'static> Visit<'a, S> {
         hooks.filter(|(index, hook)| !self.done[*index] && hook.when != When::End)
     }
 
-    /// The next hook that is due now, the one that was due first before the others.
+    /// The next hook that is due now, the earliest first.
     fn next(&self, scene: &Scene<'_>) -> Option<usize> {
         let due = |(index, hook): (usize, &Hook<S>)| Some((hook.due(scene)?, index));
         let next = self.pending().filter_map(due).min();
@@ -54,7 +54,7 @@ impl<'a, S: Send + Sync + 'static> Visit<'a, S> {
             .map(|(_, index)| index)
     }
 
-    /// When acts must have ended.
+    /// The time by which acts must have ended.
     fn last_call(&self, scene: &Scene<'_>) -> Instant {
         let hooks = self.hooks.iter().filter_map(|hook| hook.due(scene)).max();
         let end = Instant::ZERO + scene.scenario.end;
@@ -118,7 +118,7 @@ impl<'a, S: Send + Sync + 'static> Visit<'a, S> {
         })
     }
 
-    /// Acts that go on for too long.
+    /// Acts that have not ended in time.
     fn overdue(&self, scene: &Scene<'_>) -> Vec<Complaint> {
         if scene.now < self.last_call(scene) {
             return Vec::new();

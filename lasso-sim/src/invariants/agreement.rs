@@ -28,10 +28,10 @@ impl Invariant for Agreement {
     }
 }
 
-/// What a running node knows, as far as this invariant reads it.
+/// The state of a running node that this invariant reads.
 #[derive(Debug, Clone)]
 pub struct Member {
-    /// Which.
+    /// The node.
     pub node: NodeId,
     /// Its links.
     pub links: Vec<LinkInfo>,
@@ -48,7 +48,7 @@ impl Member {
     }
 }
 
-/// The first two that do not agree, if any, and how.
+/// The first two nodes that do not agree, if any, and their difference.
 fn disagreement(cast: &Cast, members: &[Member]) -> Option<(NodeId, String)> {
     let running = |name: &NodeName| {
         cast.nodes()

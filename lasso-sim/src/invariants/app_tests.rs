@@ -1,4 +1,4 @@
-//! What applications see and do: invariants 7, 10 and 12.
+//! The observations and actions of applications: invariants 7, 10 and 12.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ impl Stand {
         self.invariants.saw(now, node, &saw);
     }
 
-    /// `B` subscribes, and `A` publishes so many.
+    /// `B` subscribes, and `A` publishes this many messages.
     fn publishing(messages: u64) -> Self {
         let mut stand = Stand::new();
         let topic: Arc<str> = TOPIC.into();
@@ -39,7 +39,7 @@ impl Stand {
         stand
     }
 
-    /// The two are linked, `B` subscribes, and `A` publishes once, so many seconds after the start.
+    /// The two are linked, `B` subscribes, and `A` publishes once, this many seconds after the start.
     fn linked(published: u64) -> Self {
         let mut stand = Stand::publishing(0);
         stand.connects(at(2), A, B, 1);
@@ -88,7 +88,7 @@ impl Stand {
         self.sees(now, A, Saw::Answered { tag: 1, outcome });
     }
 
-    /// What `A` knows of its queues, in turn.
+    /// The states of the queues of `A`, in turn.
     fn audited(audits: impl IntoIterator<Item = Audits>) -> Self {
         let mut stand = Stand::new();
         for (version, audits) in audits.into_iter().enumerate() {

@@ -30,7 +30,7 @@ pub(super) const ENTRY: Entry = Entry {
 /// See the module's text.
 #[derive(Debug)]
 struct Calm {
-    /// By node: when the last bytes on its links are looked at.
+    /// By node: when the last bytes on its links are next checked.
     look_at: Vec<Option<Instant>>,
     /// The first of these moments.
     next: Option<Instant>,
@@ -141,7 +141,7 @@ fn tick_time(facts: &Facts, peer: Who, link: &LinkFact) -> Option<Duration> {
     Some(facts.cast.actor(peer).tick_time.max(TICK_TIME_MIN))
 }
 
-/// Whether nothing hindered the two ends of this link by then, and it was not new.
+/// Whether nothing hindered the two ends of this link until then, and the link was not new.
 fn is_calm(facts: &Facts, then: Instant, node: NodeId, peer: Who, link: &LinkFact) -> bool {
     let Some(other) = facts.cast.whose(peer, link.incarnation) else {
         return false;
@@ -169,12 +169,12 @@ fn demand(
     });
 }
 
-/// Not in step with heartbeats, so that looks fall on every part of a silence between two.
+/// Not in step with heartbeats, so that the checks fall on every part of the interval between two.
 fn look_every(tick_time: Duration) -> Duration {
     tick_time / 5
 }
 
-/// A link that is younger may still give way to another one.
+/// A younger link may still give way to another one.
 const NEW: Duration = Duration::from_secs(10);
 /// The shortest tick time for which a peer sends heartbeats.
 const TICK_TIME_MIN: Duration = Duration::from_secs(1);

@@ -1,8 +1,8 @@
-//! Invariant 14, for discovery: a node goes on dialling an address for as long as its settings say after good answers of
-//! DNS last named it, however often it was absent before.
+//! Invariant 14, for discovery: after good answers of DNS last named an address, a node goes on dialling it for the
+//! time in its settings, however often the address was absent before.
 //!
-//! This file keeps what the last good answer to each question named. An answer that fails or is empty says nothing; one that
-//! was cut short only adds names.
+//! This file keeps the names in the last good answer to each question. A failed or empty answer changes nothing; a
+//! truncated one only adds names.
 
 use core::net::SocketAddr;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,15 +27,15 @@ pub(super) const ENTRY: Entry = Entry {
 #[derive(Debug)]
 struct Candidates(Vec<Row>);
 
-/// What one life of a node was told.
+/// The answers that one life of a node got.
 #[derive(Debug, Default)]
 struct Row {
     queries: Vec<lasso_core::discovery::Query>,
     own: Option<NodeName>,
     addresses_max: usize,
-    /// By question, what its last good answer named.
+    /// By question, the names in its last good answer.
     named: BTreeMap<(QueryId, Family), BTreeSet<NodeName>>,
-    /// Until when some answer named it.
+    /// When an answer last named it.
     last: BTreeMap<NodeName, Instant>,
 }
 
@@ -51,7 +51,7 @@ impl Invariant for Candidates {
     }
 
     fn event(&mut self, at: &mut Moment<'_>, event: &TopologyEvent, _: &dyn Witness) {
-        // One that says goodbye, and that nobody names by then, may be forgotten at once.
+        // A node that says goodbye, and that no answer names by then, may be forgotten at once.
         if let Change::NodeDisconnected {
             name,
             reason: DownReason::Left,
@@ -79,7 +79,7 @@ impl Invariant for Candidates {
                 row.last.insert(name.clone(), now);
             }
         }
-        // Addresses of its own are none to dial.
+        // A node does not dial addresses of its own.
         let own = |name: &NodeName| at.facts.cast.at_address(name.address()) == Some(node);
         row.last
             .retain(|name, last| *last + keeps > now && !own(name));

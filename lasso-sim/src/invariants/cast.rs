@@ -13,7 +13,7 @@ use crate::app::Saw;
 use crate::liar::Lying;
 use crate::scenario::{NodeId, NodeSpec};
 
-/// A name that was heard of, as a small number: tables of a thousand nodes hold a million of them.
+/// A known name, as a small number: tables of a thousand nodes hold a million of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Who(u32);
 
@@ -23,14 +23,14 @@ pub(super) struct Actor {
     pub(super) who: Who,
     pub(super) name: NodeName,
     pub(super) cluster: Label,
-    /// The cookie that it offers, and all that it accepts; empty: none is needed.
+    /// The cookie that it offers, and all cookies that it accepts; empty: it needs none.
     pub(super) secret: String,
     pub(super) secrets: BTreeSet<String>,
     pub(super) basenames: BTreeSet<Basename>,
     pub(super) tick_time: Duration,
     /// Its intervals and bounds.
     pub(super) settings: Arc<Settings>,
-    /// The deadline of a call that names none.
+    /// The default deadline of a call.
     pub(super) call_timeout: Duration,
     pub(super) running: bool,
     pub(super) paused: bool,
@@ -39,11 +39,11 @@ pub(super) struct Actor {
     pub(super) started: Instant,
     /// When its last process ended.
     pub(super) ended: Instant,
-    /// When it last went on after it was frozen; zero: it was not, in this life.
+    /// When it was last thawed; zero: never in this life.
     pub(super) resumed: Instant,
     /// When its present process last took another incarnation.
     renumbered: Option<Instant>,
-    /// When something last happened to it that its peers learn of by silence only.
+    /// When something last happened to it that its peers notice only by silence.
     disturbed: Option<Instant>,
     address: SocketAddr,
 }
@@ -53,7 +53,7 @@ pub(super) struct Actor {
 pub(super) struct Cast {
     actors: Vec<Actor>,
     null_cipher: bool,
-    /// Every identity that a process had, and whose it was.
+    /// Every identity that a process had, and its node.
     identities: BTreeMap<(Who, u64), NodeId>,
     /// Every identity that a lying member may claim.
     liars: BTreeSet<(NodeName, u64)>,
@@ -61,7 +61,7 @@ pub(super) struct Cast {
     lied_about: BTreeSet<Arc<str>>,
     /// By node and subscriber, in this life: its topic.
     topics: BTreeMap<(NodeId, u32), Arc<str>>,
-    /// Every name that was heard of.
+    /// Every known name.
     heard: BTreeMap<NodeName, Who>,
     names: Vec<NodeName>,
     hindered: BTreeSet<(u32, u32)>,
@@ -73,7 +73,7 @@ pub(super) struct Cast {
     pub(super) fewest_topics: usize,
     /// Some node may forget another one within a run.
     pub(super) forgets_nodes: bool,
-    /// Nodes run applications whose publishes and calls the invariants do not see.
+    /// Nodes run applications whose publishes and calls are invisible to the invariants.
     strange_applications: bool,
 }
 
@@ -111,12 +111,12 @@ impl Cast {
             || topology.disconnected_keep < KEPT_FOR_A_RUN;
     }
 
-    /// From now on nodes run applications whose publishes and calls the invariants do not see.
+    /// From now on nodes run applications whose publishes and calls are invisible to the invariants.
     pub(super) fn host_strange_applications(&mut self) {
         self.strange_applications = true;
     }
 
-    /// Whether nodes run applications whose publishes and calls the invariants do not see.
+    /// Whether nodes run applications whose publishes and calls are invisible to the invariants.
     pub(super) fn has_strange_applications(&self) -> bool {
         self.strange_applications
     }
@@ -148,7 +148,7 @@ impl Cast {
             .map(|(index, actor)| (NodeId(index as u32), actor))
     }
 
-    /// No other node has its name, its address or its machine's address.
+    /// Whether no other node has its name, its address or its machine's address.
     pub(super) fn is_alone(&self, node: NodeId) -> bool {
         let me = self.actor(node);
         let like = |actor: &Actor| {
@@ -159,12 +159,12 @@ impl Cast {
         self.actors.iter().filter(|actor| like(actor)).count() == 1
     }
 
-    /// Whose process has, or had, this identity.
+    /// The node whose process has, or had, this identity.
     pub(super) fn whose(&self, who: Who, incarnation: u64) -> Option<NodeId> {
         self.identities.get(&(who, incarnation)).copied()
     }
 
-    /// The same for a name that may be unheard of.
+    /// The same for a name that may be unknown.
     pub(super) fn whose_name(&self, name: &NodeName, incarnation: u64) -> Option<NodeId> {
         self.whose(*self.heard.get(name)?, incarnation)
     }
@@ -177,12 +177,12 @@ impl Cast {
         self.lied_about.extend(lying.topic.clone());
     }
 
-    /// A lying member may have this identity.
+    /// Whether a lying member may have this identity.
     pub(super) fn is_liar(&self, name: &NodeName, incarnation: u64) -> bool {
         !self.liars.is_empty() && self.liars.contains(&(name.clone(), incarnation))
     }
 
-    /// Some lying member may have this name, and no node has it.
+    /// Whether some lying member may have this name and no node has it.
     pub(super) fn is_liars_name(&self, name: &NodeName) -> bool {
         let lowest = (name.clone(), 0);
         let mut claimed = self.liars.range(lowest..);
@@ -195,12 +195,13 @@ impl Cast {
         !self.liars.is_empty()
     }
 
-    /// The node takes another incarnation just now, in a run with a liar, which may have claimed its name.
+    /// Whether the node takes another incarnation just now, in a run with a liar that may have claimed its
+    /// name.
     pub(super) fn is_renumbered_by_lie(&self, now: Instant, node: NodeId) -> bool {
         self.has_liars() && self.actor(node).renumbered == Some(now)
     }
 
-    /// A liar says what was missed of this topic.
+    /// Whether a liar reports losses of this topic.
     pub(super) fn is_lied_about(&self, topic: &str) -> bool {
         self.lied_about.contains(topic)
     }
@@ -212,7 +213,7 @@ impl Cast {
         }
     }
 
-    /// What an application of a node has seen is a lie, or may be one, so no node is blamed for it.
+    /// Whether an observation of an application is, or may be, a lie, so that no node is blamed for it.
     pub(super) fn is_lie(&self, node: NodeId, saw: &Saw) -> bool {
         match saw {
             Saw::Got { got, .. } => self.is_liar(&got.from, got.incarnation.0),
@@ -266,12 +267,12 @@ impl Cast {
         self.disturb_node(now, node);
     }
 
-    /// The number of a name that was heard of.
+    /// The number of a known name.
     pub(super) fn find(&self, name: &NodeName) -> Option<Who> {
         self.heard.get(name).copied()
     }
 
-    /// Whose process listens at an address, or would.
+    /// The node whose process listens, or would listen, at an address.
     pub(super) fn at_address(&self, address: SocketAddr) -> Option<NodeId> {
         let at = |node: &(NodeId, &Actor)| node.1.address == address;
         let there = self.nodes().filter(at);
@@ -296,14 +297,14 @@ impl Cast {
         self.last_change = now;
     }
 
-    /// Two nodes know that they may link up: same cluster, secret and basenames.
+    /// Whether two nodes may link up: same cluster, secret and basenames.
     pub(super) fn compatible(&self, a: NodeId, b: NodeId) -> bool {
         let (a, b) = (self.actor(a), self.actor(b));
         let admits = |x: &Actor, y: &Actor| x.basenames.contains(y.name.basename());
         share_secret(a, b) && a.cluster == b.cluster && admits(a, b) && admits(b, a)
     }
 
-    /// Both ends of a pair run, and nothing hinders them; since when.
+    /// Since when both ends of a pair have run with nothing hindering them.
     pub(super) fn undisturbed_since(&self, a: NodeId, b: NodeId) -> Option<Instant> {
         let well = |actor: &Actor| actor.running && !actor.paused;
         let (there, back) = ((a.0, b.0), (b.0, a.0));
@@ -320,17 +321,17 @@ impl Cast {
         Some(times.into_iter().flatten().max().unwrap_or(Instant::ZERO))
     }
 
-    /// Nothing hinders any two nodes that run; since when.
+    /// Since when nothing has hindered any two running nodes.
     pub(super) fn healed_since(&self) -> Option<Instant> {
         let paused = self.actors.iter().any(|actor| actor.paused);
         (self.hindered.is_empty() && !paused).then_some(self.last_change)
     }
 }
 
-/// A node that is remembered for this long is not forgotten within a run with messages.
+/// A node with at least this retention time is not forgotten within a run with messages.
 const KEPT_FOR_A_RUN: Duration = Duration::from_secs(24 * 3600);
 
-/// One of them accepts what the other one offers.
+/// Whether one of them accepts the secret that the other one offers.
 pub(super) fn share_secret(a: &Actor, b: &Actor) -> bool {
     a.secrets.contains(&b.secret) || b.secrets.contains(&a.secret)
 }

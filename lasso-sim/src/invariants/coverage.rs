@@ -1,5 +1,5 @@
-//! Invariant 5: Coverage adds up: responding ≤ connected ≤ expected, every node counted once, and what
-//! an event says is what the node knows.
+//! Invariant 5: Coverage adds up: responding ≤ connected ≤ expected, every node is counted once, and the
+//! coverage in an event equals the node's own.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ pub(super) const ENTRY: Entry = Entry {
     name: "coverage",
     make: |_| Box::new(Adds),
 };
-/// Above this many members only one event in so many is compared with all of them.
+/// Above this many members, only one event in as many is compared with all of them.
 const COMPARE_ALL: usize = 64;
 
 /// See the module's text.
@@ -64,7 +64,7 @@ impl Invariant for Adds {
     }
 }
 
-/// A node has handled the input that led to `told`, the coverage of its last event.
+/// Compares `told`, the coverage of its last event, after a node has handled the input that led to it.
 fn compare(at: &mut Moment<'_>, told: &Coverage, known: &dyn Knowledge) {
     if told.connected > COMPARE_ALL && !told.epoch.is_multiple_of(COMPARE_ALL as u64) {
         return;

@@ -1,9 +1,9 @@
 //! Invariant 10: deadlines travel. A handler has exactly the time that its caller gave the call, at most
 //! the longest that the settings of caller and node allow.
 //!
-//! Each life of a node numbers its calls anew, so a question names its call only by caller and tag. A question
-//! of an earlier life that comes late may bear the tag of a new call. So a life leaves behind the calls that
-//! have not reached a handler, and for a while this file says nothing about questions with their tags.
+//! Each life of a node numbers its calls from the beginning, so a question identifies its call only by caller
+//! and tag. A late question of an earlier life may have the tag of a new call. So this file remembers the calls
+//! of ended lives that have not reached a handler, and for a while does not judge questions with their tags.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
@@ -29,11 +29,11 @@ type Call = (NodeId, u64);
 struct Deadlines {
     /// How long each call may take.
     open: BTreeMap<Call, Duration>,
-    /// The nodes whose handlers a call has not reached.
+    /// By call, the nodes whose handlers it has not reached.
     on_way: BTreeMap<Call, Vec<NodeName>>,
     /// The calls of `on_way`, in the order in which they began.
     begun: VecDeque<(Instant, Call)>,
-    /// Calls of earlier lives that have not reached these nodes, and until when they may.
+    /// Calls of earlier lives, until when they may still arrive, and the nodes that they have not reached.
     strays: BTreeMap<Call, (Instant, Vec<NodeName>)>,
 }
 

@@ -1,20 +1,20 @@
 //! Invariant 7: no subscriber sees a message twice, or two messages of one source and topic out of order.
 //! Each loss was reported, at its place, and nothing else was reported as lost.
 //!
-//! 1. That life of the source published each message that a subscriber gets, on that topic and for that
-//!    subscriber. A number of a source stands for the same message at all receivers.
-//! 2. The numbers show a gap when the next message of its row arrives. The node must have reported the
-//!    gap by then. Messages missing at the end of a row are found at the end of a run.
-//! 3. A reported loss that is no gap so far must lie ahead: in a row whose next message has not arrived,
+//! 1. Each message that a subscriber gets was published by that life of the source, on that topic and for that
+//!    subscriber. A sequence number of a source means the same message at all receivers.
+//! 2. The numbers show a gap when the next message of the sequence arrives. The node must have reported the gap
+//!    by then. Messages missing at the end of a sequence are found at the end of a run.
+//! 3. A reported loss without a gap so far must lie ahead: in a sequence whose next message has not arrived,
 //!    among messages published before the report. So a full queue must keep the newest messages: a loss
 //!    reported in front of a message lies before that message.
-//! 4. Once a source has known of a subscriber for long, each new message arrives, or is reported, whatever
-//!    happens to their link. This holds for messages for all, and for those for one node or a role.
+//! 4. Once a source has known of a subscriber for long, each new message arrives or is reported, whatever
+//!    happens to their link. This holds for messages to all, and for those to one node or a role.
 //!
-//! Before a subscriber's first message of a row, only the fourth rule says what it should have got:
-//! earlier messages may have been reported or not. So this file keeps a least and a most of the
-//! reported losses that have no place yet. A node with a bound on topics may forget some with their link;
-//! then nothing tells what was missed, and the fourth rule begins anew with each session.
+//! Before a subscriber's first message of a sequence, only the fourth rule determines what it should have got:
+//! earlier messages may have been reported or not. So this file keeps a lower and an upper bound of the
+//! reported losses that have no place yet. A node with a bound on topics may forget some with their link. Then
+//! nothing shows what was missed, and the fourth rule starts again with each session.
 
 mod reader;
 mod wants;
@@ -41,7 +41,7 @@ pub(super) const ENTRY: Entry = Entry {
     name: "deliveries",
     make: |_| Box::<Deliveries>::default(),
 };
-/// A message that was published this long ago has come, or its loss was reported.
+/// A message published this long ago has arrived, or its loss was reported.
 const UNDER_WAY: Duration = Duration::from_secs(5);
 
 /// See the module's text.
@@ -54,7 +54,7 @@ struct Deliveries {
     numbers: Numbers,
 }
 
-/// Of messages for everybody, the place of the last one that anybody got, and its number.
+/// The place and the number of the last message to everybody that any node got.
 type Numbers = BTreeMap<(Life, TopicId), (u64, u64)>;
 
 impl Invariant for Deliveries {
@@ -125,8 +125,8 @@ impl Invariant for Deliveries {
         }
     }
 
-    /// A subscriber to which the end of a row is missing: messages that were published long enough ago
-    /// have neither come nor been reported, or more was reported than is missing.
+    /// A subscriber without the end of a sequence: messages published long enough ago have neither arrived nor
+    /// been reported, or more were reported than are missing.
     fn unsettled(&self, now: Instant, facts: &Facts, _: &[Member]) -> Option<(NodeId, String)> {
         self.readers.iter().find_map(|((node, sub), reader)| {
             let actor = facts.cast.actor(*node);
@@ -152,7 +152,7 @@ impl Invariant for Deliveries {
 }
 
 impl Deliveries {
-    /// A process begins or ends: nothing that its applications have seen counts any more.
+    /// A process begins or ends: forgets all observations of its applications.
     fn forget(&mut self, node: NodeId) {
         self.readers.retain(|(of, _), _| *of != node);
         self.first.retain(|(of, _), _| *of != node);
@@ -160,7 +160,7 @@ impl Deliveries {
     }
 
     fn subscribed(&mut self, at: &Moment<'_>, sub: u32, name: &Arc<str>, at_once: bool) {
-        // What comes there is published by each node for itself, and by no application.
+        // Each node publishes the messages of this topic for itself, and no application does.
         if **name == *TOPOLOGY_TOPIC {
             return;
         }

@@ -20,11 +20,11 @@ pub(super) struct Facts {
     pub(super) cast: Cast,
     pub(super) links: Links,
     pub(super) published: Published,
-    /// What nodes have said of themselves, to whom.
+    /// The descriptions that nodes have sent to each other.
     pub(super) heard: Heard,
     /// Some application publishes or views live events.
     pub(super) has_events: bool,
-    /// How late the world may be.
+    /// The greatest lateness of the world.
     pub(super) slack: Duration,
     /// Which paths lose or delay packets.
     pub(super) weather: Weather,
@@ -82,19 +82,20 @@ impl Facts {
         Some(up.max(healed))
     }
 
-    /// By when a link of two nodes that is stalled delivers again, or is given up.
+    /// By when a stalled link of two nodes delivers again, or is given up.
     pub(super) fn silence(&self, a: NodeId, b: NodeId) -> Duration {
         let (one, other) = (self.cast.actor(a), self.cast.actor(b));
         one.tick_time.max(other.tick_time) * 5 / 4
     }
 
-    /// Every node has room for so many topics of applications, besides those of nodes and of live events.
+    /// Whether every node has room for this many topics of applications, besides those of nodes and of live
+    /// events.
     pub(super) fn has_room_for(&self, topics: usize) -> bool {
         let of_events = if self.has_events { TOPICS_OF_EVENTS } else { 0 };
         topics + of_events + TOPICS_OF_NODES <= self.cast.fewest_topics
     }
 
-    /// No path loses or delays packets, or ever did.
+    /// Whether no path loses or delays packets, or ever did.
     pub(super) fn was_always_fair(&self) -> bool {
         let nodes = || self.cast.nodes().map(|(node, _)| node.0);
         nodes().all(|a| {
@@ -103,7 +104,7 @@ impl Facts {
         })
     }
 
-    /// The application of a node has seen something.
+    /// The application of a node has observed something.
     pub(super) fn saw(&mut self, now: Instant, node: NodeId, saw: &Saw) {
         match saw {
             Saw::Subscribed { topic, .. } => {
@@ -137,7 +138,7 @@ impl Facts {
         (link.incarnation == peer.incarnation).then_some(link)
     }
 
-    /// Since when both of a pair have known of the link that stands between them.
+    /// Since when both of a pair have known of the present link between them.
     pub(super) fn linked_since(&self, a: NodeId, b: NodeId) -> Option<Instant> {
         let (there, back) = (self.link(a, b)?, self.link(b, a)?);
         (there.session == back.session).then_some(there.since.max(back.since))
@@ -197,7 +198,7 @@ impl Links {
         self.versions[node.index()] = (0, 0, 0);
     }
 
-    /// What a node knows of its link to a peer; returns what it was and what it is, if they differ.
+    /// Sets a node's link to a peer; returns the former and the present link, if they differ.
     pub(super) fn set(
         &mut self,
         now: Instant,
@@ -226,5 +227,5 @@ impl Links {
 const TOPICS_OF_EVENTS: usize = 64;
 /// More topics than nodes use for themselves.
 const TOPICS_OF_NODES: usize = 4;
-/// After a start or the end of a fault, and after silence would have told, two nodes have one link.
+/// After a start or the end of a fault, and after silence would have been noticed, two nodes have one link.
 const SETTLED: Duration = Duration::from_secs(30);

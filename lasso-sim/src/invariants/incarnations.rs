@@ -31,7 +31,7 @@ impl Invariant for Incarnations {
         self.highest[at.node.index()].clear();
     }
 
-    /// A node has told its subscribers that it is linked with this incarnation.
+    /// A node has reported to its subscribers that it is linked with this incarnation.
     fn event(&mut self, at: &mut Moment<'_>, event: &TopologyEvent, _: &dyn Witness) {
         let Change::NodeConnected { name, incarnation } = &event.change else {
             return;

@@ -1,5 +1,5 @@
-//! What an invariant is: a file with a type that implements [`Invariant`], a constant [`Entry`], and a
-//! line in [`ALL`](super::ALL). Every event of a run is offered to it; it implements the hooks it needs.
+//! Defines an invariant: a file with a type that implements [`Invariant`], a constant [`Entry`], and a line in
+//! [`ALL`](super::ALL). Every event of a run is offered to it; it implements the hooks it needs.
 
 use core::fmt;
 use core::time::Duration;
@@ -17,7 +17,7 @@ use super::{Knowledge, Member, Violation, Witness};
 use crate::app::Saw;
 use crate::scenario::{NodeId, NodeSpec};
 
-/// Watches one thing that must always hold. The methods do nothing by default.
+/// A condition that must always hold. The methods do nothing by default.
 ///
 /// For each input a world reports the events and closes of a node first, then calls `after`. When a hook
 /// runs, the facts already include the change: in `link` they hold the new link.
@@ -28,10 +28,10 @@ pub(super) trait Invariant: fmt::Debug + Send {
     /// The process of a node is gone.
     fn ended(&mut self, _: &mut Moment<'_>) {}
 
-    /// The process of a node goes on after it was frozen.
+    /// The process of a node was thawed.
     fn resumed(&mut self, _: &mut Moment<'_>) {}
 
-    /// A node has told its subscribers something.
+    /// A node has reported an event to its subscribers.
     fn event(&mut self, _: &mut Moment<'_>, _event: &TopologyEvent, _seen: &dyn Witness) {}
 
     /// A node dials.
@@ -47,7 +47,7 @@ pub(super) trait Invariant: fmt::Debug + Send {
     ) {
     }
 
-    /// The link that a node has to a peer came, went, or is another one.
+    /// The link of a node to a peer appeared, disappeared, or was replaced.
     fn link(
         &mut self,
         _: &mut Moment<'_>,
@@ -57,10 +57,10 @@ pub(super) trait Invariant: fmt::Debug + Send {
     ) {
     }
 
-    /// The application of a node has seen something.
+    /// The application of a node has observed something.
     fn saw(&mut self, _: &mut Moment<'_>, _saw: &Saw) {}
 
-    /// A handler of a node is asked.
+    /// A handler of a node gets a question.
     fn asked(&mut self, _: &mut Moment<'_>, _asked: &Asked<'_>) {}
 
     /// A node has handled an input that changed its links or its queues, or that led to an event.
@@ -74,11 +74,11 @@ pub(super) trait Invariant: fmt::Debug + Send {
         None
     }
 
-    /// Looks at what is due. The moment's node means nothing.
+    /// Evaluates what is due. The moment's node means nothing.
     fn advance(&mut self, _: &mut Moment<'_>, _seen: &dyn Witness) {}
 
-    /// What does not hold yet at the end of a run, after all faults are over: the node, and a text. The run
-    /// goes on for a bounded time until this is `None`; after that it is a violation.
+    /// A condition that does not hold yet at the end of a run, after all faults are over: the node, and a text.
+    /// The run continues for a bounded time until this is `None`; after that it is a violation.
     fn unsettled(
         &self,
         _now: Instant,
@@ -94,7 +94,7 @@ pub(super) trait Invariant: fmt::Debug + Send {
 pub struct Entry {
     /// Its number in `docs/scenarios.md`.
     pub number: u32,
-    /// What it is called in results.
+    /// Its name in results.
     pub name: &'static str,
     /// Makes it for a run with this number of nodes.
     pub(super) make: fn(usize) -> Box<dyn Invariant>,
@@ -103,39 +103,39 @@ pub struct Entry {
 /// A dial of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Dial {
-    /// Its number.
+    /// Its connection.
     pub(super) conn: ConnId,
-    /// Whose address it is, where that is a node's.
+    /// The node with the dialled address, if there is one.
     pub(super) to: Option<NodeId>,
 }
 
 /// A question to a handler.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
-    /// Who asks.
+    /// The caller.
     pub from: &'a NodeName,
-    /// The caller's tag; `None`: the question is not what was asked.
+    /// The caller's tag; `None`: the question differs from the one asked.
     pub tag: Option<u64>,
-    /// For how long the handler may work on it.
+    /// How long the handler may work on it.
     pub left: Duration,
 }
 
-/// What an input has changed.
+/// The changes by an input.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Changes<'a> {
     /// The coverage that the last event of the input carried.
     pub(super) told: Option<&'a Coverage>,
     /// Peers whose link or state may differ.
     pub(super) touched: &'a [Who],
-    /// Its queues may have taken something.
+    /// Whether its queues may have taken something.
     pub(super) queues: bool,
-    /// It is time to look at its timers.
+    /// Whether its timers are to be checked.
     pub(super) round: bool,
-    /// DNS has answered it.
+    /// Whether DNS has answered it.
     pub(super) resolved: bool,
 }
 
-/// When and where something happens, what is known of everybody, and where to complain.
+/// The time and node of an event, the facts, and the list of violations.
 pub(super) struct Moment<'a> {
     pub(super) now: Instant,
     pub(super) node: NodeId,
@@ -146,7 +146,7 @@ pub(super) struct Moment<'a> {
 }
 
 impl Moment<'_> {
-    /// `true` is as it must be. Each call counts as one evaluation.
+    /// Records a violation unless `holds`. Each call counts as one evaluation.
     pub(super) fn demand(&mut self, holds: bool, text: impl FnOnce() -> String) {
         *self.evaluated += 1;
         if !holds {
@@ -154,7 +154,7 @@ impl Moment<'_> {
         }
     }
 
-    /// The same at a node that the moment is not about.
+    /// The same at another node.
     pub(super) fn demand_at(&mut self, node: NodeId, holds: bool, text: impl FnOnce() -> String) {
         *self.evaluated += 1;
         if !holds {

@@ -17,10 +17,10 @@ pub(super) const ENTRY: Entry = Entry {
     make: |nodes| Box::new(Islands(vec![BTreeMap::new(); nodes])),
 };
 
-/// A node gathers changes for a second before it looks for islands.
+/// A node collects changes for a second before it looks for islands.
 const GATHERED: Duration = Duration::from_secs(2);
 
-/// By node: the peers that have said goodbye to it, each with when, and were not back since.
+/// By node: the peers that have said goodbye to it and have not returned since, each with the time.
 #[derive(Debug)]
 struct Islands(Vec<BTreeMap<NodeName, Instant>>);
 

@@ -1,4 +1,4 @@
-//! What the invariants may ask of a node and of the network.
+//! The queries of the invariants to a node and to the network.
 
 use core::fmt;
 
@@ -11,23 +11,23 @@ use super::queues::LANES;
 use super::{Audits, PlaneCounts, Rounds, Sizes, TableSizes};
 use crate::scenario::NodeId;
 
-/// When the last byte came on a connection of a node, as the network knows it.
+/// When the last byte arrived on a connection of a node, as the network knows it.
 pub trait Witness {
-    /// `None`: none came, or the connection is unknown.
+    /// `None`: none arrived, or the connection is unknown.
     fn last_byte(&self, node: NodeId, conn: ConnId) -> Option<Instant>;
 }
 
-/// What a node knows, as far as the invariants read it. Times are the world's.
+/// The state of a node that the invariants read. Times are the world's.
 pub trait Knowledge {
     /// A number that differs when the set of links may differ.
     fn links_version(&self) -> (u64, u64, u64);
-    /// All links that stand.
+    /// All present links.
     fn links(&self) -> Vec<LinkInfo>;
     /// The link to one node.
     fn link(&self, peer: &NodeName) -> Option<LinkInfo>;
-    /// The incarnation under which the node goes.
+    /// The node's present incarnation.
     fn incarnation(&self) -> u64;
-    /// What it knows of the incarnation of another node.
+    /// The incarnation of another node, as it knows it.
     fn known_incarnation(&self, peer: &NodeName) -> Option<u64>;
     /// Its coverage.
     fn coverage(&self) -> Coverage;
@@ -35,21 +35,21 @@ pub trait Knowledge {
     fn members(&self) -> Vec<(NodeName, bool)>;
     /// A number that differs when its queues may have taken anything.
     fn queues_version(&self) -> u64;
-    /// What became of everything that its queues took.
+    /// The audits of its queues.
     fn audits(&self) -> Audits;
-    /// What its data plane counts.
+    /// The counters of its data plane.
     fn plane_counts(&self) -> PlaneCounts;
-    /// How much its tables hold.
+    /// The sizes of its tables.
     fn sizes(&self) -> Sizes;
-    /// How much its tables of events and metrics hold, where the world can look at them.
+    /// The sizes of its tables of events and metrics, if the world can read them.
     fn table_sizes(&self) -> Option<TableSizes> {
         None
     }
     /// How often it has done its periodic work.
     fn rounds(&self) -> Rounds;
-    /// Its checks of a peer that were not answered, since the last one that was.
+    /// Its unanswered checks of a peer, since the last answered one.
     fn unanswered(&self, peer: &NodeName) -> Option<Unanswered>;
-    /// The nodes that it reports as islands, its own island left out.
+    /// The nodes that it reports in islands other than its own.
     fn islands(&self) -> Vec<NodeName>;
     /// True for a node that it would dial.
     fn is_candidate(&self, name: &NodeName) -> bool;
@@ -62,13 +62,13 @@ pub struct Living<'a> {
     pub node: &'a Node,
     /// Its start.
     pub boot: Instant,
-    /// Its tables of events and metrics, where the world can look at them.
+    /// Its tables of events and metrics, if the world can read them.
     pub tables: Option<&'a dyn Tables>,
 }
 
-/// What knows how much the tables of events and metrics of a process hold.
+/// Reads the sizes of the tables of events and metrics of a process.
 pub trait Tables: fmt::Debug {
-    /// How much.
+    /// The sizes.
     fn sizes(&self) -> TableSizes;
 }
 

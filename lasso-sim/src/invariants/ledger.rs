@@ -1,18 +1,18 @@
 //! Invariant 12, across nodes: the results that callers got, the counters, and what other nodes received,
 //! missed or still hold must add up.
 //!
-//! 1. Each call that began has an outcome, was cancelled, or waits. Each request that arrived was
-//!    refused, answered, given up, or is in progress.
+//! 1. Each call that began has an outcome, was cancelled, or is waiting. Each request that arrived was refused,
+//!    answered, given up, or is in progress.
 //! 2. The reached and shed messages in the results of publishers equal the node's counters of sent and
 //!    shed messages. Callers got no more outcomes of a kind than the node counts.
 //! 3. Over all nodes and lives, no more messages were received than sent, unless there is a liar.
 //! 4. Subscribers got no more messages than their queues took.
-//! 5. While a node has ended no subscription and lost no link, no message comes to it that it does not want, or that is
+//! 5. While a node has ended no subscription and lost no link, it gets no message that it does not want, or that is
 //!    older than another one.
 //! 6. Where no link was ever lost, each message and each answer that was sent has arrived at the end.
 //!
-//! A node counts first and reports afterwards, within the same moment. So its reports are never more
-//! than it counts, and never less than it had counted at an earlier look.
+//! A node counts first and reports afterwards, within the same moment. So its reports are never more than its
+//! counts, and never less than its counts at an earlier check.
 
 use std::collections::BTreeMap;
 
@@ -41,16 +41,16 @@ pub(super) const ENTRY: Entry = Entry {
     },
 };
 
-/// What the data plane of a node counts, and what it works on.
+/// The counters of the data plane of a node, and its work in progress.
 #[derive(Debug, Clone, Default)]
 pub struct PlaneCounts {
     /// Messages.
     pub topics: PubSubCounters,
     /// Calls.
     pub calls: CallCounters,
-    /// Calls that wait for an outcome.
+    /// Calls without an outcome.
     pub waiting: u64,
-    /// Requests that are worked on.
+    /// Requests in progress.
     pub serving: u64,
 }
 
@@ -58,7 +58,7 @@ pub struct PlaneCounts {
 #[derive(Debug)]
 struct Ledger {
     pages: Vec<Page>,
-    /// Messages sent, as publishers were told, and received, as nodes count them: of all lives.
+    /// Messages sent, according to publishers, and received, according to nodes, over all lives.
     sent: u64,
     received: u64,
     /// Some link was lost, or some process ended.
@@ -68,16 +68,16 @@ struct Ledger {
 /// One life of a node.
 #[derive(Debug, Default)]
 struct Page {
-    /// What it counted at the last look.
+    /// Its counters at the last check.
     last: PlaneCounts,
     /// It has ended a subscription, or lost a link.
     may_refuse: bool,
-    /// What its publishers were told.
+    /// The sum of the results of its publishers.
     reached: u64,
     shed: u64,
     got: u64,
     outcomes: BTreeMap<Outcome, u64>,
-    /// What it had counted at the last look: sent, shed.
+    /// Its counts at the last check: sent, shed.
     counted: (u64, u64),
     looked_at: Instant,
     received: u64,
@@ -141,7 +141,7 @@ impl Invariant for Ledger {
         page.last = counts.clone();
         calls_add_up(at, &counts);
         if at.facts.cast.has_strange_applications() {
-            // The simulator does not see the results that a user's own application gets.
+            // The results of a user's own application are invisible to the simulator.
             return;
         }
         page.told(at, &counts);
@@ -151,11 +151,11 @@ impl Invariant for Ledger {
         (page.received, page.looked_at) = (received, looked_at);
         page.counted = (topics.sent, topics.shed);
         let (sent, received) = (self.sent, self.received);
-        // No publisher reported the messages that liars send.
+        // No publisher reports the messages of liars.
         at.demand(received <= sent || at.facts.cast.has_liars(), || {
             format!("no message is received that was not sent; {sent} were, and {received} came")
         });
-        // Live events subscribe and end that by themselves.
+        // Live events subscribe and unsubscribe by themselves.
         let wants_all = !self.pages[at.node.index()].may_refuse && !at.facts.has_events;
         let refused = (topics.unwanted, topics.stale);
         if wants_all && !at.facts.cast.has_liars() {
@@ -191,7 +191,7 @@ impl Invariant for Ledger {
     }
 }
 
-/// A number that a node counts.
+/// A counter of a node.
 type Count = fn(&PlaneCounts) -> u64;
 
 fn messages_that_came(now: &PlaneCounts) -> u64 {
@@ -208,7 +208,8 @@ fn answers_sent(now: &PlaneCounts) -> u64 {
     (refused + calls.answers + calls.answers_shed).saturating_sub(calls.refusals_lost)
 }
 
-/// The same as callers had them, in time or not. A caller that is overloaded itself counts that as well.
+/// The same as counted by callers, in time or late. This includes calls that an overloaded caller refused
+/// itself.
 fn answers_that_came(now: &PlaneCounts) -> u64 {
     let calls = &now.calls;
     let told = calls.answered + calls.no_such_method + calls.overloaded;

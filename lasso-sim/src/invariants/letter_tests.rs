@@ -1,4 +1,4 @@
-//! What a machine with a mistake would do, and what a right one does: messages for one node or a role, health checks,
+//! The behaviour of a machine with a bug, and of a correct one: messages for one node or a role, health checks,
 //! islands, and addresses that DNS names.
 
 use lasso_core::discovery::{Family, QueryId};

@@ -1,4 +1,4 @@
-//! What a lie excuses at others, and that it excuses nothing else: invariants 12 and 14.
+//! A lie excuses some behaviour of others, and nothing else: invariants 12 and 14.
 
 use lasso_core::event::Notice;
 use lasso_core::plane::QueueAudit;

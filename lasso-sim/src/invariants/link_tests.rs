@@ -1,5 +1,5 @@
-//! What a machine with a mistake would do, and what a right one does, with links, lanes and timers:
-//! invariants 4, 12, 14 and 15.
+//! The behaviour of a machine with a bug, and of a correct one, with links, lanes and timers: invariants 4, 12,
+//! 14 and 15.
 
 use lasso_core::event::CloseReason;
 
@@ -34,7 +34,7 @@ fn a_link_on_which_bytes_come_is_not_given_up_whatever_the_reason() {
         };
         stand.does(at(60), A, &close(&reason), at(60 - silent));
         assert_eq!(stand.found(), expected, "{reason:?}");
-        // The other end repeats what it was told.
+        // The other end repeats the reason that it received.
         stand.does(at(60), B, &close(&reason), at(60));
         assert_eq!(stand.found(), expected, "{reason:?}");
     }

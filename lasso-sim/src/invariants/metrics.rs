@@ -1,9 +1,9 @@
 //! Invariant 9: at most one refresh per key; a value from an older generation is never shown as
 //! fresh.
 //!
-//! A fresh answer was gathered after the last change of membership that the world knows of. Each store
-//! keeps the most refreshes of one key that it ever had under way, so that refreshes which begin and end
-//! between two reads are found, too.
+//! A fresh answer was gathered after the last change of membership known to the world. Each store keeps the
+//! most refreshes of one key that it ever had under way, so that refreshes that begin and end between two reads
+//! are found, too.
 
 use core::time::Duration;
 
@@ -29,7 +29,7 @@ pub(super) const ENTRY: Entry = Entry {
 /// See the module's text.
 #[derive(Debug)]
 struct Metrics {
-    /// By node: when the last node came or went.
+    /// By node: when the membership last changed.
     changed_at: Vec<Instant>,
 }
 
@@ -85,7 +85,7 @@ mod tests {
     use lasso_core::event::DownReason;
     use lasso_core::node::ConnId;
 
-    /// No byte has come anywhere.
+    /// No byte has arrived anywhere.
     struct Nothing;
 
     impl Witness for Nothing {

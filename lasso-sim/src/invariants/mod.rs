@@ -1,9 +1,9 @@
 //! The invariants that every run checks, in every world: numbers 1 to 10 and 12 to 16 of
 //! `docs/scenarios.md`.
 //!
-//! To keep runs fast, they look only at what an input touched. For each input a world passes the
-//! node's orders and events to [`Invariants`], then calls [`Invariants::after`]. It calls
-//! [`Invariants::advance`] at the times that [`Invariants::poll_timeout`] names.
+//! To keep runs fast, they check only what an input touched. For each input a world passes the node's orders
+//! and events to [`Invariants`], then calls [`Invariants::after`]. It calls [`Invariants::advance`] at the
+//! times that [`Invariants::poll_timeout`] names.
 //!
 //! To add an invariant, write a file like `epochs.rs` with a type that implements the trait of
 //! `invariant.rs` and a constant `ENTRY`, and add its line to the registry. No other file changes.
@@ -99,13 +99,13 @@ pub static ALL: &[Entry] = &[
 /// An invariant did not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// Which invariant: its number in `scenarios.md`.
+    /// The number of the invariant in `scenarios.md`.
     pub number: u32,
     /// When it was seen.
     pub at: Instant,
-    /// At which node.
+    /// The node.
     pub node: NodeId,
-    /// What must hold, and what was seen.
+    /// The condition and the observation.
     pub text: String,
 }
 
@@ -115,7 +115,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// The events and links of a node since its last input was handled. Kept by node, since a machine that stops
+/// The events and links of a node since it handled its last input. Kept by node, because a machine that stops
 /// may report an event and never reach `after`.
 #[derive(Debug, Default)]
 struct Pending {
@@ -123,19 +123,19 @@ struct Pending {
     touched: Vec<Who>,
     /// The coverage that the last event carried.
     told: Option<Coverage>,
-    /// The version of its queues at the last look, and when that was.
+    /// The version of its queues at the last check, and the time of that check.
     queues: u64,
     looked_at: Option<Instant>,
-    /// When its timers are looked at next.
+    /// When its timers are checked next.
     round_at: Instant,
-    /// DNS has answered it.
+    /// Whether DNS has answered it.
     resolved: bool,
 }
 
-/// Queues are looked at this often while they change: what they count only grows, so nothing is lost.
+/// Queues are checked at this interval while they change: their counts only grow, so nothing is missed.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Timers are looked at this often.
+/// Timers are checked at this interval.
 const ROUND: Duration = Duration::from_secs(120);
 
 /// Watches a run.
@@ -143,14 +143,14 @@ const ROUND: Duration = Duration::from_secs(120);
 pub struct Invariants {
     facts: Facts,
     watchers: Vec<Watcher>,
-    /// By node: what it has told that `after` is to judge.
+    /// By node: its reports for `after` to judge.
     pending: Vec<Pending>,
     violations: Vec<Violation>,
 }
 
 impl Invariants {
-    /// Watches these nodes on this network. `slack` is how late the world may be: zero for an event
-    /// loop, the length of two ticks where there are ticks.
+    /// Watches these nodes on this network. `slack` is the greatest lateness of the world: zero for an event
+    /// loop, the length of two ticks in a world with ticks.
     pub fn new(nodes: &[NodeSpec], network: &Network, null_cipher: bool, slack: Duration) -> Self {
         Invariants {
             facts: Facts::new(nodes, network, null_cipher, slack),
@@ -168,7 +168,7 @@ impl Invariants {
         self.watchers.clear();
     }
 
-    /// Offers something that happens to each invariant.
+    /// Offers an event to each invariant.
     fn tell(
         &mut self,
         now: Instant,
@@ -199,7 +199,7 @@ impl Invariants {
         self.tell(now, node, |invariant, at| invariant.started(at, spec));
     }
 
-    /// The process of a node is gone. `silently`: its peers are not told by its kernel.
+    /// The process of a node is gone. `silently`: its kernel does not notify its peers.
     pub fn ended(&mut self, now: Instant, node: NodeId, silently: bool) {
         self.facts.cast.ended(now, node);
         self.facts.links.forget(node);
@@ -215,7 +215,7 @@ impl Invariants {
         self.facts.cast.set_paused(node, true);
     }
 
-    /// The process of a node goes on.
+    /// The process of a node is thawed.
     pub fn resumed(&mut self, now: Instant, node: NodeId) {
         self.facts.cast.resumed(now, node);
         self.tell(now, node, |invariant, at| invariant.resumed(at));
@@ -231,22 +231,22 @@ impl Invariants {
         self.facts.clocks_agree = false;
     }
 
-    /// These paths are hindered from now on, or no longer.
+    /// These paths are hindered from now on, or no longer hindered.
     pub fn paths(&mut self, now: Instant, paths: &[(u32, u32)], hindered: bool) {
         self.facts.cast.paths(now, paths, hindered);
     }
 
-    /// These paths are like this from now on.
+    /// These paths have this shape from now on.
     pub fn shaped(&mut self, now: Instant, paths: &[(u32, u32)], shape: &Shape) {
         self.facts.weather.shaped(now, paths, shape);
     }
 
-    /// A handler of a node is asked: by whom, under which tag, and for how long it may work.
+    /// A handler of a node gets a question: the caller, the tag, and how long it may work.
     pub fn asked(&mut self, now: Instant, node: NodeId, asked: &Asked<'_>) {
         self.tell(now, node, |invariant, at| invariant.asked(at, asked));
     }
 
-    /// DNS answers a question of a node, which is to handle the answer next.
+    /// DNS answers a question of a node, which will handle the answer next.
     pub fn resolved(
         &mut self,
         now: Instant,
@@ -260,7 +260,7 @@ impl Invariants {
         });
     }
 
-    /// A node gives an order, or tells something.
+    /// A node produces an output.
     pub fn output(&mut self, now: Instant, node: NodeId, output: &Output, seen: &dyn Witness) {
         match output {
             Output::Event(event) => self.event(now, node, event, seen),
@@ -275,7 +275,7 @@ impl Invariants {
                     invariant.dials(at, Dial { conn, to });
                 });
             }
-            // The links that it gives up for it are told next.
+            // It reports next the links that it gives up for this.
             Output::Notice(Notice::Renumbered { incarnation }) => {
                 self.facts.cast.renumbered(now, node, incarnation.0);
             }
@@ -319,7 +319,7 @@ impl Invariants {
         }
     }
 
-    /// The application of a node has seen something.
+    /// The application of a node has observed something.
     pub fn saw(&mut self, now: Instant, node: NodeId, saw: &Saw) {
         if self.watchers.is_empty() {
             return;
@@ -329,7 +329,7 @@ impl Invariants {
         self.tell(now, node, |invariant, at| invariant.saw(at, saw));
     }
 
-    /// A node has handled an input, and its events were told.
+    /// A node has handled an input, and has reported its events.
     #[inline]
     pub fn after(&mut self, now: Instant, node: NodeId, known: &dyn Knowledge) {
         if self.watchers.is_empty() {
@@ -385,7 +385,7 @@ impl Invariants {
         });
     }
 
-    /// A node's links are these.
+    /// Sets the links of a node.
     fn set_links(&mut self, now: Instant, node: NodeId, links: &[LinkInfo]) {
         let whose = |cast: &mut Cast, link: &LinkInfo| cast.who(&link.peer.name);
         let peers: Vec<Who> = links
@@ -408,7 +408,7 @@ impl Invariants {
         self.watchers.iter().filter_map(due).min()
     }
 
-    /// Looks at what is due at `now`.
+    /// Evaluates everything that is due at `now`.
     pub fn advance(&mut self, now: Instant, seen: &dyn Witness) {
         for watcher in &mut self.watchers {
             let due = watcher.invariant.poll_timeout();
@@ -426,8 +426,9 @@ impl Invariants {
         self.facts.cast.healed_since()
     }
 
-    /// What does not hold yet at the end of a run in which everything has healed: for example, nodes do not
-    /// agree on the members, or messages have neither arrived nor been reported as missed. `None`: all holds.
+    /// A condition that does not hold yet at the end of a run in which everything has healed: for example,
+    /// nodes do not agree on the members, or messages have neither arrived nor been reported as missed. `None`:
+    /// everything holds.
     pub fn unsettled(&self, now: Instant, members: &[Member]) -> Option<Violation> {
         self.watchers.iter().find_map(|watcher| {
             let (node, text) = watcher.invariant.unsettled(now, &self.facts, members)?;
@@ -440,12 +441,12 @@ impl Invariants {
         })
     }
 
-    /// Records what still did not hold when the time after the healing was over.
+    /// Records a condition that still did not hold when the time after the healing was over.
     pub fn report(&mut self, violation: Violation) {
         self.violations.push(violation);
     }
 
-    /// What was found so far.
+    /// The violations found so far.
     pub fn violations(&self) -> &[Violation] {
         &self.violations
     }

@@ -1,9 +1,9 @@
 //! Invariant 8, for slow viewers: a full queue keeps the newest events.
 //!
-//! A viewer's queue holds events in the order in which they came. So when a full queue is read and some were lost,
-//! everything that came after the first event that is shown is shown too. This file knows when events were
-//! published, and takes those that were certainly later. It judges only what no rate, full lane or fault can have
-//! held back.
+//! A viewer's queue holds events in order of arrival. So when a full queue is read and some were lost, everything
+//! that arrived after the first shown event is shown too. This file knows when events were published, and
+//! considers those that were certainly later. It judges only events that no rate, full lane or fault can have held
+//! back.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -32,11 +32,11 @@ type Place = (Segment, Option<Segment>);
 #[derive(Debug, Default)]
 struct Newest {
     published: BTreeMap<Place, Published>,
-    /// The name of each viewer that reads at a pace, and what it looks at.
+    /// The name of each viewer that reads at a pace, and its scope.
     viewers: BTreeMap<(NodeId, u32), (String, Place)>,
 }
 
-/// The last events that were published for a place.
+/// The last events published for a place.
 #[derive(Debug, Default)]
 struct Published {
     events: VecDeque<Event>,
@@ -142,7 +142,7 @@ impl Newest {
 
 impl Published {
     fn add(&mut self, event: Event) {
-        // Of copies of one event, which comes first is unknown.
+        // The order of arrival of two copies of one event is unknown.
         if !self.ids.insert(event.id.clone()) {
             self.events.retain(|known| known.id != event.id);
             return;
@@ -155,7 +155,7 @@ impl Published {
         }
     }
 
-    /// An event that came after one that is shown, and is not shown. `None`: nothing can be said.
+    /// An event that is not shown although it arrived after a shown one. `None`: unknown.
     fn missing(
         &self,
         facts: &Facts,
@@ -186,7 +186,7 @@ impl Published {
         })
     }
 
-    /// More than so many were published within some time as long as this.
+    /// Whether more than `count` were published within some period of this length.
     fn is_faster(&self, count: usize, within: Duration) -> bool {
         let starts = self.events.iter();
         let mut ends = self.events.iter().skip(count).zip(starts);
@@ -202,8 +202,8 @@ fn place_of(what: &Looked) -> Place {
     (what.profile.clone(), account)
 }
 
-/// How many events of a place are kept.
+/// The number of events kept for each place.
 const KEPT: usize = 4096;
 const SECOND: Duration = Duration::from_secs(1);
-/// How long an event is under way besides its batch, on a network that is not slow.
+/// How long an event travels, besides its batch, on a network that is not slow.
 const LATE: Duration = Duration::from_secs(1);

@@ -1,8 +1,8 @@
-//! Invariant 1: At most one link per pair carries frames; both ends agree which.
+//! Invariant 1: At most one link per pair carries frames; both ends agree on which one.
 //!
-//! Each node has at most one link per peer by itself. Both ends agree when they name the same
-//! session. While frames about a change are on their way the ends may differ: for five seconds without
-//! a fault between them, else until silence would have shown it.
+//! Each node by itself has at most one link per peer. Both ends agree when they name the same session. While
+//! frames about a change are on their way the ends may differ: for five seconds without a fault between them,
+//! else until silence would have shown it.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,9 +32,9 @@ type Pair = (NodeId, NodeId);
 /// See the module's text.
 #[derive(Debug, Default)]
 struct OneLink {
-    /// Pairs that differ, since when, and when to look again.
+    /// Pairs whose ends differ, since when, and when to check again.
     differ: BTreeMap<Pair, (Instant, Instant)>,
-    /// The same by when to look again.
+    /// The same by the time of the next check.
     due: BTreeSet<(Instant, Pair)>,
 }
 
@@ -116,7 +116,7 @@ impl OneLink {
     }
 }
 
-/// How long the two ends of a pair may differ that differ since then.
+/// How long the two ends of a pair may differ if they differ since then.
 fn grace(facts: &Facts, since: Instant, (a, b): Pair) -> Duration {
     let lossy = facts.weather.is_lossy_since(since, a.0, b.0);
     if lossy { GRACE_LOSSY } else { GRACE }

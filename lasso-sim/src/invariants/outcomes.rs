@@ -1,5 +1,5 @@
-//! Invariant 10: a call gets exactly one outcome, not later than its deadline; a call to n nodes gets
-//! n, in the order asked. One that was frozen learns of it when it is thawed.
+//! Invariant 10: a call gets exactly one outcome, not later than its deadline; a call to n nodes gets n, in the
+//! order asked. A frozen caller learns of it when it is thawed.
 
 use core::cmp::Reverse;
 use core::time::Duration;
@@ -156,7 +156,7 @@ fn limit(facts: &Facts, actor: &Actor, deadline: Instant) -> Instant {
     deadline.max(actor.resumed) + facts.slack + Duration::from_nanos(1)
 }
 
-/// A frozen caller is looked at again after this.
+/// A frozen caller is checked again after this.
 const AGAIN: Duration = Duration::from_secs(1);
 
 fn late(name: &NodeName, tag: u64, by: Duration) -> String {

@@ -1,7 +1,7 @@
 //! The published messages, by topic and by life of the publishing node. Part of the facts.
 //!
-//! Messages for all nodes have numbers without a gap, so their tags are kept in order, as ranges. Other
-//! messages are kept by the node that is to get them.
+//! Messages to all nodes have numbers without a gap, so their tags are kept in order, as ranges. Other messages
+//! are kept by receiving node.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ pub(super) struct Published {
     topics: Vec<Topic>,
 }
 
-/// What was published on one topic.
+/// The messages published on one topic.
 #[derive(Debug, Default)]
 pub(super) struct Topic {
     streams: BTreeMap<Life, Stream>,
@@ -34,30 +34,30 @@ pub(super) struct Topic {
     pub(super) last: Instant,
 }
 
-/// What one life of a node has published on one topic.
+/// The messages that one life of a node published on one topic.
 #[derive(Debug, Default)]
 pub(super) struct Stream {
-    /// The tags of messages for all nodes.
+    /// The tags of messages to all nodes.
     all: Tags,
-    /// All other messages, by the node that is to get them, in the order of their tags.
+    /// All other messages, by receiving node, in the order of their tags.
     directed: BTreeMap<NodeId, Vec<Letter>>,
-    /// How many messages for all nodes had been published before these moments.
+    /// The number of messages to all nodes published before these moments.
     times: Vec<(Instant, u64)>,
-    /// When a message for all nodes was last published.
+    /// When a message to all nodes was last published.
     pub(super) last: Instant,
 }
 
-/// A message for some nodes, as one of them is to get it.
+/// A directed message, for one of its receivers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Letter {
     tag: u64,
     at: Instant,
-    /// The source certainly counts this node among those that are to get it.
+    /// Whether the source certainly counts this node among the receivers.
     certain: bool,
 }
 
 impl Published {
-    /// The number of a topic that is named.
+    /// The number of a topic, which is new or known.
     pub(super) fn topic(&mut self, name: &Arc<str>) -> TopicId {
         if let Some(id) = self.ids.get(name) {
             return *id;
@@ -68,12 +68,12 @@ impl Published {
         id
     }
 
-    /// The number of a topic that was named before.
+    /// The number of a known topic.
     pub(super) fn find(&self, name: &str) -> Option<TopicId> {
         self.ids.get(name).copied()
     }
 
-    /// How many topics were named.
+    /// The number of known topics.
     pub(super) fn topics(&self) -> usize {
         self.topics.len()
     }
@@ -120,37 +120,37 @@ impl Topic {
 }
 
 impl Stream {
-    /// The place of a tag among the messages for everybody, from 0; `None`: it is none of them.
+    /// The place of a tag among the messages to everybody, from 0; `None` if it is not one of them.
     pub(super) fn place(&self, tag: u64) -> Option<u64> {
         self.all.place(tag)
     }
 
-    /// The place of a tag among the messages for some that one node is to get, from 0; `None`: it is none.
+    /// The place of a tag among the directed messages to one node, from 0; `None` if it is not one of them.
     pub(super) fn letter(&self, node: NodeId, tag: u64) -> Option<usize> {
         let letters = self.letters(node);
         letters.binary_search_by_key(&tag, |letter| letter.tag).ok()
     }
 
-    /// How many letters to a node were published before then.
+    /// The number of letters to a node published before then.
     pub(super) fn letters_before(&self, node: NodeId, then: Instant) -> usize {
         let letters = self.letters(node);
         letters.partition_point(|letter| letter.at < then)
     }
 
-    /// How many letters to a node have smaller tags.
+    /// The number of letters to a node with smaller tags.
     pub(super) fn letters_before_tag(&self, node: NodeId, tag: u64) -> usize {
         let letters = self.letters(node);
         letters.partition_point(|letter| letter.tag < tag)
     }
 
-    /// How many letters to a node there are from one place to another: the certain ones, and the others.
+    /// The number of letters to a node from one place to another: the certain ones, and the others.
     pub(super) fn letters_within(&self, node: NodeId, from: usize, until: usize) -> (u64, u64) {
         let letters = self.letters(node).get(from..until).unwrap_or_default();
         let certain = letters.iter().filter(|letter| letter.certain).count() as u64;
         (certain, letters.len() as u64 - certain)
     }
 
-    /// How many letters to a node had been published by then.
+    /// The number of letters to a node published by then.
     pub(super) fn letters_by(&self, node: NodeId, then: Instant) -> usize {
         let letters = self.letters(node);
         letters.partition_point(|letter| letter.at <= then)
@@ -160,17 +160,17 @@ impl Stream {
         self.directed.get(&node).map_or(&[], Vec::as_slice)
     }
 
-    /// How many messages for all have smaller tags.
+    /// The number of messages to all with smaller tags.
     pub(super) fn before_tag(&self, tag: u64) -> u64 {
         self.all.before(tag)
     }
 
-    /// How many messages for everybody there are.
+    /// The number of messages to everybody.
     pub(super) fn count(&self) -> u64 {
         self.all.len()
     }
 
-    /// An upper bound of the messages for all nodes that had been published by then.
+    /// An upper bound of the number of messages to all nodes published by then.
     pub(super) fn at_most_by(&self, then: Instant) -> u64 {
         let later = self.times.partition_point(|(at, _)| *at <= then);
         self.times
@@ -178,17 +178,17 @@ impl Stream {
             .map_or(self.count(), |(_, count)| *count)
     }
 
-    /// A lower bound of the messages for all nodes that had been published before then.
+    /// A lower bound of the number of messages to all nodes published before then.
     pub(super) fn at_least_before(&self, then: Instant) -> u64 {
         let later = self.times.partition_point(|(at, _)| *at <= then);
         later.checked_sub(1).map_or(0, |at| self.times[at].1)
     }
 }
 
-/// Numbers that grow, as ranges without a gap.
+/// Increasing numbers, as ranges without gaps.
 #[derive(Debug, Default)]
 struct Tags {
-    /// The first of each range, and how many come before it.
+    /// The first of each range, and the count of numbers before it.
     ranges: Vec<(u64, u64)>,
     count: u64,
 }
@@ -206,7 +206,7 @@ impl Tags {
         self.count += 1;
     }
 
-    /// How many of them are smaller.
+    /// The count of smaller numbers.
     fn before(&self, tag: u64) -> u64 {
         let next = self.ranges.partition_point(|(first, _)| *first < tag);
         let Some((first, before)) = next.checked_sub(1).map(|at| self.ranges[at]) else {
@@ -229,7 +229,7 @@ impl Tags {
     }
 }
 
-/// How finely it is known when messages were published.
+/// The resolution of publishing times.
 const GRAIN: Duration = Duration::from_millis(100);
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
-//! Invariant 12: every queue is within its bound, and what was taken = handed on + shed + held; and
-//! nothing is shed or refused while there is room. What a queue has to report as missed = what it has
-//! reported + what it still has to, and control goes before calls, and calls before data.
+//! Invariant 12: every queue is within its bound, and taken = handed on + shed + held; nothing is shed or
+//! refused while there is room. The losses of a queue = those reported + those still to report. Control goes
+//! before calls, and calls before data.
 //!
-//! A queue counts what it takes separately from what becomes of it. For the queues of subscribers this
-//! number is compared with the node's counters of queued and shed messages; for the lanes of links, with
-//! the sealed and the waiting bytes. All of these only grow, and each queue keeps the most that it ever
-//! held, so that nothing is lost between two looks.
+//! A queue counts the items it takes separately from what it does with them. For the queues of subscribers this
+//! number is compared with the node's counters of queued and shed messages; for the lanes of links, with the
+//! sealed and the waiting bytes. All of these only grow, and each queue keeps the most that it ever held, so
+//! that nothing is missed between two checks.
 
 use core::fmt;
 use std::collections::BTreeSet;
@@ -27,18 +27,18 @@ pub(super) const ENTRY: Entry = Entry {
 };
 /// The lanes of a link.
 pub(super) const LANES: [LaneId; 3] = [LaneId::Control, LaneId::Calls, LaneId::Data];
-/// What stands before a message in its frame, and the last frame of a link, are shorter.
+/// A message's head in its frame, and the last frame of a link, are shorter.
 const HEAD_MAX: u64 = 64 << 10;
 
-/// What became of everything that the queues of one node took.
+/// The audits of all queues of one node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Audits {
-    /// Of each subscription that stands, with its number, in their order. No map: with thousands of
-    /// subscribers, looking them up after every event would be most of a run.
+    /// One for each present subscription, with its number, in order. Not a map: with thousands of subscribers,
+    /// look-ups after every event would take most of a run.
     pub subscribers: Vec<(u64, QueueAudit)>,
     /// Messages put into subscribers' queues, as the node counts them.
     pub delivered: u64,
-    /// Messages that gave way there, likewise.
+    /// Messages that gave way there, as the node counts them.
     pub overflowed: u64,
     /// By peer and lane, in bytes.
     pub lanes: Vec<(NodeName, LaneId, LaneCount)>,
@@ -47,10 +47,10 @@ pub struct Audits {
 #[derive(Debug, Default)]
 struct Row {
     last: Audits,
-    /// The lengths of queues that were asked for.
+    /// The lengths of queues that subscribers requested.
     asked: BTreeSet<u64>,
-    /// Some subscription has begun or ended since the last look. It may be gone already, with messages
-    /// that no queue shows.
+    /// Some subscription has begun or ended since the last check. It may be gone already, with messages that no
+    /// queue shows.
     changed: bool,
 }
 
@@ -91,7 +91,7 @@ impl Queues {
         };
         for (id, queue) in &audits.subscribers {
             if unseen {
-                // The application may have asked for a queue of any length.
+                // The application may have requested a queue of any length.
                 row.asked.insert(queue.bound);
             }
             subscriber(*id, queue, &row.asked, &actor.settings, &mut demand);
@@ -117,7 +117,7 @@ impl Queues {
     }
 }
 
-/// What must hold for the queue of a subscriber.
+/// The conditions for the queue of a subscriber.
 fn subscriber(
     id: u64,
     queue: &QueueAudit,
@@ -150,13 +150,13 @@ fn subscriber(
         queue.most_bytes <= bytes,
         format_args!("a queue of {bytes} bytes has held more: {id} {queue:?}"),
     );
-    // A liar may report more losses than a number can hold; the queue stops counting at the greatest.
+    // A liar may report more losses than a number can hold; the queue stops counting at the greatest number.
     let missed = queue.missed_read.saturating_add(queue.missed_held);
     demand(
         queue.missed == missed && queue.missed >= queue.shed,
         format_args!("what a subscriber must be told of as missed does not add up: {id} {queue:?}"),
     );
-    // `most_bytes` leaves out a message that is alone in the queue: the next one may not fit beside it.
+    // `most_bytes` ignores a message that is alone in the queue: the next one may not fit beside it.
     let was_full = queue.most == bound || queue.most_bytes.max(message) + message > bytes;
     demand(
         queue.shed == 0 || was_full,
@@ -164,8 +164,8 @@ fn subscriber(
     );
 }
 
-/// What must hold for a lane of a link. An empty one takes one frame of any legal size, and the control
-/// lane takes the last frame of a link in any case.
+/// The conditions for a lane of a link. An empty one takes one frame of any legal size, and the control lane
+/// takes the last frame of a link in any case.
 fn lane(
     peer: &NodeName,
     lane: LaneId,
@@ -204,11 +204,11 @@ fn lane(
     );
 }
 
-/// By how much the numbers of all queues have grown.
+/// The growth of the counts of all queues.
 struct Growth {
     taken: u64,
     shed: u64,
-    /// All earlier queues are still there.
+    /// Whether all earlier queues are still there.
     all_there: bool,
 }
 

@@ -1,11 +1,11 @@
-//! Invariant 8, for the amount that a viewer gets: no more than its rate and its queue allow, and it
-//! learns how many events it lost.
+//! Invariant 8, for the number of events that a viewer gets: no more than its rate and its queue allow, and it
+//! learns how many it lost.
 //!
-//! 1. A viewer that reads at once gets no more events in any time than its rate allows, plus a second's
+//! 1. A viewer that reads at once gets no more events in any period than its rate allows, plus a second's
 //!    worth. Any other viewer gets no more than that in total, and no more at once than its queue holds.
-//! 2. An event published for its scope, while both nodes and their link were well, arrives or is reported
-//!    as lost. A node whose table of topics may be full refuses the interest of others, and so its events
-//!    are not owed.
+//! 2. An event published for its scope, while both nodes and their link were well, arrives or is reported as
+//!    lost. A node whose table of topics may be full refuses the interest of others, so its events are not
+//!    owed.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -35,9 +35,9 @@ type Place = (Segment, Option<Segment>);
 #[derive(Debug, Default)]
 struct Rates {
     viewers: BTreeMap<(NodeId, u32), Viewer>,
-    /// The ids that were published for each scope: an id is seen once.
+    /// The ids published for each scope: a viewer sees an id once.
     ids: BTreeMap<Place, BTreeSet<Label>>,
-    /// Events that should come to a viewer, in the order of their publishing.
+    /// Events that should arrive at a viewer, in the order of their publishing.
     under_way: VecDeque<Sent>,
 }
 
@@ -56,14 +56,14 @@ struct Viewer {
     place: Place,
     at_once: bool,
     since: Instant,
-    /// Tokens that are there, in billionths, and when.
+    /// The available tokens, in billionths, and the time.
     level: u128,
     filled_at: Instant,
-    /// What it has got and was told as lost, and what of it was in its snapshot.
+    /// The events that it got, that it was told it had lost, and those in its snapshot.
     got: u64,
     lost: u64,
     in_snapshot: u64,
-    /// How many events should have come to it.
+    /// The number of events that should have arrived at it.
     due: u64,
 }
 
@@ -118,7 +118,7 @@ impl Invariant for Rates {
         self.under_way.front().map(|sent| sent.at + UNDER_WAY)
     }
 
-    /// Judges each event when it must have come: what hinders its way later is no excuse.
+    /// Judges each event when it must have arrived: later faults are no excuse.
     fn advance(&mut self, at: &mut Moment<'_>, _: &dyn Witness) {
         while let Some(sent) = self.under_way.front()
             && sent.at + UNDER_WAY <= at.now
@@ -160,7 +160,7 @@ impl Rates {
         self.viewers.retain(|(of, _), _| *of != node);
     }
 
-    /// A node has published an event: an account's for two scopes.
+    /// A node has published an event; an account's event counts for two scopes.
     fn emitted(&mut self, at: &mut Moment<'_>, emission: &Emission) {
         let Some(id) = &emission.id else {
             return;
@@ -198,7 +198,7 @@ impl Rates {
         let count = sight.events.len() as u64;
         (viewer.got, viewer.lost) = (viewer.got + count, viewer.lost + sight.lost);
         if sight.is_first {
-            // A snapshot shows older events, which no node sent to this viewer.
+            // A snapshot shows older events, which no node sent for this viewer.
             viewer.in_snapshot = count;
             return;
         }
@@ -227,7 +227,7 @@ impl Rates {
 }
 
 impl Viewer {
-    /// Whether it may get this many now.
+    /// Whether it may get this number now.
     fn takes(&mut self, now: Instant, rate: u32, count: u64, slack: Duration) -> bool {
         let rate = u128::from(rate);
         if !self.at_once {
@@ -245,7 +245,7 @@ impl Viewer {
     }
 }
 
-/// Whether an event must have come by now, or be told as lost: it was published long ago, its source
+/// Whether an event must have arrived by now or been reported as lost: it was published long ago, its source
 /// lives, and nothing has hindered its way since.
 fn has_come(facts: &Facts, now: Instant, sent: &Sent) -> bool {
     let (source, node) = (sent.by, sent.to.0);
@@ -256,7 +256,7 @@ fn has_come(facts: &Facts, now: Instant, sent: &Sent) -> bool {
     lives && calm && well && sent.at + UNDER_WAY <= now
 }
 
-/// Whether the publisher knows that a node wants what a viewer looks at.
+/// Whether the publisher knows that a node wants the scope of a viewer.
 fn knows(facts: &Facts, now: Instant, source: NodeId, node: NodeId, since: Instant) -> bool {
     if source != node && !facts.has_room_for(facts.published.topics()) {
         return false;
@@ -279,7 +279,7 @@ fn place_of(what: &Looked) -> Place {
 
 /// Billionths in a token.
 const TOKEN: u128 = 1_000_000_000;
-/// An event that was published this long ago has come, or its loss was told.
+/// An event published this long ago has arrived, or its loss was reported.
 const UNDER_WAY: Duration = Duration::from_secs(10);
-/// Once a viewer and its node's links are this old, others know what it wants.
+/// Once a viewer and its node's links are this old, others know its interest.
 const ASKED: Duration = Duration::from_secs(5);

@@ -1,8 +1,7 @@
-//! Which nodes are to get a message, as far as its source certainly knows. Part of the facts.
+//! The receivers of a message, as far as its source certainly knows them. Part of the facts.
 //!
-//! A node sends a message for one node to the link that it has under that name, and a message for a role to the
-//! nodes that have described themselves with it. Both are facts of the source: what a node said of itself when it
-//! was not heard does not count.
+//! A node sends a message to one node over its link to that name, and a message to a role to the nodes that have
+//! described themselves with it. Both are facts of the source: a description that did not arrive does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +12,7 @@ use lasso_core::plane::Audience;
 use super::facts::Facts;
 use crate::scenario::NodeId;
 
-/// To whom a message goes.
+/// The receivers of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Receivers {
     /// To every node.
@@ -22,17 +21,18 @@ pub(super) enum Receivers {
     Some(Vec<(NodeId, bool)>),
 }
 
-/// The roles of nodes, as each node was told them: by that node and the other, with the other's life.
+/// The roles of nodes as others know them: by the knowing node and the described one, with the life of the
+/// latter.
 #[derive(Debug, Default)]
 pub(super) struct Heard(BTreeMap<(NodeId, NodeId), (u64, BTreeSet<Label>)>);
 
 impl Heard {
-    /// A process begins: it has heard nothing yet.
+    /// A process begins: it knows no roles yet.
     pub(super) fn started(&mut self, node: NodeId) {
         self.0.retain(|(hearer, _), _| *hearer != node);
     }
 
-    /// A node tells what it has heard of another one, whose life that is.
+    /// A node reports the description of this life of another node.
     pub(super) fn told(&mut self, node: NodeId, other: NodeId, life: u64, change: &Change) {
         if let Change::NodeIdentified { description, .. } = change {
             let roles = description.roles.clone();
@@ -40,14 +40,14 @@ impl Heard {
         }
     }
 
-    /// Whether another node has a role; `None`: it has not said so.
+    /// Whether another node has a role; `None`: it has not described itself.
     fn has(&self, node: NodeId, (other, life): (NodeId, u64), role: &Label) -> Option<bool> {
         let (of_life, roles) = self.0.get(&(node, other))?;
         (*of_life == life).then(|| roles.contains(role))
     }
 }
 
-/// The nodes that are to get a message of `source`.
+/// The receivers of a message of `source`.
 pub(super) fn receivers(facts: &Facts, source: NodeId, audience: &Audience) -> Receivers {
     let is_alone = |node: NodeId| {
         let name = &facts.cast.actor(node).name;
@@ -71,7 +71,7 @@ pub(super) fn receivers(facts: &Facts, source: NodeId, audience: &Audience) -> R
         Audience::Role(role) => {
             let of = |(node, life): (NodeId, u64)| {
                 if node == source {
-                    // What it says of itself may have changed.
+                    // Its description may have changed.
                     return Some((node, false));
                 }
                 match facts.heard.has(source, (node, life), role) {

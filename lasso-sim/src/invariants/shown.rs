@@ -1,18 +1,19 @@
-//! Invariant 8, for figures and states: those that a viewer shows come only from events that it may see.
+//! Invariant 8, for figures and states: those that a viewer shows are computed only from events that it may
+//! see.
 //!
-//! 1. The calls of a row, and its errors, are never more than what was published for the viewer's scope
-//!    stands for, by chain, provider and region. A plain success stands for as many as the sampling of its
-//!    node lets it: 1/rate, rounded up. All else stands for one.
-//! 2. Nor are the calls more than what stands for calls of the last window, as long as all wall clocks are right.
-//!    What is shown was looked at up to a heartbeat and a batch before, seconds are counted as wholes, and
-//!    a viewer is told only what matters: the window is taken for so much longer, and a row may have a few
-//!    calls more. Just after a process was frozen nothing is said about windows.
-//! 3. A state is one that somebody published for the profile, with that value, of a chain that a viewer of
-//!    the profile named at that node when it was published, or that lingered there after one that had left;
-//!    it is kept for so long as states are kept. What a viewer names that is refused counts until then.
+//! 1. The calls of a row, and its errors, are never more than the events published for the viewer's scope stand
+//!    for, by chain, provider and region. A plain success stands for at most 1/rate calls, rounded up, with the
+//!    sampling rate of its node. Any other event stands for one.
+//! 2. Nor are the calls more than the events of the last window stand for, as long as all wall clocks are right.
+//!    The shown figures may be a heartbeat and a batch old, seconds count as wholes, and small changes are not
+//!    delivered. So the window is taken as that much longer, and a row may have a few calls more. Just after a
+//!    process was frozen, windows are not judged.
+//! 3. A shown state was published for the profile, with that value. When it was published, a viewer of the
+//!    profile at that node named its chain, or the chain lingered there after a viewer had left. It is shown
+//!    for at most as long as states are kept. The chains of a refused viewer count until its refusal.
 //!
-//! What a frozen or restarted publisher had under way counts from when it was published, which is never
-//! later than when it came.
+//! Events that a frozen or restarted publisher had under way count from when they were published, which is
+//! never later than their arrival.
 
 use core::fmt;
 use core::time::Duration;
@@ -41,7 +42,7 @@ pub(super) const ENTRY: Entry = Entry {
 /// Calls, and errors among them.
 type Calls = (u64, u64);
 
-/// Whose calls are counted together: an account's, or those without one, of one series in one region.
+/// The key of calls that are counted together: an account's, or those without one, of one series in one region.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Owner {
     account: Option<Segment>,
@@ -49,11 +50,11 @@ struct Owner {
     region: Label,
 }
 
-/// What was published stands for so many calls.
+/// The number of calls that published events stand for.
 #[derive(Debug, Default)]
 struct Sum {
     all: Calls,
-    /// By the second in which they happened; those of old are forgotten.
+    /// By the second in which they happened; old ones are forgotten.
     seconds: BTreeMap<u64, Calls>,
 }
 
@@ -68,7 +69,7 @@ struct OfProfile {
 struct OfNode {
     events: EventSettings,
     sampling: SampleRates,
-    /// Until when what is shown may have been looked at long ago.
+    /// Until when shown figures may be old.
     late_until: Instant,
     /// The chains that viewers have named, by profile.
     named: BTreeMap<(Segment, String), Named>,
@@ -77,9 +78,9 @@ struct OfNode {
 /// A chain of a profile.
 #[derive(Debug, Default)]
 struct Named {
-    /// By these viewers now.
+    /// The viewers that name it now.
     by: BTreeSet<u32>,
-    /// Until when it may linger after one that has left.
+    /// Until when it may linger after a viewer that has left.
     until: Option<Instant>,
 }
 
@@ -88,7 +89,7 @@ struct Named {
 struct Shown {
     profiles: BTreeMap<Segment, OfProfile>,
     nodes: BTreeMap<NodeId, OfNode>,
-    /// The viewers that are there, and what they look at.
+    /// The present viewers, and their scopes.
     watched: BTreeMap<(NodeId, u32), (String, Looked)>,
 }
 
@@ -161,7 +162,7 @@ impl Shown {
         }
     }
 
-    /// A viewer names nothing any more. One that was refused was never there, and nothing lingers.
+    /// A viewer is gone and names no chain any more. A refused one was never there, so nothing lingers.
     fn gone(
         &mut self,
         now: Instant,
@@ -189,7 +190,7 @@ impl Shown {
             .retain(|_, named| !named.by.is_empty() || may_show(named));
     }
 
-    /// A node has published this.
+    /// A node has published an event.
     fn emitted(&mut self, now: Instant, node: NodeId, emission: &Emission) {
         let event = emission.event(UNIX_MS);
         let profile = self.profiles.entry(event.profile().clone()).or_default();
@@ -228,7 +229,7 @@ impl Shown {
         sum.seconds = sum.seconds.split_off(&old);
     }
 
-    /// What is not the viewer's to be shown.
+    /// Checks for figures and states that the viewer may not see.
     fn seen(&self, at: &mut Moment<'_>, viewer: &str, what: &Looked, sight: &Sight) {
         let (now, facts) = (at.now, at.facts);
         let Some(of) = self.nodes.get(&at.node) else {
@@ -280,8 +281,8 @@ impl Shown {
 }
 
 impl OfNode {
-    /// Whether a viewer names the chain, or one that has left named it when this was published. Who was
-    /// frozen may be late.
+    /// Whether a viewer names the chain, or one that has left named it when this was published. A frozen node
+    /// may be late.
     fn may_show(&self, now: Instant, published: Instant, profile: &Segment, chain: &Label) -> bool {
         let Some(named) = self.named.get(&(profile.clone(), chain.to_string())) else {
             return false;
@@ -293,7 +294,7 @@ impl OfNode {
 }
 
 impl OfProfile {
-    /// What a scope's events stand for, in all and since that second; where none is given, nothing.
+    /// The calls that a scope's events stand for, in total and since that second; without one, only in total.
     fn sums_of(&self, scope: &Scope, since: Option<u64>) -> Vec<(&Owner, Calls, Calls)> {
         let is_own = |owner: &Owner| match scope {
             Scope::Profile => true,
@@ -325,17 +326,17 @@ fn add(sum: &mut Calls, calls: Calls) {
     sum.1 = sum.1.saturating_add(calls.1);
 }
 
-/// How long ago what is shown may have been looked at.
+/// The greatest age of shown figures.
 fn lag(events: &EventSettings, slack: Duration) -> Duration {
     events.heartbeat + events.batch_interval + slack + LATE
 }
 
 const WINDOW: Duration = Duration::from_secs(WINDOW_SECONDS);
-/// For worlds that are late, and for clocks that count milliseconds.
+/// Allows for worlds that are late, and for clocks that count milliseconds.
 const LATE: Duration = Duration::from_secs(1);
-/// Above that, what was published is forgotten too early.
+/// Above this, published events are forgotten too early.
 const LAG_MAX: Duration = Duration::from_secs(120);
 /// A window and the longest lag.
 const SECONDS_KEPT: u64 = WINDOW_SECONDS + LAG_MAX.as_secs();
-/// Any moment will do that lies later than any event is old.
+/// Any moment will do that is later than the greatest age of an event.
 const UNIX_MS: u64 = 1 << 40;

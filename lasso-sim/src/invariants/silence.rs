@@ -1,9 +1,8 @@
-//! Invariant 4: No node is declared down earlier than 0.75 T after its last byte, nor stays up
-//! later than 1.25 T while silent. T is the tick time of the node that judges; one that was frozen
-//! has as much time again.
+//! Invariant 4: No node is declared down earlier than 0.75 T after its last byte, nor stays up later than 1.25
+//! T while silent. T is the tick time of the node that judges; a node that was frozen has the same time again.
 //!
-//! A node gives up no link of its own accord, for any reason, while bytes arrive on it, unless it stops or
-//! renumbers itself, another connection or another life of the peer took its place, the peer reads
+//! While bytes arrive on a link, a node does not give it up of its own accord, with these exceptions: it stops
+//! or renumbers itself, another connection or another life of the peer replaced the link, the peer reads
 //! nothing, or the user wants overlapping partitions closed.
 
 use core::cmp::Reverse;
@@ -50,7 +49,7 @@ impl Invariant for Silence {
         }
     }
 
-    /// A node has told its subscribers that a peer is gone.
+    /// A node has reported to its subscribers that a peer is gone.
     fn event(&mut self, at: &mut Moment<'_>, event: &TopologyEvent, seen: &dyn Witness) {
         let Change::NodeDisconnected { name, reason } = &event.change else {
             return;
@@ -73,7 +72,7 @@ impl Invariant for Silence {
         });
     }
 
-    /// A node closes a connection: where it is its link to a peer, that must be for a good reason.
+    /// A node closes a connection: if it is its link to a peer, the reason must be good.
     fn closes(
         &mut self,
         at: &mut Moment<'_>,

@@ -2,8 +2,8 @@
 //! peer that has long been out of reach sooner than the longest delay allows. Nodes that lost the same
 //! node at once do not redial it in step.
 //!
-//! Delays are jittered. So if a group of nodes whose dials to one node have failed more than once all dial
-//! it again within a few milliseconds, that is no coincidence.
+//! Delays are jittered. So it is no coincidence if a group of nodes whose dials to one node have failed more
+//! than once all dial it again within a few milliseconds.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ struct Spread {
     redials: BTreeMap<NodeId, BTreeMap<NodeId, Instant>>,
 }
 
-/// Dials of one node to another one, since they were linked last.
+/// Dials of one node to another one since they were last linked.
 #[derive(Debug, Clone, Copy)]
 struct Dials {
     count: u32,
@@ -56,7 +56,7 @@ impl Invariant for Spread {
         self.dials.retain(|(from, _), _| *from != node);
     }
 
-    /// A node that renumbers itself starts over, and dials all at once.
+    /// A node that renumbers itself starts over, and dials all peers at once.
     fn closes(&mut self, at: &mut Moment<'_>, _: ConnId, reason: &CloseReason, _: &dyn Witness) {
         if let CloseReason::Renumbered | CloseReason::StaleIncarnation { .. } = reason {
             let node = at.node;
@@ -132,8 +132,8 @@ impl Invariant for Spread {
 }
 
 impl Dials {
-    /// Whether a dial now is the next one of these. After a longer time the peer was forgotten, and is
-    /// found again by all at the same moment.
+    /// Whether a dial now follows these. After a longer time the peer was forgotten, and all nodes find it
+    /// again at the same moment.
     fn is_followed_by(&self, now: Instant, settings: &DialSettings) -> bool {
         let is_stale = now - self.first >= settings.stale_after;
         let longest = if is_stale {
@@ -147,7 +147,7 @@ impl Dials {
 }
 
 impl Spread {
-    /// Nodes of which each has dialled it in vain more than once, and all of them now.
+    /// Nodes that have each dialled it in vain more than once, and that all dial it now.
     fn in_step(&mut self, at: &mut Moment<'_>, to: NodeId) {
         let (now, node, facts) = (at.now, at.node, at.facts);
         let redials = self.redials.entry(to).or_default();
@@ -174,8 +174,8 @@ const LATE: Duration = Duration::from_secs(1);
 const OFTEN: u32 = 3;
 /// After this many dials, delays are the longest.
 const LONG_SINCE: u32 = 8;
-/// Dials that are further apart are of different rounds.
+/// Dials further apart belong to different rounds.
 const ROUND: Duration = Duration::from_millis(1500);
-/// So many nodes may not all dial one within so long.
+/// This many nodes must not all dial one node within that time.
 const GROUP: usize = 5;
 const IN_STEP: Duration = Duration::from_millis(5);

@@ -22,35 +22,35 @@ pub(super) const ENTRY: Entry = Entry {
     },
 };
 
-/// How much the tables of a node hold.
+/// The sizes of the tables of a node.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sizes {
-    /// Topics and who wants them.
+    /// Topics and their subscribers.
     pub hub: HubSizes,
-    /// Calls that wait for an outcome.
+    /// Calls without an outcome.
     pub waiting: usize,
-    /// Requests that are worked on.
+    /// Requests in progress.
     pub serving: usize,
-    /// Handshakes that are open.
+    /// Open handshakes.
     pub handshakes: usize,
-    /// Dials that are under way.
+    /// Dials under way.
     pub dials: usize,
-    /// Nodes that are remembered without a link.
+    /// Remembered nodes without a link.
     pub disconnected: usize,
-    /// Notices that are not repeated for a while.
+    /// Notices that are suppressed for a while.
     pub notices: usize,
-    /// Links that stand.
+    /// Present links.
     pub links: usize,
-    /// Bytes of messages that are not all there.
+    /// Bytes of unfinished messages.
     pub unfinished: usize,
 }
 
-/// How much the tables of a node's live events and metrics hold.
+/// The sizes of the tables of a node's live events and metrics.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TableSizes {
     /// Those of live events.
     pub live: LiveSizes,
-    /// Keys of metrics that have an answer or wait for one.
+    /// Keys of metrics with an answer, or waiting for one.
     pub keys: usize,
     /// Series of recorded calls.
     pub series: usize,
@@ -59,7 +59,7 @@ pub struct TableSizes {
 /// See the module's text.
 #[derive(Debug)]
 struct Tables {
-    /// By node, where there are many.
+    /// By node, if there are many.
     looked_at: Vec<Option<Instant>>,
     /// By node, for events and metrics.
     tables_at: Vec<Instant>,
@@ -122,7 +122,7 @@ fn unfinished_max(link: &LinkSettings) -> usize {
     link.unfinished_bytes_max.max(alone)
 }
 
-/// Those of live events and metrics.
+/// Checks those of live events and metrics.
 fn tables(at: &mut Moment<'_>, sizes: &TableSizes) {
     let actor = at.facts.cast.actor(at.node);
     let (events, metrics) = (&actor.settings.events, &actor.settings.metrics);
@@ -144,7 +144,7 @@ fn tables(at: &mut Moment<'_>, sizes: &TableSizes) {
     }
 }
 
-/// What heads may add to a message, and more.
+/// An upper bound of the bytes that heads add to a message.
 const HEADS_BYTES: usize = 4 << 10;
 /// With more nodes than this, tables are checked less often, because each check goes through all peers.
 const CROWD: usize = 64;

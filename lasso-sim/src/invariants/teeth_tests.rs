@@ -1,5 +1,5 @@
-//! What a machine with a mistake would do, and what a right one does, with messages, answers, queues and
-//! tables: invariants 5, 7, 8, 10, 12 and 16.
+//! The behaviour of a machine with a bug, and of a correct one, with messages, answers, queues and tables:
+//! invariants 5, 7, 8, 10, 12 and 16.
 
 use lasso_core::plane::pubsub::{HubSizes, PubSubCounters};
 use lasso_core::plane::{Audience, CallCounters, Reach, Row};
@@ -55,7 +55,7 @@ impl Stand {
         stand
     }
 
-    /// `B` is told this: a number is a message, a negative one so many missed.
+    /// The updates of `B`: a number is a message, a negative one is a count of missed messages.
     fn reads(script: &[i64]) -> Vec<u32> {
         let mut stand = Stand::ten();
         for step in script {
@@ -84,10 +84,10 @@ fn what_is_reported_missing_is_missing_there_and_nowhere_else() {
         // A full queue that drops the newest, and says so in front or behind.
         (&[-6, 1, 2, 3, 4], false),
         (&[1, 2, -6, 3, 4], false),
-        // Reported twice, or something that comes later.
+        // A loss reported twice, or the loss of a later message.
         (&[1, -2, 3], false),
         (&[1, -1, 2], false),
-        // Nothing is said of what was published when the subscriber had long been known.
+        // Messages that were published long after the source knew of the subscriber are not reported.
         (&[3, 4], false),
         (&[1, -9, -1], false),
     ];
@@ -429,7 +429,7 @@ fn messages_are_missed_unseen_only_where_the_path_was_lossy() {
         stand.gets_message(B, 0, 3, 3);
         assert_eq!(stand.found(), expected, "{path:?}");
     }
-    // What was published long after the path was well again is missing.
+    // A message published long after the path was well again is missing.
     for (healed, expected) in [(10, vec![7]), (120, vec![])] {
         let mut stand = Stand::calm();
         stand.loses(at(1), (A, B), true);

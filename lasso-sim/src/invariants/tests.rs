@@ -52,7 +52,7 @@ fn scenario() -> Scenario {
     }
 }
 
-/// What a node knows, as a test says.
+/// The state of a node, as set by a test.
 #[derive(Debug, Clone, Default)]
 struct Told {
     version: u64,
@@ -204,13 +204,13 @@ impl Stand {
         self.invariants.after(now, node, &told);
     }
 
-    /// What does not hold yet at the end.
+    /// The condition that does not hold yet at the end.
     fn unsettled(&self, now: Instant, members: &[Member]) -> Option<(NodeId, u32)> {
         let unsettled = self.invariants.unsettled(now, members)?;
         Some((unsettled.node, unsettled.number))
     }
 
-    /// The numbers of what was found, each run of the same once.
+    /// The numbers of the violations, each run of the same number once.
     /// `A` and `B` are linked from the start, and have been for long.
     fn calm() -> Self {
         let mut stand = Stand::new();

@@ -1,11 +1,11 @@
-//! Invariant 14, for periodic work: a node queries DNS and checks its peers as often as its settings say,
-//! no more and no less.
+//! Invariant 14, for periodic work: a node queries DNS and checks its peers exactly as often as its settings
+//! say.
 //!
-//! It sends heartbeats no more often than a quarter of the smaller tick time; `calm.rs` checks that bytes come
-//! as often.
+//! It sends heartbeats at most once per quarter of the smaller tick time; `calm.rs` checks that bytes arrive at
+//! least as often.
 //!
-//! Rounds are counted over some minutes in which nothing happened to the node and its links, and no query
-//! or check failed. One round more or less may fall into that time.
+//! Rounds are counted over some minutes in which nothing happened to the node and its links, and no query or
+//! check failed. One round more or less may fall into that period.
 
 use core::time::Duration;
 
@@ -39,14 +39,14 @@ pub struct Rounds {
     pub checks_sent: u64,
     /// Those that failed.
     pub checks_failed: u64,
-    /// Heartbeats that were sent on the links that stand.
+    /// Heartbeats that were sent on the present links.
     pub heartbeats: u64,
 }
 
 /// See the module's text.
 #[derive(Debug)]
 struct Timers {
-    /// By node: when its rounds were looked at last, what they were, and its links by then.
+    /// By node: when its rounds were last read, their counts, and its links then.
     last: Vec<Option<(Instant, Rounds, u64)>>,
     /// By node: how many DNS queries it has.
     queries: Vec<u64>,

@@ -1,8 +1,8 @@
-//! Invariant 14, for health checks: a node calls a peer unresponsive after exactly as many checks in a row that were not
-//! answered as its settings say, and each of them waited for the whole time-out.
+//! Invariant 14, for health checks: a node calls a peer unresponsive after exactly as many unanswered checks in a row
+//! as its settings say, and each of them waited for its whole time-out.
 //!
-//! The checks are counted where they are sent. A new session may find a peer that has failed checks already: then there
-//! may be more of them, and never fewer.
+//! The checks are counted by their sender. A new session may find a peer that has failed checks already: then there may
+//! be more of them, but never fewer.
 
 use lasso_core::event::{Change, TopologyEvent};
 use lasso_core::name::NodeName;
@@ -56,7 +56,7 @@ fn look(at: &mut Moment<'_>, known: &dyn Knowledge, peer: &NodeName) {
         link.is_some_and(|link| link.since <= unanswered.first_sent)
     });
     let now = at.now;
-    // The next check may have been sent in the same moment.
+    // The next check may have been sent at the same moment.
     let counts = |unanswered: Unanswered| {
         let checks = unanswered.checks - u32::from(unanswered.last_sent == now);
         checks == after || unanswered.checks >= after && !same_session

@@ -1,4 +1,4 @@
-//! What viewers see: invariant 8.
+//! The deliveries to viewers: invariant 8.
 
 use std::sync::Arc;
 
@@ -89,7 +89,7 @@ impl Stand {
         self.sees_events(now, A, EventSaw::Seen { viewer: 0, sight });
     }
 
-    /// The viewer is shown so many calls, and errors among them.
+    /// The viewer shows this many calls, and errors among them.
     fn is_shown(&mut self, now: Instant, row: Row, calls: u64, errors: u64) {
         let figures = Figures {
             calls,

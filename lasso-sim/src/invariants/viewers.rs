@@ -1,16 +1,15 @@
 //! Invariant 8: a viewer never sees an event id twice within the window, nor another account's event,
 //! nor one that was not published. `shown.rs` checks figures and states.
 //!
-//! The owner of an event is the account it was published for, not the account that the event names. A
-//! scenario that gives one id to two owners fails, since no check could tell them apart. The window
-//! begins when an event arrives. The viewer shows the event up to a batch and the world's slack later,
-//! so the window counts a second shorter here, and ids of viewers that do not read at once are not
-//! checked. A node remembers only so many ids: once as many others came after an event, it may show that
-//! event again. Which events came to a node is not known here, and a viewer does not see all of them. So
-//! the copies that the whole cluster emitted since, and those that may still have been under way, are
-//! counted: an event may be shown again only after as many as the node remembers. The window is the node's, and
-//! a snapshot may show an event that came long ago: an id that was emitted again after a window, and after
-//! the viewer saw it, may be shown once more.
+//! The owner of an event is the account it was published for, not the account that the event names. A scenario
+//! that gives one id to two owners fails, because no check could distinguish them. The window begins when an
+//! event arrives. The viewer shows the event up to a batch and the world's slack later, so the window counts a
+//! second shorter here, and ids of viewers that do not read at once are not checked. A node remembers a bounded
+//! number of ids: after as many others have arrived, it may show an event again. This file does not know which
+//! events arrived at a node, and a viewer does not see all of them. So it counts the copies that the whole
+//! cluster emitted since, and those that may still have been under way: an event may be shown again only after
+//! as many as the node remembers. The window is the node's, and a snapshot may show an event that arrived long
+//! ago: an id that was emitted again after a window, and after the viewer saw it, may be shown once more.
 
 use core::fmt;
 use core::time::Duration;
@@ -41,13 +40,13 @@ struct Watched {
     at_once: bool,
     /// When each id was seen last.
     seen: BTreeMap<Label, Instant>,
-    /// The same by time: what is out of the window is forgotten.
+    /// The same by time, to forget what is out of the window.
     order: VecDeque<(Instant, Label)>,
-    /// Ids that were shown again, as they were emitted again a window later.
+    /// Ids that were shown again because they were emitted again a window later.
     anew: BTreeSet<Label>,
 }
 
-/// One event that was emitted.
+/// One emitted event.
 #[derive(Debug)]
 struct Emitted {
     at: Instant,
@@ -59,13 +58,13 @@ struct Emitted {
 #[derive(Debug, Default)]
 struct Viewers {
     watched: BTreeMap<(NodeId, u32), Watched>,
-    /// Whose each event is: profile and account.
+    /// The owner of each event: profile and account.
     owners: BTreeMap<Label, (Segment, Option<Segment>)>,
-    /// When each id was emitted first.
+    /// When each id was first emitted.
     first_emitted: BTreeMap<Label, Instant>,
     /// By profile: the id and the account of each event that was emitted.
     emitted: BTreeMap<Segment, VecDeque<Emitted>>,
-    /// By node: for how long, and how many, ids are remembered.
+    /// By node: how long, and how many, ids are remembered.
     windows: BTreeMap<NodeId, (Duration, usize)>,
 }
 
@@ -134,7 +133,7 @@ impl Viewers {
             let Some((all, first)) = emitted.zip(self.first_emitted.get(id)) else {
                 return true;
             };
-            // What was under way when the viewer saw the first event may come after it, once.
+            // Copies under way when the viewer saw the first event may arrive after it, once.
             let slack = if watched.anew.contains(id) {
                 Duration::ZERO
             } else {
@@ -155,7 +154,8 @@ impl Viewers {
         demand(twice.is_none(), format_args!("sees {id} twice"));
     }
 
-    /// Notes the owner of an event. With two owners of one id, no check could tell whose event a viewer shows.
+    /// Notes the owner of an event. With two owners of one id, no check could decide whose event a viewer
+    /// shows.
     fn emitted(&mut self, at: &mut Moment<'_>, emission: &Emission) {
         let Some(id) = emission.id.as_ref() else {
             return;
@@ -163,7 +163,7 @@ impl Viewers {
         let owner = (emission.emit.profile.clone(), emission.account().cloned());
         let all = self.emitted.entry(emission.emit.profile.clone());
         let all = all.or_default();
-        // Twice the longest window: what was emitted a window before an event that is a window old.
+        // Twice the longest window: events emitted a window before an event that is a window old.
         let longest = self.windows.values().map(|(window, _)| *window * 2).max();
         let longest = longest.unwrap_or_default();
         while all.front().is_some_and(|event| at.now - event.at > longest) {
@@ -202,7 +202,7 @@ fn others(
     recent.filter(counts).count()
 }
 
-/// Was this id emitted again since then, when nodes had forgotten the first event with it?
+/// Whether this id was emitted again since then, when nodes had forgotten the first event with it.
 fn is_anew(
     all: &VecDeque<Emitted>,
     (first, window): (Instant, Duration),
@@ -214,7 +214,7 @@ fn is_anew(
     newest.is_some_and(|event| event.at + slack >= then && event.at + SLACK >= first + window)
 }
 
-/// Events that are not the viewer's to see.
+/// Events that the viewer may not see.
 fn foreign(
     what: &Looked,
     owners: &BTreeMap<Label, (Segment, Option<Segment>)>,

@@ -1,6 +1,6 @@
-//! What each path between two nodes is like, and since when. Part of the facts.
+//! The shape of each path between two nodes, and since when. Part of the facts.
 //!
-//! A path without an entry is what the file's `[network]` says of all paths.
+//! A path without an entry has the shape of the file's `[network]`.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -16,21 +16,21 @@ pub(super) struct Weather {
     paths: BTreeMap<(u32, u32), PathFact>,
 }
 
-/// What a shape does to packets.
+/// The effect of a shape on packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Grade {
     /// Packets get lost by chance.
     lossy: bool,
     /// Frames may take seconds.
     slow: bool,
-    /// The longest that a packet takes, one way.
+    /// The longest latency of a packet, one way.
     longest: Duration,
 }
 
 #[derive(Debug)]
 struct PathFact {
     grade: Grade,
-    /// When it last became better in any way.
+    /// When it last improved in any way.
     eased: Option<Instant>,
 }
 
@@ -50,7 +50,7 @@ impl Weather {
         weather
     }
 
-    /// These paths are like this from now on.
+    /// These paths have this shape from now on.
     pub(super) fn shaped(&mut self, now: Instant, paths: &[(u32, u32)], shape: &Shape) {
         let grade = Grade::of(shape);
         for path in paths {
@@ -66,7 +66,7 @@ impl Weather {
         }
     }
 
-    /// Neither direction of a pair loses or delays packets now, and since when; zero: it never was otherwise.
+    /// Since when neither direction of a pair has lost or delayed packets; zero: always.
     pub(super) fn fair_since(&self, a: u32, b: u32) -> Option<Instant> {
         let pair = [(a, b), (b, a)];
         let foul = |path: &(u32, u32)| {
@@ -80,14 +80,14 @@ impl Weather {
         Some(eased.max().unwrap_or(Instant::ZERO))
     }
 
-    /// Some packet of a pair has got lost by chance since then, or may have.
+    /// Whether some packet of a pair may have been lost by chance since then.
     pub(super) fn is_lossy_since(&self, then: Instant, a: u32, b: u32) -> bool {
         [(a, b), (b, a)].iter().any(|path| {
             self.grade(*path).lossy || self.eased(*path).is_some_and(|eased| eased > then)
         })
     }
 
-    /// The longest that a packet between two takes now, one way.
+    /// The longest latency of a packet between two nodes now, one way.
     pub(super) fn longest(&self, a: u32, b: u32) -> Duration {
         let there = self.grade((a, b)).longest;
         there.max(self.grade((b, a)).longest)
@@ -123,5 +123,5 @@ impl Grade {
     }
 }
 
-/// With packets that take longer, news are late that are not lost.
+/// If packets take longer than this, news can be late without being lost.
 const SLOW: Duration = Duration::from_millis(500);

@@ -1,12 +1,12 @@
 //! A liar holds the cookie, links up like any node, and then breaks the protocol on purpose.
 //!
-//! It drives lasso-core's own [`Link`] machine, so that it seals its bytes as a node does. It adds the
-//! least that nodes demand of a member: its `Hello`, its part in choosing the link, a description of
-//! itself, and answers to health checks. A [`Lie`] then breaks the protocol; each is a file in
-//! [`lies`]. A liar does not subscribe, publish, serve or call by itself.
+//! It drives lasso-core's own [`Link`] machine, so that it seals its bytes as a node does. It adds the minimum
+//! that nodes demand of a member: its `Hello`, its part in choosing the link, a description of itself, and
+//! answers to health checks. A [`Lie`] then breaks the protocol; each is a file in [`lies`]. A liar does not
+//! subscribe, publish, serve or call by itself.
 //!
-//! A world gives it bytes and time, sends its bytes, and reconnects it until its time is over;
-//! [`Lying`] holds the node it lies to and that time.
+//! A world gives it bytes and time, sends its bytes, and reconnects it until its time is over; [`Lying`] holds
+//! that time and the node that it lies to.
 
 pub mod lies;
 mod says;
@@ -29,7 +29,7 @@ pub use self::says::Says;
 use self::says::first_varint;
 use crate::scenario::NodeId;
 
-/// What a step orders: who lies, to whom, how, and for how long.
+/// The order of a step: the liar, the node that it lies to, the lie, and the duration.
 #[derive(Debug, Clone)]
 pub struct Lying {
     /// The node that it connects to.
@@ -74,7 +74,7 @@ pub struct Liar {
     peer: Option<NodeName>,
     linked: bool,
     over: bool,
-    /// Lies that were told and that nobody has asked about.
+    /// Lies told since the last [`Liar::take_told`].
     told: u64,
 }
 
@@ -140,7 +140,7 @@ impl Liar {
         self.link.written(now, bytes);
     }
 
-    /// How often it has lied since the last call: over a link, or with its `Hello` where that was heard.
+    /// How often it has lied since the last call: over a link, or with its `Hello` if the node heard it.
     pub fn take_told(&mut self) -> u64 {
         core::mem::take(&mut self.told)
     }
@@ -171,7 +171,7 @@ impl Liar {
             }
             Frame::Adopt => self.on_linked(now),
             Frame::Close(_) => {
-                // A refusal in place of a `Hello`: what it claimed was heard.
+                // A refusal in place of a `Hello`: the node heard its claim.
                 let heard = self.peer.is_none() && self.lie.is_told_in_hello();
                 self.told += u64::from(heard);
                 self.over = true;

@@ -1,4 +1,4 @@
-//! What a liar can say: frames as they are, and frames that no node would write.
+//! The frames that a liar can send: regular ones, and ones that no node would write.
 
 use lasso_core::codec::kind;
 use lasso_core::frame::{Frame, PubSubFrame, StreamStart};
@@ -24,14 +24,14 @@ impl<'a> Says<'a> {
         }
     }
 
-    /// What lies about messages are about.
+    /// The topic of lies about messages.
     pub fn topic(&self) -> &str {
         self.topic
     }
 
-    /// Says a control frame.
+    /// Sends a control frame.
     pub fn frame(&mut self, frame: &Frame) {
-        // A frame that the link refuses is a lie that cannot be told.
+        // If the link refuses the frame, the lie is not told.
         let sent = self.link.send(self.now, frame).is_ok();
         *self.told += u64::from(sent);
     }
@@ -41,23 +41,23 @@ impl<'a> Says<'a> {
         *self.told += 1;
     }
 
-    /// Wants the topic, as any member may.
+    /// Declares interest in the topic, as any member may.
     pub fn want(&mut self) {
         let interest = PubSubFrame::Interest {
             add: vec![self.topic.to_owned()],
             remove: Vec::new(),
         };
-        // Without it no message comes, and there is nothing to lie about.
+        // Without it no message arrives, and there is nothing to lie about.
         let _ = self.link.send(self.now, &Frame::PubSub(interest));
     }
 
-    /// Says a part of a frame: of one in pieces, the last one or another.
+    /// Sends a part of a frame in pieces; `is_last` marks the last one.
     pub fn piece(&mut self, lane: LaneId, part: &[u8], is_last: bool) {
         let body = [&[lane as u8, u8::from(is_last)], part].concat();
         self.raw(lane, kind::PIECE, &body);
     }
 
-    /// Says a frame of any kind with any body.
+    /// Sends a frame of any kind with any body.
     pub fn raw(&mut self, lane: LaneId, kind: u8, body: &[u8]) {
         let sent = self.push(lane, kind, body);
         *self.told += u64::from(sent);
@@ -86,12 +86,12 @@ impl<'a> Says<'a> {
         }])));
     }
 
-    /// Sends a message under this number; the number is also what it says.
+    /// Sends a message under this number; its content is also this number.
     pub fn message(&mut self, number: u64) {
         self.payload(number, &number.to_be_bytes());
     }
 
-    /// Sends a message under this number that says this.
+    /// Sends a message under this number with this content.
     pub fn payload(&mut self, number: u64, payload: &[u8]) {
         let mut body = vec![0];
         put_varint(STREAM.into(), &mut body);
@@ -110,7 +110,7 @@ impl<'a> Says<'a> {
         self.raw(LaneId::Calls, kind::ANSWER, &body);
     }
 
-    /// Says that a call was not taken, which is a lie where the call is another one's.
+    /// Refuses a call, which is a lie if the call was made to another node.
     pub fn refuse(&mut self, call: u64) {
         self.raw(LaneId::Control, kind::REFUSED, &refusal(call));
     }
@@ -120,7 +120,7 @@ impl<'a> Says<'a> {
         self.push(LaneId::Control, kind::REFUSED, &refusal(call));
     }
 
-    /// Calls a method and does not care for the answer.
+    /// Calls a method and ignores the answer.
     pub fn call(&mut self, call: u64, method: &str, payload: &[u8]) {
         let mut body = Vec::new();
         put_varint(call, &mut body);

@@ -1,4 +1,4 @@
-//! The nodes that a plan is drawn for: what a plan has to know of each.
+//! The nodes that a plan is drawn for, with the facts that it needs about each.
 
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -17,11 +17,11 @@ pub(crate) struct Node {
     pub(crate) key: String,
     /// Its settings.
     pub(crate) settings: Settings,
-    /// When its process starts; `None`: when the plan says so.
+    /// When its process starts; `None`: the plan starts it.
     pub(crate) starts: Option<Duration>,
-    /// The DNS names that it asks for.
+    /// The DNS names that it queries.
     pub(crate) names: BTreeSet<String>,
-    /// The secret that it offers, and whether it accepts another one.
+    /// The secret that it offers, and whether it accepts a second one.
     pub(crate) cookie: (String, bool),
     /// Its roles.
     pub(crate) roles: BTreeSet<String>,
@@ -68,12 +68,12 @@ impl Cast {
         self.all().into_iter().filter(|node| *node != of).collect()
     }
 
-    /// The name of a node in quotes, as a file has it.
+    /// The name of a node in quotes, as in a file.
     pub(crate) fn name(&self, node: Player) -> String {
         format!("{:?}", self.nodes[node].key)
     }
 
-    /// Nodes as a file has them: `"a"` or `["a", "b"]`, in the order of the file.
+    /// Nodes as in a file: `"a"` or `["a", "b"]`, in the order of the file.
     pub(crate) fn list(&self, nodes: &[Player]) -> String {
         let nodes: BTreeSet<Player> = nodes.iter().copied().collect();
         let names: Vec<String> = nodes.iter().map(|node| self.name(*node)).collect();
@@ -83,7 +83,7 @@ impl Cast {
         }
     }
 
-    /// Every DNS name that some node asks for.
+    /// Every DNS name that some node queries.
     pub(crate) fn dns_names(&self) -> BTreeSet<&str> {
         let names = self.nodes.iter().flat_map(|node| &node.names);
         names.map(String::as_str).collect()
@@ -95,8 +95,8 @@ impl Cast {
         all.max().unwrap_or_default()
     }
 
-    /// Times after a loss at which some machine of these nodes acts: ends a wait, tests a link, gives it
-    /// up, dials again, checks health, queries DNS.
+    /// Times after a loss at which some machine of these nodes acts: it ends a wait, tests a link or gives it
+    /// up, dials again, checks health, or queries DNS.
     pub(crate) fn instants(&self, nodes: &[Player]) -> Vec<Duration> {
         let mut instants = BTreeSet::new();
         for node in nodes {
@@ -117,7 +117,7 @@ impl Cast {
     }
 }
 
-/// When the first tries to dial come, where each fails at once.
+/// When the first tries to dial happen if each fails at once.
 fn backoffs(min: Duration, max: Duration) -> Vec<Duration> {
     const TRIES: usize = 5;
     let mut delay = min;

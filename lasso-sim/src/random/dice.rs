@@ -1,5 +1,5 @@
-//! Draws of a random plan. Each thing that is drawn has a generator of its own, named by a text and
-//! a number, so that one draw more in one place changes nothing in another.
+//! Draws of a random plan. Each drawn item has a generator of its own, named by a text and a number, so that
+//! one more draw in one place changes nothing in another.
 
 use core::time::Duration;
 
@@ -7,12 +7,12 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::seed::{self, Purpose};
 
-/// A generator for one thing that is drawn.
+/// A generator for one drawn item.
 #[derive(Debug)]
 pub(crate) struct Dice(ChaCha8Rng);
 
 impl Dice {
-    /// The generator of the thing called `what`, and its `index` where there are several of it.
+    /// The generator of the item `what`, with its `index` if there are several.
     pub(crate) fn new(seed: u64, what: &str, index: u64) -> Self {
         Dice(seed::generator(seed, Purpose::Faults, hash(what), index))
     }
@@ -66,12 +66,12 @@ impl Dice {
     }
 }
 
-/// FNV-1a: the same everywhere and for ever.
+/// FNV-1a, which is the same everywhere and for ever.
 pub(crate) fn hash(text: &str) -> u64 {
     hash_bytes(text.bytes())
 }
 
-/// [`hash`] of times, by their nanoseconds: how a toolchain prints a duration may change.
+/// [`hash`] of times, by their nanoseconds, because the way a toolchain prints a duration may change.
 pub(crate) fn hash_times(times: &[Duration]) -> u64 {
     let bytes = times.iter().map(|time| time.as_nanos().to_le_bytes());
     hash_bytes(bytes.flatten())

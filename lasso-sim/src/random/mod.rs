@@ -1,14 +1,14 @@
-//! `[random]`: what a seed may draw, written out as steps and settings of a plain scenario.
+//! `[random]`: the draws of a seed, written out as steps and settings of a plain scenario.
 //!
-//! A run has three phases. In the first one faults begin and end within a window, while applications
-//! publish and call; then everything heals; then the cluster must be whole within a bound, and stay
-//! so. A plan is valid by construction: it knows which nodes run when, and orders only what they can do.
+//! A run has three phases. In the first, faults begin and end within a window, while applications publish and
+//! call. Then everything heals. Then the cluster must be whole within a bound, and stay whole. A plan is valid
+//! by construction: it knows when each node runs, and gives only orders that can be carried out.
 //!
 //! Each seed turns off about half of all kinds of faults, loads and settings (swarm testing: Groce and
 //! others, ISSTA 2012). If every run drew a little of everything, one fault would hide another.
 //!
-//! `spec` is what the table says, `cast` the nodes, `dice` the draws, `plan` the timeline; `faults`,
-//! `load` and `settings` hold one entry per kind, and `recover` says what must hold at the end.
+//! `spec` holds the table, `cast` the nodes, `dice` the draws, `plan` the timeline; `faults`, `load` and
+//! `settings` hold one entry per kind, and `recover` the conditions at the end.
 
 mod cast;
 mod dice;
@@ -62,7 +62,7 @@ pub(crate) fn expand(tree: &mut Table, seed: u64, errors: &mut Vec<Diagnostic>) 
     };
     let mixed = spec.mixed(seed);
     draw_settings(tree, &spec, &specs, mixed);
-    // Once more, with the settings that were drawn.
+    // Once more, with the drawn settings.
     let mut reader = Reader::blank(seed);
     read_nodes(&mut reader, tree);
     let (found, specs) = reader.into_found();
@@ -87,7 +87,7 @@ fn stand_in(tree: &mut Table, specs: &[NodeSpec], span: &Range<usize>) {
     insert(tree, &steps, span);
 }
 
-/// How many faults of a kind a seed asked for.
+/// The number of faults of a kind that a seed asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Asked {
     /// The kind.
@@ -98,10 +98,10 @@ pub struct Asked {
     pub no_room: u64,
 }
 
-/// A kind of what a plan may draw.
+/// A kind of fault, load or setting that a plan may draw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
-    /// The key of `[random]` under which it stands: `faults`, `load` or `settings`.
+    /// Its key in `[random]`: `faults`, `load` or `settings`.
     pub sort: &'static str,
     /// Its name there.
     pub key: &'static str,
@@ -121,7 +121,7 @@ pub fn kinds() -> impl Iterator<Item = Kind> {
         .chain(settings.map(kind("settings")))
 }
 
-/// Everything that happens by this seed, in the order of time.
+/// All steps of this seed, in the order of time.
 fn draw(spec: &Spec, cast: &Cast, seed: u64) -> (Vec<Step>, Vec<Asked>) {
     let mut cast = cast.clone();
     let mut late = Vec::new();
@@ -150,8 +150,7 @@ fn middle(window: &Window) -> Duration {
     window.from + (window.until - window.from) / 2
 }
 
-/// The kinds that a seed turns on, each with how many of it. A kind of which the file wants at least
-/// one is always on.
+/// The kinds that a seed turns on, each with its number. A kind with a least number above zero is always on.
 fn turned_on<T>(
     spec: &Spec,
     kinds: &[Count<T>],
@@ -300,7 +299,7 @@ fn insert(tree: &mut Table, steps: &[Step], span: &Range<usize>) {
         ..
     }) = tree.get_mut("step")
     {
-        // Those of the file may still have ranges for times: they are put in order later.
+        // Those of the file may still have ranges for times, so they are sorted later.
         own.extend(made);
         return;
     }

@@ -1,7 +1,7 @@
-//! A plan while it is drawn: its steps, and which nodes run when, so that each step can be carried out.
+//! A plan while it is drawn: its steps, and when each node runs, so that each step can be carried out.
 //!
-//! 1. Of each node the plan keeps spans of time that do not overlap: it is gone, it is frozen, or
-//!    some fault needs it to run. A fault that finds no room is not drawn.
+//! 1. For each node the plan keeps spans of time that do not overlap: it is gone, it is frozen, or some fault
+//!    needs it to run. A fault that finds no room is not drawn.
 //! 2. Several faults may hold or slow the same path at once; the path is freed when the last of them
 //!    ends.
 //! 3. Everything that begins has an end within the window.
@@ -24,7 +24,7 @@ pub(crate) struct Step {
     pub(crate) text: String,
 }
 
-/// What is ordered at a time, as long as the plan is not finished.
+/// The order at a time, until the plan is finished.
 #[derive(Debug, Clone)]
 enum Order {
     /// As in a file.
@@ -40,7 +40,7 @@ struct Variant {
     keys: String,
 }
 
-/// What a node is during a span of time.
+/// The state of a node during a span of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Is {
     /// Without a process.
@@ -59,7 +59,7 @@ pub(crate) struct Span {
     pub(crate) is: Is,
 }
 
-/// What some paths, or some answers of DNS, suffer.
+/// A hindrance of some paths, or of some answers of DNS.
 #[derive(Debug, Clone)]
 struct Hindrance<T> {
     what: BTreeSet<T>,
@@ -79,7 +79,7 @@ pub(crate) struct Window {
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
     pub(crate) cast: &'a Cast,
-    /// In which everything happens.
+    /// The window of all faults.
     pub(crate) window: Window,
     orders: Vec<(Duration, Order)>,
     /// By node, in the order of time.
@@ -110,7 +110,7 @@ impl<'a> Plan<'a> {
         self.orders.push((at, Order::Text(text.into())));
     }
 
-    /// Starts nodes, as they are at that time.
+    /// Starts nodes, with their changes at that time.
     pub(crate) fn start(&mut self, at: Duration, nodes: &[Player]) {
         self.orders.push((at, Order::Start(nodes.to_vec())));
     }
@@ -122,7 +122,7 @@ impl<'a> Plan<'a> {
         self.variants[node].sort_by_key(|variant| variant.from);
     }
 
-    /// The end of something that begins at `from` and would last for `lasts`.
+    /// The end of an item that begins at `from` and would last for `lasts`.
     pub(crate) fn end(&self, from: Duration, lasts: Duration) -> Duration {
         (from + lasts).min(self.window.until)
     }
@@ -168,7 +168,7 @@ impl<'a> Plan<'a> {
         fits
     }
 
-    /// Hinders what goes from each of `from` to each of `to`, and back where `both`, with a verb.
+    /// Hinders, with a verb, the paths from each of `from` to each of `to`, and back if `both`.
     pub(crate) fn hinder(
         &mut self,
         (verb, extra): (&str, &str),
@@ -254,7 +254,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// How many steps there are so far.
+    /// The number of steps so far.
     pub(crate) fn len(&self) -> usize {
         self.orders.len()
     }
@@ -266,7 +266,7 @@ impl<'a> Plan<'a> {
         starts.is_some_and(|starts| starts <= at) && !self.spans[node].iter().any(hinders)
     }
 
-    /// From when until when each process of a node lives, in the order of time.
+    /// The lifetime of each process of a node, in the order of time.
     pub(crate) fn lives(&self, node: Player) -> Vec<Window> {
         let mut from = self.cast.nodes[node].starts;
         let mut lives = Vec::new();
@@ -295,7 +295,7 @@ impl<'a> Plan<'a> {
         moments.find(|moment| (at..until).contains(moment) && self.listens(node, *moment))
     }
 
-    /// Orders something of each process of a node, as soon as it lives and `from` has come.
+    /// Gives an order to each process of a node, as soon as it lives and `from` has passed.
     pub(crate) fn order_each_life(&mut self, node: Player, from: Duration, text: &str) {
         for life in self.lives(node) {
             if let Some(at) = self.listens_from(node, life.from.max(from), life.until) {
@@ -304,7 +304,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// How long the longest cut lasts, and whether a node is gone or frozen for longer.
+    /// The length of the longest cut, or of a longer absence or freeze of a node.
     pub(crate) fn longest_outage(&self) -> Duration {
         let cuts = self.cuts.iter().map(|cut| cut.until - cut.from);
         let spans = self
@@ -315,7 +315,7 @@ impl<'a> Plan<'a> {
         cuts.chain(spans).max().unwrap_or_default()
     }
 
-    /// All steps in the order of time, with what ends each fault.
+    /// All steps in the order of time, with the steps that end each fault.
     pub(crate) fn finish(mut self) -> Vec<Step> {
         self.end_cuts();
         for ended in ends(&self.slowed) {
@@ -341,7 +341,7 @@ impl<'a> Plan<'a> {
             .into_iter()
             .flat_map(|(at, order)| self.written(at, order))
             .collect();
-        // Of steps at one moment those that were drawn first come first.
+        // Steps at one moment stay in the order in which they were drawn.
         steps.sort_by_key(|step| step.at);
         steps
     }
@@ -370,7 +370,7 @@ impl<'a> Plan<'a> {
 
     fn end_cuts(&mut self) {
         for (at, ways) in ends(&self.cuts) {
-            // A cut that ended while a hold went on is ended with it: `release` would leave it.
+            // A cut that ended during a hold is ended with the hold: `release` would leave it.
             let was_cut = |cut: &Hindrance<Way>| {
                 !cut.is_hold && cut.until <= at && !cut.what.is_disjoint(&ways)
             };
@@ -395,7 +395,7 @@ fn ways(a: &[Player], b: &[Player], both: bool) -> BTreeSet<Way> {
     there_and_back.flatten().collect()
 }
 
-/// At each time at which something ends: all that no other hindrance goes on with.
+/// By the time of each end: everything that no other hindrance continues.
 fn ends<T: Ord + Clone>(all: &[Hindrance<T>]) -> Vec<(Duration, BTreeSet<T>)> {
     let times: BTreeSet<Duration> = all.iter().map(|one| one.until).collect();
     let freed = |at: Duration| {
@@ -414,7 +414,7 @@ fn ends<T: Ord + Clone>(all: &[Hindrance<T>]) -> Vec<(Duration, BTreeSet<T>)> {
         .collect()
 }
 
-/// Ways by where they come from.
+/// Ways by their source.
 fn grouped(ways: &BTreeSet<Way>) -> Vec<(Player, Vec<Player>)> {
     let from: BTreeSet<Player> = ways.iter().map(|(from, _)| *from).collect();
     let to = |node: Player| {
@@ -424,7 +424,7 @@ fn grouped(ways: &BTreeSet<Way>) -> Vec<(Player, Vec<Player>)> {
     from.into_iter().map(|node| (node, to(node))).collect()
 }
 
-/// A duration in quotes, as a file has it.
+/// A duration in quotes, as in a file.
 pub(crate) fn quoted(time: Duration) -> String {
     format!("\"{}\"", show_duration(time))
 }

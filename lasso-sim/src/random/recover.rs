@@ -1,5 +1,5 @@
-//! What must be so after the last fault: everything heals, and the cluster is whole within a bound,
-//! and then stays so.
+//! The conditions after the last fault: everything heals, and the cluster is whole within a bound, and stays
+//! whole.
 
 use core::time::Duration;
 
@@ -15,9 +15,9 @@ const JITTER_PERCENT: u32 = 20;
 /// outage means longer delays between dials. The bound is the sum of:
 ///
 /// - half a tick time, in which a stalled stream resumes or is replaced;
-/// - the longest delay before a dial with its jitter, the dials under way before it, a connect, a
-///   handshake, and the time in which a standing link may answer;
-/// - a DNS poll, for nodes that know no address of another one;
+/// - the longest delay before a dial with its jitter, the dials under way before it, a connect, a handshake,
+///   and the time in which an existing link may answer;
+/// - a DNS poll, for nodes that know no address of another node;
 /// - a health check of a suspect, and one whole round of checks.
 pub(crate) fn promised(cast: &Cast, longest_outage: Duration) -> Duration {
     let longest = |setting: fn(&Settings) -> Duration| cast.longest(setting);
@@ -73,7 +73,7 @@ pub(crate) fn steps(spec: &Spec, cast: &Cast, longest_outage: Duration) -> Vec<S
         healed,
         format!("expect = {{ within = {in_time}, {expected} }}"),
     );
-    // A link whose stream never went on is given up after 1.25 ticks at the latest.
+    // A link whose stream never resumed is given up after 1.25 ticks at the latest.
     let tick = cast.longest(|s| s.link.tick_time);
     let silent = healed + within.max(tick * 5 / 4);
     let again = cast.longest(|s| s.topology.describe_again);

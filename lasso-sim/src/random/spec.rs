@@ -1,4 +1,4 @@
-//! What `[random]` says may be drawn.
+//! The specification in `[random]` of what may be drawn.
 
 use core::ops::Range;
 use core::time::Duration;
@@ -18,32 +18,32 @@ const QUIET: Duration = Duration::from_secs(60);
 /// The default of `aimed`: the percentage of faults that last until some machine is about to act.
 const AIMED_PERCENT: i64 = 25;
 
-/// A kind with the least and the most of it.
+/// A kind with its least and its greatest number.
 pub(crate) type Count<T> = (&'static T, (u64, u64));
 
-/// What must be so after the last fault.
+/// The conditions after the last fault.
 #[derive(Debug, Clone)]
 pub(crate) struct Whole {
-    /// Within this; `None`: what the settings promise.
+    /// The bound; `None`: the bound that the settings promise.
     pub(crate) within: Option<Duration>,
     /// These nodes are one cluster; `None`: all.
     pub(crate) on: Option<Vec<Player>>,
-    /// They stay so for this long.
+    /// How long they must stay whole.
     pub(crate) quiet: Duration,
 }
 
 /// See the module's text.
 #[derive(Debug, Clone)]
 pub(crate) struct Spec {
-    /// Where the table stands.
+    /// The place of the table.
     pub(crate) span: Range<usize>,
-    /// In which faults begin and end.
+    /// The window in which faults begin and end.
     pub(crate) window: Window,
     /// How long a fault lasts.
     pub(crate) lasts: (Duration, Duration),
     /// The percentage of faults that last until some machine is about to act.
     pub(crate) aimed_percent: u64,
-    /// Each seed leaves about half of all kinds out.
+    /// Each seed turns off about half of all kinds.
     pub(crate) swarm: bool,
     pub(crate) faults: Vec<Count<Fault>>,
     pub(crate) load: Vec<Count<Load>>,
@@ -52,7 +52,7 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
-    /// Reads the table; `None` when there is a mistake, which the reader then knows.
+    /// Reads the table; `None` when there is a mistake, which was reported to the reader.
     pub(crate) fn read(reader: &mut Reader<'_>, value: &Value) -> Option<Spec> {
         let errors = reader.error_count();
         let wanted = "a table: `[random]`";
@@ -244,11 +244,11 @@ fn read_whole(reader: &mut Reader<'_>, value: Option<&Value>) -> Whole {
     whole
 }
 
-/// Complains of faults for which there are too few nodes, or too little time.
+/// Reports faults for which there are too few nodes, or too little time.
 fn refuse_short(reader: &mut Reader<'_>, value: &Value, faults: &[Count<Fault>], window: Window) {
     let (nodes, room) = (reader.nodes.len(), window.until - window.from);
     for (fault, _) in faults {
-        // Kinds that only `all` includes are left out where they do not fit; no mistake of the file.
+        // Kinds that only `all` includes are left out if they do not fit; this is no mistake of the file.
         let Some(named) = keys_of(value, fault.key) else {
             continue;
         };
@@ -271,7 +271,7 @@ fn refuse_short(reader: &mut Reader<'_>, value: &Value, faults: &[Count<Fault>],
     }
 }
 
-/// The steps of a file that order what a plan has to know alone.
+/// Reports steps of the file that start, stop or freeze nodes, which only the plan may do.
 pub(crate) fn refuse_process_steps(reader: &mut Reader<'_>, steps: Option<&Value>) {
     const ORDERS: [&str; 7] = [
         "start", "stop", "crash", "vanish", "restart", "pause", "resume",

@@ -35,7 +35,7 @@ fn scenario(random: &str, seed: u64) -> Scenario {
         .unwrap_or_else(|bad| panic!("seed {seed}: {bad}"))
 }
 
-/// What a table draws for the five nodes, without settings.
+/// The draw of a table for the five nodes, without settings.
 fn steps(random: &str, seed: u64) -> Vec<Step> {
     let tree = Table::fragment(&file(random), &(0..0)).expect("good TOML");
     let mut reader = Reader::blank(1);
@@ -66,7 +66,7 @@ fn every_seed_draws_a_scenario_that_can_be_read() {
     }
 }
 
-/// What a process is after an order; `None`: the order makes no sense.
+/// The state of a process after an order; `None`: the order makes no sense.
 fn next(now: &str, verb: &str) -> Option<&'static str> {
     Some(match (now, verb) {
         ("gone", "start") | ("running", "restart") | ("paused", "resume") => "running",

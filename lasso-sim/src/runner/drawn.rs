@@ -1,4 +1,4 @@
-//! Runs what a seed draws from a file.
+//! Runs the scenario that a seed draws from a file.
 
 use super::{Failure, Outcome, Verdict, blank, run};
 use crate::scenario::{BadFile, Loc, Scenario, Template};
@@ -6,14 +6,14 @@ use crate::world::WorldKind;
 
 /// Draws the scenario of a file with a seed and runs it. `keep_trace`: the outcome holds the whole trace.
 ///
-/// A file that cannot be drawn with that seed has failed: a sweep goes on and names the seed.
+/// If the file cannot be drawn with that seed, the run has failed: a sweep continues and names the seed.
 pub fn run_file(template: &Template, kind: WorldKind, seed: u64, keep_trace: bool) -> Outcome {
     draw_and_run(template, kind, seed, |scenario| {
         run(scenario, kind, seed, keep_trace)
     })
 }
 
-/// The same, where `run` runs what was drawn.
+/// The same, with `run` to run the drawn scenario.
 pub(crate) fn draw_and_run(
     template: &Template,
     kind: WorldKind,

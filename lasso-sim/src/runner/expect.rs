@@ -1,4 +1,4 @@
-//! Whether what a file expects is so, now.
+//! Evaluates the expectations of a file at one moment.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use crate::scenario::{Expect, NodeId, Scenario};
 use crate::stage::Stage;
 use crate::world::{NodeView, Process};
 
-/// What all nodes know at one moment, read only where somebody asks.
+/// The views of all nodes at one moment, each read only when needed.
 pub(super) struct Moment<'a> {
     scenario: &'a Scenario,
     stage: &'a dyn Stage,
     views: BTreeMap<NodeId, Option<NodeView>>,
 }
 
-/// Where an expectation does not hold.
+/// An expectation that does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Miss {
     /// Place of the check in the file.
@@ -32,7 +32,7 @@ impl<'a> Moment<'a> {
         }
     }
 
-    /// Checks that do not hold, at most `most`. `looks` counts how often each check was looked at.
+    /// Checks that do not hold, at most `most`. `looks` counts how often each check was evaluated.
     pub(super) fn misses(&mut self, expect: &Expect, most: usize, looks: &mut [u64]) -> Vec<Miss> {
         let nodes = match self.subjects(expect) {
             Ok(nodes) => nodes,

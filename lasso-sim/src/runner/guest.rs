@@ -9,9 +9,9 @@ use crate::scenario::Scenario;
 use crate::stage::Stage;
 use crate::turmoil_world::site::Complaint;
 
-/// Where a run is.
+/// The state of a run.
 pub(crate) struct Scene<'a> {
-    /// What is run.
+    /// The scenario.
     pub(crate) scenario: &'a Scenario,
     /// When each step has happened, in their order.
     pub(crate) happened: &'a [Instant],
@@ -21,20 +21,20 @@ pub(crate) struct Scene<'a> {
 
 /// See the module's text.
 pub(crate) trait Guest {
-    /// The next moment at which it wants to look, even if nothing happens then.
+    /// The next moment at which it wants to inspect the run, even if nothing happens then.
     fn is_due(&self, scene: &Scene<'_>) -> Option<Instant>;
-    /// Looks: after the steps of this moment, before what must hold is looked at.
+    /// Inspects the run: after the steps of this moment, before its checks.
     fn looks(&mut self, scene: &Scene<'_>, stage: &mut dyn Stage) -> Vec<Complaint>;
-    /// The run may end as far as it is concerned.
+    /// Whether the guest lets the run end.
     fn is_done(&self, scene: &Scene<'_>) -> bool;
-    /// Looks for the last time, when everything has settled.
+    /// Inspects the run for the last time, when everything has settled.
     fn leaves(&mut self, scene: &Scene<'_>, stage: &mut dyn Stage) -> Vec<Complaint>;
 }
 
-/// The same for a run with a guest: two runs that differ are to be told where.
+/// The same for a run with a guest, so that a difference between two runs can be located.
 const GUEST_CHECKPOINT: Duration = Duration::from_secs(1);
 
-/// How often digests of inputs are written into the trace.
+/// The interval at which digests of inputs are written into the trace.
 pub(super) fn checkpoint(has_guest: bool) -> Duration {
     match has_guest {
         true => GUEST_CHECKPOINT,

@@ -41,8 +41,8 @@ impl Looks {
         }
     }
 
-    /// All numbers, in the order of the file. What stands at one place counts as one check, however often a step
-    /// is repeated.
+    /// All numbers, in the order of the file. A check at one place counts as one, however often its step is
+    /// repeated.
     pub(super) fn told(&self, scenario: &Scenario) -> Vec<Look> {
         let mut told: BTreeMap<(usize, &'static str), Look> = BTreeMap::new();
         let mut add = |what: &'static str, expect: &Expect, looks: &[u64]| {
@@ -94,7 +94,7 @@ fn word_at(scenario: &Scenario, loc: &Loc) -> String {
 }
 
 impl Run<'_> {
-    /// Looks whether what has not been reached yet is reached now.
+    /// Checks whether any `[[sometimes]]` that was not reached before is reached now.
     pub(super) fn look_at_sometimes(&mut self, now: Instant) {
         let mut moment = Sight::new(self.scenario, &*self.stage);
         for (index, one) in self.scenario.sometimes.iter().enumerate() {

@@ -1,9 +1,9 @@
-//! Runs one scenario in one world with one seed: lets time pass, does what the steps say, and looks
-//! whether everything holds. The run ends with the first moment at which something does not.
+//! Runs one scenario in one world with one seed: lets time pass, carries out the steps, and evaluates the
+//! checks. The run ends at the first moment at which a check fails.
 //!
-//! At one moment, in this order: nodes start, steps happen in the order of the file, open
-//! expectations and rules are looked at. Expectations with a window are looked at whenever something
-//! may have changed, and at the window's end.
+//! At one moment, in this order: nodes start, steps happen in the order of the file, open expectations and
+//! rules are evaluated. Expectations with a window are evaluated whenever something may have changed, and at
+//! the window's end.
 
 mod drawn;
 mod expect;
@@ -34,9 +34,9 @@ use crate::world::{FaultId, World, WorldKind};
 
 /// Lines of the trace in a failure.
 const LINES: usize = 20;
-/// Misses of one expectation that are shown; of the others it is said how many there are.
+/// The number of misses of one expectation that are shown; the others are counted.
 const MISSES: usize = 4;
-/// Digests of inputs are written into the trace this often.
+/// The interval at which digests of inputs are written into the trace.
 const CHECKPOINT: Duration = Duration::from_secs(600);
 
 /// Runs a scenario. `keep_trace`: the outcome holds the whole trace.
@@ -50,7 +50,7 @@ pub fn run(scenario: &Scenario, kind: WorldKind, seed: u64, keep_trace: bool) ->
     })
 }
 
-/// Runs a scenario in the world that `make` makes, beside a guest who looks on.
+/// Runs a scenario in the world that `make` creates, with a guest that inspects it.
 pub(crate) fn run_on<'a>(
     scenario: &'a Scenario,
     kind: WorldKind,
@@ -68,13 +68,13 @@ pub(crate) fn run_on<'a>(
         }
     };
     let mut run = Run::new(scenario, stage, guest);
-    // A panic is a failure like any other: a sweep goes on, and its command is printed.
+    // A panic is a failure like any other: a sweep continues, and prints its command.
     let failures = catch_unwind(AssertUnwindSafe(|| run.finish()));
     outcome.failures = failures.unwrap_or_else(|panic| vec![run.panicked(panic.as_ref())]);
     if !outcome.failures.is_empty() {
         outcome.verdict = Verdict::Failed;
     }
-    // What is left of a world that panicked may do so again.
+    // The remains of a world that panicked may panic again.
     let ended = catch_unwind(AssertUnwindSafe(|| run.close(&mut outcome)));
     if let Err(panic) = ended
         && outcome.failures.is_empty()
@@ -163,7 +163,7 @@ struct Open {
 struct Run<'a> {
     scenario: &'a Scenario,
     stage: Box<dyn Stage>,
-    /// Who starts when, the next one last.
+    /// The starts of nodes, the next one last.
     starts: Vec<(Instant, NodeId)>,
     /// When each step has happened.
     happened: Vec<Instant>,
@@ -231,7 +231,7 @@ impl<'a> Run<'a> {
         failures
     }
 
-    /// Everything that happens and is looked at now.
+    /// Carries out and evaluates everything that is due now.
     fn moment(&mut self) -> Vec<Failure> {
         let now = self.stage.now();
         while self.next_checkpoint <= now {
@@ -273,7 +273,7 @@ impl<'a> Run<'a> {
         failures
     }
 
-    /// Whether the next step happens now; an error when its condition has come too late.
+    /// Whether the next step happens now; an error if its condition did not hold in time.
     fn is_due(&mut self, now: Instant) -> Result<bool, Box<Failure>> {
         let index = self.happened.len();
         let step = &self.scenario.steps[index];
@@ -301,7 +301,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// When the next step happens, or its condition is given up.
+    /// When the next step happens, or when it gives up on its condition.
     fn due_at(&self) -> Option<Instant> {
         let step = self.scenario.steps.get(self.happened.len())?;
         Some(match &step.moment {
@@ -317,7 +317,7 @@ impl<'a> Run<'a> {
         self.happened.push(now);
         for (number, action) in step.actions.iter().enumerate() {
             let what = action.verb.describe(self.scenario);
-            // Numbers, not lines of the file: a plan that was written out has the same trace.
+            // Numbers, not lines of the file, so that a written plan has the same trace.
             let count = index + 1;
             self.stage
                 .record_mut()
@@ -382,7 +382,7 @@ impl<'a> Run<'a> {
         failures
     }
 
-    /// The first of these as failures, the last of which says how many more there are.
+    /// The first of these as failures; the last one counts the others.
     fn missed(&self, when: &str, misses: &[Miss]) -> Vec<Failure> {
         let failure = |miss: &Miss| {
             let expected = format!("{when}{}", miss.mismatch.expected);
@@ -445,7 +445,7 @@ impl<'a> Run<'a> {
         self.missed("", &misses)
     }
 
-    /// The next moment at which something is to be done or looked at, whatever changes before.
+    /// The next moment at which something is due, unless something changes before.
     fn next_due(&self) -> Option<Instant> {
         let now = self.stage.now();
         let rules = self
@@ -481,7 +481,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Marks what one verb of one step does.
+/// The id of the faults of one verb of one step.
 fn fault(step: usize, action: usize) -> FaultId {
     FaultId((step * 64 + action) as u32)
 }

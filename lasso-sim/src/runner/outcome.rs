@@ -17,37 +17,37 @@ use crate::world::WorldKind;
 pub enum Verdict {
     /// Everything held.
     Held,
-    /// Something did not.
+    /// A check failed.
     Failed,
-    /// This world cannot run the file; nothing was tried.
+    /// This world cannot run the file; nothing ran.
     Refused,
 }
 
-/// Something that did not hold.
+/// A check that failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// `file:line:column` of what did not hold; the file alone where no line demands it.
+    /// `file:line:column` of the check that failed; the file alone if no line demands it.
     pub place: String,
     /// When, in seconds since the scenario began, with six decimals.
     pub at: String,
-    /// On which node, as the file calls it.
+    /// The node, by its key in the file.
     pub node: Option<String>,
-    /// What must be so.
+    /// The expectation.
     pub expected: String,
-    /// What was so.
+    /// The observation.
     pub seen: String,
-    /// How many more did not hold at that moment and are not listed after this one.
+    /// The number of further checks that failed at that moment and are not listed after this one.
     pub more: usize,
     /// The last lines of the trace.
     pub trace: Vec<String>,
 }
 
-/// How often a check of the file was looked at in a run, for all nodes and moments.
+/// How often a check of the file was evaluated in a run, over all nodes and moments.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Look {
     /// `file:line:column` of the check.
     pub place: String,
-    /// Where it belongs: `expect`, `when`, `always`, `never` or `sometimes`.
+    /// Its section: `expect`, `when`, `always`, `never` or `sometimes`.
     pub what: &'static str,
     /// The check's key.
     pub check: String,
@@ -55,18 +55,18 @@ pub struct Look {
     pub times: u64,
 }
 
-/// What became of one verb at one place of the file.
+/// The effects of one verb at one place of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Orders {
     /// `file:line:column` of the verb.
     pub place: String,
     /// The verb's key.
     pub verb: &'static str,
-    /// How often it was ordered; more than once where a step is repeated.
+    /// How often it was ordered; more than once if its step is repeated.
     pub ordered: u64,
     /// Of these, how many took effect.
     pub took_effect: u64,
-    /// How often they touched something, in sum.
+    /// How many effects they had, in total.
     pub touched: u64,
 }
 
@@ -75,28 +75,28 @@ pub struct Orders {
 pub struct Goal {
     /// `file:line:column` of the table.
     pub place: String,
-    /// What is reached.
+    /// Its title.
     pub title: String,
-    /// A sweep of fewer runs need not reach it.
+    /// A sweep with fewer runs need not reach it.
     pub seeds: u64,
-    /// When this run first reached it, in seconds since the scenario began; `None`: it did not.
+    /// When this run first reached it, in seconds since the scenario began; `None` if it did not.
     pub at: Option<String>,
 }
 
-/// How one file went in one world with one seed.
+/// The outcome of one file in one world with one seed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Outcome {
     /// The file.
     pub file: String,
     /// Its title.
     pub title: String,
-    /// Where it ran.
+    /// The world.
     pub world: String,
-    /// With which seed.
+    /// The seed.
     pub seed: u64,
-    /// How it went.
+    /// The verdict.
     pub verdict: Verdict,
-    /// Why it was not tried, where it was not.
+    /// Why it did not run, if it did not.
     pub reason: Option<String>,
     /// SHA-256 of the trace.
     pub trace_hash: String,
@@ -109,21 +109,21 @@ pub struct Outcome {
     /// SHA-256 of each node's topology events, in order, without times: the same for two runs that differ only in
     /// times.
     pub membership_hash: String,
-    /// How often each check was looked at.
+    /// How often each check was evaluated.
     pub looks: Vec<Look>,
-    /// How often what was ordered took effect.
+    /// How often orders took effect.
     pub orders: Vec<Orders>,
-    /// Faults that the seed asked `[random]` for, and those that found no room.
+    /// Faults that the seed asked `[random]` for, and how many found no room.
     pub asked: Vec<Asked>,
-    /// What a sweep must reach, and whether this run did.
+    /// The goals of a sweep, and whether this run reached them.
     pub goals: Vec<Goal>,
-    /// What the machines of lasso have reached.
+    /// The coverage of lasso's machines.
     pub reached: Reached,
-    /// What did not hold; the run ends with the first moment at which something did not.
+    /// The checks that failed; the run ends at the first moment with a failure.
     pub failures: Vec<Failure>,
     /// The command that repeats this run.
     pub replay: String,
-    /// The whole trace, where it was asked for.
+    /// The whole trace, if requested.
     #[serde(skip)]
     pub trace: Option<String>,
 }
@@ -162,7 +162,7 @@ impl Failure {
     }
 }
 
-/// Further lines stand beneath the first one.
+/// Aligns further lines with the first one.
 const SEEN_GOES_ON: &str = "\n              ";
 
 /// A moment in seconds since the scenario began, with six decimals.
@@ -171,7 +171,7 @@ pub(super) fn seconds(at: Instant) -> String {
     format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
 }
 
-/// A word as a shell reads it.
+/// A word, quoted for a shell.
 fn quoted(word: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_alphanumeric() || "-_./+,:=@%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
@@ -182,8 +182,7 @@ fn quoted(word: &str) -> Cow<'_, str> {
 }
 
 impl Outcome {
-    /// The report of a failed run. What came before a moment stands once, after all that did not
-    /// hold at that moment.
+    /// The report of a failed run. The lines before a moment appear once, after all failures of that moment.
     pub fn report(&self) -> String {
         let mut text = String::new();
         for moment in self.failures.chunk_by(|a, b| a.at == b.at) {
@@ -199,8 +198,8 @@ impl Outcome {
     }
 }
 
-/// The command that repeats a run, as a shell takes it: by cargo where this process was started so,
-/// since the tool is then likely not installed; by its path where it was started by that.
+/// The command that repeats a run, for a shell: by cargo if this process was started by cargo, since the tool
+/// is then likely not installed; by its path if it was started by its path.
 pub(super) fn replay(file: &str, world: WorldKind, seed: u64) -> String {
     let by_cargo = std::env::var_os("CARGO").is_some();
     let program = std::env::args().next();
@@ -209,7 +208,7 @@ pub(super) fn replay(file: &str, world: WorldKind, seed: u64) -> String {
     format!("{tool} run {file} --seed {seed} --world {world}")
 }
 
-/// How the tool is started: as this process was, where it is the tool.
+/// How to start the tool: as this process was started, if this process is the tool.
 fn tool_of(by_cargo: bool, program: Option<&str>) -> Cow<'_, str> {
     let stem = |program: &str| Path::new(program).file_stem().map(|stem| stem == TOOL);
     match program {

@@ -1,4 +1,4 @@
-//! The end of a run: each ordered fault touched something. If no fault affects any node any more, all
+//! The checks at the end of a run: each ordered fault took effect. If no fault affects any node any more, all
 //! nodes agree on the members, and each message has arrived or was reported as missed.
 
 use core::time::Duration;
@@ -16,7 +16,7 @@ use crate::scenario::Sometimes;
 const SETTLE: Duration = Duration::from_secs(10);
 
 impl Run<'_> {
-    /// Orders that should have touched something, and did not.
+    /// Orders that should have taken effect, and did not.
     pub(super) fn idle_faults(&self) -> Vec<Failure> {
         let mut failures = Vec::new();
         let steps = self.scenario.steps.iter().enumerate();
@@ -34,7 +34,7 @@ impl Run<'_> {
         failures
     }
 
-    /// How often what was ordered so far took effect, by place; what only ends another fault is left out.
+    /// How often the orders so far took effect, by place, without those that only end another fault.
     fn orders(&self) -> Vec<Orders> {
         let mut all: BTreeMap<(usize, &'static str), Orders> = BTreeMap::new();
         let happened = self.scenario.steps.iter().take(self.happened.len());
@@ -111,7 +111,7 @@ impl Run<'_> {
         self.scenario.node_ids().filter_map(observed).collect()
     }
 
-    /// What a panic looks like in the report, with what led to it where the world can still say.
+    /// A panic as a failure, with the preceding trace if the world can still give it.
     pub(super) fn panicked(&self, panic: &(dyn core::any::Any + Send)) -> Failure {
         let mut failure = panic_of(self.scenario.source.path.display().to_string(), panic);
         let seen = failure.seen.clone();
@@ -124,7 +124,7 @@ impl Run<'_> {
         failure
     }
 
-    /// Writes the last lines of the trace, and takes leave of the world.
+    /// Writes the last lines of the trace, and drops the world.
     pub(super) fn close(mut self, outcome: &mut Outcome) {
         let now = self.stage.now();
         let verdict = outcome.verdict;

@@ -165,7 +165,7 @@ fn an_outcome_says_how_often_each_check_was_looked_at_and_what_took_effect() {
     assert_eq!(looks, wanted);
     let times: Vec<u64> = outcome.looks.iter().map(|look| look.times).collect();
     assert_eq!(times[..2], [2, 2]);
-    // Two nodes at each moment, and one; the second check of a `never` only where the first holds.
+    // Two nodes at each moment, and one; the second check of a `never` only if the first holds.
     assert_eq!(times[2], times[3] * 2);
     assert!(times[3] > 10, "{times:?}");
     assert_eq!(times[4], 0);

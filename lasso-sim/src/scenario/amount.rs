@@ -1,4 +1,4 @@
-//! How many: exactly, at least, at most, between, about.
+//! Amounts: exactly, at least, at most, between, about.
 
 use core::fmt;
 
@@ -10,11 +10,11 @@ pub struct Amount {
 }
 
 impl Amount {
-    /// What an amount looks like, for messages.
+    /// The forms of an amount, for messages.
     pub const FORM: &'static str =
         "an amount such as `3`, `\">= 2\"`, `\"< 4\"`, `\"2..3\"` or `\"10 +- 2\"`";
 
-    /// This number and no other.
+    /// Exactly this number.
     pub const fn exactly(number: i64) -> Self {
         Amount {
             min: Some(number),
@@ -74,20 +74,20 @@ impl Amount {
         number(text.strip_prefix('=').unwrap_or(text)).map(Amount::exactly)
     }
 
-    /// Whether a number is of this amount.
+    /// Whether a number satisfies this amount.
     pub fn contains(&self, number: usize) -> bool {
         let number = i64::try_from(number).unwrap_or(i64::MAX);
         self.min.is_none_or(|min| min <= number) && self.max.is_none_or(|max| number <= max)
     }
 
-    /// Whether some number from `least` to `most` is of this amount.
+    /// Whether some number from `least` to `most` satisfies this amount.
     pub fn is_possible(&self, least: usize, most: usize) -> bool {
         let bound = |number| i64::try_from(number).unwrap_or(i64::MAX);
         self.min.is_none_or(|min| min <= bound(most))
             && self.max.is_none_or(|max| bound(least) <= max)
     }
 
-    /// Whether no number from `least` to `most` is outside of this amount: a check of it cannot fail.
+    /// Whether every number from `least` to `most` satisfies this amount, so that a check of it cannot fail.
     pub fn is_certain(&self, least: usize, most: usize) -> bool {
         let bound = |number| i64::try_from(number).unwrap_or(i64::MAX);
         self.min.is_none_or(|min| min <= bound(least))

@@ -19,7 +19,7 @@ const COOKIE: &str = "a secret for simulations only, 48 bytes of it....";
 /// Shortest secret, in bytes.
 const COOKIE_MIN: usize = 16;
 
-/// What a table of `[nodes]` says, before addresses and counts are worked out.
+/// A table of `[nodes]`, before addresses and counts are resolved.
 #[derive(Debug, Clone)]
 pub(super) struct Draft<'v> {
     pub(super) app: Basename,
@@ -38,7 +38,7 @@ pub(super) struct Draft<'v> {
     pub(super) peers: Option<&'v Value>,
     pub(super) expected: u32,
     pub(super) starts: Option<Duration>,
-    /// The file does not say when it starts: the seed does.
+    /// The file gives no start, so the seed draws it.
     pub(super) spread: bool,
     pub(super) ready: bool,
     pub(super) clock_ms: i64,
@@ -155,7 +155,7 @@ fn read_cookies(reader: &mut Reader<'_>, keys: &mut Fields<'_>, draft: &mut Draf
     }
 }
 
-/// How it finds others, and how others find it.
+/// Reads how the node finds others, and how others find it.
 fn read_discovery<'v>(reader: &mut Reader<'_>, keys: &mut Fields<'v>, draft: &mut Draft<'v>) {
     if let Some(port) = keys.take("port").and_then(|v| reader.integer(v, 1, 65_535)) {
         draft.port = port as u16;

@@ -28,20 +28,20 @@ const UNTOUCHED: &[&str] = &[
 /// Ranges of the network that are drawn for each packet, not once for the file.
 const OF_PACKETS: &[&str] = &["latency"];
 
-/// What drawing has found.
+/// The results of drawing.
 #[derive(Debug)]
 pub(super) struct Draws {
     pub(super) pick: Pick,
     pub(super) errors: Vec<Diagnostic>,
-    /// Something was left to the seed.
+    /// The file leaves something to the seed.
     pub(super) any: bool,
-    /// A test may refer to labels that no step needs once times are drawn.
+    /// Keeps labels that no step needs once times are drawn, because a test may refer to them.
     pub(super) keeps_labels: bool,
     /// Faults that the seed asked for.
     pub(super) asked: Vec<random::Asked>,
 }
 
-/// Draws a whole tree: what remains is a plain scenario.
+/// Draws a whole tree; the result is a plain scenario.
 pub(super) fn draw(tree: &mut Table, pick: Pick, keeps_labels: bool) -> Draws {
     let mut draws = Draws {
         pick,
@@ -69,7 +69,7 @@ pub(super) fn draw(tree: &mut Table, pick: Pick, keeps_labels: bool) -> Draws {
 }
 
 impl Draws {
-    /// Draws every range in a value, except under the keys of `skip`. `path` is where the value stands.
+    /// Draws every range in a value, except under the keys of `skip`. `path` is the path of the value.
     pub(super) fn walk(&mut self, value: &mut Value, path: &str, repetition: u64, skip: &[&str]) {
         match &mut value.kind {
             Kind::Text(text) => match Range::read(text) {

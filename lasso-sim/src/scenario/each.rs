@@ -102,7 +102,7 @@ fn take_ranges(table: &mut Table) -> Vec<Shared> {
     found
 }
 
-/// Gives a node what `[all]` says, unless the node says otherwise.
+/// Gives a node a value of `[all]`, unless the node has its own.
 fn put(table: &mut Table, keys: &[String], range: &Value) {
     let [first, rest @ ..] = keys else { return };
     if rest.is_empty() {
@@ -166,7 +166,7 @@ fn members(draws: &mut Draws, key: &Key, value: &Value, count: usize) -> Vec<(Ke
                 Kind::Text(text) if units::duration(text).is_some() => {
                     late += units::duration(text).unwrap_or_default();
                 }
-                // Left where it is, so that the mistake is found.
+                // Left in place, so that the mistake is found.
                 _ => node.set("every", every),
             }
         }
@@ -183,7 +183,7 @@ fn members(draws: &mut Draws, key: &Key, value: &Value, count: usize) -> Vec<(Ke
     members
 }
 
-/// Starts a member later by what those before it are apart.
+/// Delays the start of a member by the gaps between those before it.
 fn delay(pick: Pick, node: &mut Table, name: &str, span: &core::ops::Range<usize>, late: Duration) {
     if late == Duration::ZERO {
         return;
@@ -200,7 +200,7 @@ fn delay(pick: Pick, node: &mut Table, name: &str, span: &core::ops::Range<usize
     }
 }
 
-/// A `count` that has become nodes of their own is still a group, where something names it.
+/// Keeps the nodes of a `count` as a group if anything names it.
 fn name_groups(tree: &mut Table, expanded: Vec<(Key, Vec<Key>)>) {
     let named: Vec<_> = expanded
         .into_iter()
@@ -239,7 +239,7 @@ fn name_groups(tree: &mut Table, expanded: Vec<(Key, Vec<Key>)>) {
     groups.entries.splice(0..0, named.into_iter().map(group));
 }
 
-/// Whether something in a value means the nodes of that name.
+/// Whether anything in a value refers to the nodes of that name.
 fn names(value: &Value, name: &str) -> bool {
     match &value.kind {
         Kind::Text(text) => text.strip_prefix('!').unwrap_or(text) == name,

@@ -1,4 +1,4 @@
-//! The mistakes of a file: the place, the mistake, and what would be right.
+//! The mistakes of a file: the place, the mistake, and the correction.
 
 use core::fmt;
 use core::ops::Range;
@@ -11,13 +11,13 @@ use super::model::{Loc, Source};
 /// One mistake in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// Where: bytes of the text.
+    /// The place: bytes of the text.
     pub span: Range<usize>,
-    /// What is wrong, with the offending name or value.
+    /// The mistake, with the offending name or value.
     pub message: String,
-    /// What to write instead, where that can be said beneath the place.
+    /// The suggestion that is shown beneath the place.
     pub label: Option<String>,
-    /// What would be right in general.
+    /// General help.
     pub help: Option<String>,
     /// Another place that explains it.
     pub also: Option<(Range<usize>, String)>,
@@ -35,21 +35,21 @@ impl Diagnostic {
         }
     }
 
-    /// With a few words beneath the place.
+    /// Adds a few words beneath the place.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.label = Some(label.into());
         self
     }
 
-    /// With what would be right.
+    /// Adds help.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
     }
 
-    /// With another place that explains it.
+    /// Adds another place that explains the mistake.
     #[must_use]
     pub fn also(mut self, span: Range<usize>, label: impl Into<String>) -> Self {
         self.also = Some((span, label.into()));
@@ -79,7 +79,7 @@ impl Diagnostic {
     }
 }
 
-/// A span within the text and not longer than its first line, so that what is shown stays short.
+/// A span within the text and not longer than its first line, so that the shown part stays short.
 fn clamp(span: &Range<usize>, text: &str) -> Range<usize> {
     let start = span.start.min(text.len());
     let end = span.end.clamp(start, text.len());
@@ -89,7 +89,7 @@ fn clamp(span: &Range<usize>, text: &str) -> Range<usize> {
     start..end
 }
 
-/// Everything that is wrong with one file; at least one mistake. The file's fault.
+/// All mistakes of one file, at least one. The file's fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadFile {
     /// The file.
@@ -150,7 +150,7 @@ pub(crate) fn locate(text: &str, span: &Range<usize>) -> Loc {
     }
 }
 
-/// ` (did you mean …?)` where one of `known` is close to `word`.
+/// ` (did you mean …?)` if one of `known` is close to `word`.
 pub(crate) fn did_you_mean<'a>(
     word: &str,
     known: impl IntoIterator<Item = &'a str>,
@@ -158,7 +158,7 @@ pub(crate) fn did_you_mean<'a>(
     let close = |other: &&str| {
         let distance = strsim::damerau_levenshtein(word, other);
         let longer = word.chars().count().max(other.chars().count());
-        // Words that have no letter in common are not close, however short they are.
+        // Words without a common letter are not close, however short they are.
         distance <= 1 + longer / 4 && distance < longer
     };
     let distance = |other: &&str| strsim::damerau_levenshtein(word, other);

@@ -1,11 +1,11 @@
-//! The scenario language: what a file says, and how it is read.
+//! The scenario language: the model of a file, and how it is read.
 //!
 //! `value` is the file as a tree with positions; `reader` turns values into durations, amounts and
 //! nodes and remembers every mistake; `nodes` (with `draft` and `place`), `network` and `steps` each
 //! read their section, and `parse` all of them. `model` holds the result.
 //!
-//! A file is read as a `template`. `draws` fills in what the file leaves to a seed: each `range`, of nodes in `each`, of
-//! steps in `timeline`. `write` writes a drawn tree as a file.
+//! A file is read as a `template`. `draws` replaces each `range` that the file leaves to a seed; `each` does so for
+//! nodes, `timeline` for steps. `write` writes a drawn tree as a file.
 
 mod amount;
 mod draft;

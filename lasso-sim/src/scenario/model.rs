@@ -1,7 +1,7 @@
 //! A scenario as it was read: the nodes, the network, the steps and the checks.
 //!
-//! Every step, action and check keeps where it stands in the file, so that a failure at run time
-//! can point there. Names are resolved: a node is a [`NodeId`], the index of its [`NodeSpec`].
+//! Every step, action and check keeps its place in the file, so that a failure at run time can point there.
+//! Names are resolved: a node is a [`NodeId`], the index of its [`NodeSpec`].
 
 use core::fmt;
 use core::ops::Range;
@@ -22,14 +22,14 @@ use crate::random::Asked;
 use crate::verbs::Verb;
 use crate::world::{Path, WorldKind};
 
-/// The text of a file, and what to call it.
+/// The text of a file, and its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
     /// As it was given by the user.
     pub path: PathBuf,
     /// All of it.
     pub text: String,
-    /// A test in Rust runs it: it may use the labels, and expect what the file does not.
+    /// A test in Rust runs it, and may use its labels and check more than the file.
     pub tested: bool,
 }
 
@@ -68,7 +68,7 @@ pub struct Scenario {
     pub source: Arc<Source>,
     /// One line.
     pub title: String,
-    /// What it is about.
+    /// Its description.
     pub story: String,
     /// Where it can run; [`WorldKind::ALL`] unless the file says otherwise.
     pub worlds: Vec<WorldKind>,
@@ -76,21 +76,21 @@ pub struct Scenario {
     pub because: Option<String>,
     /// Connections are framed and not sealed; for large scenarios.
     pub null_cipher: bool,
-    /// Everybody, in the order of the file.
+    /// The nodes, in the order of the file.
     pub nodes: Vec<NodeSpec>,
     /// Groups by name: those that the file names, those of a `count`, regions and roles.
     pub groups: BTreeMap<String, Vec<NodeId>>,
     /// Latency, loss and bandwidth at the start.
     pub network: Network,
-    /// What happens, in the order of the file, which is the order of time.
+    /// The steps, in the order of the file, which is the order of time.
     pub steps: Vec<Step>,
-    /// What must always or never be so.
+    /// The checks that must always or never hold.
     pub rules: Vec<Rule>,
-    /// What at least one run of a sweep must reach.
+    /// The goals that at least one run of a sweep must reach.
     pub sometimes: Vec<Sometimes>,
     /// Faults that a seed asked `[random]` for.
     pub asked: Vec<Asked>,
-    /// No run goes on for longer.
+    /// The end of each run.
     pub end: Duration,
 }
 
@@ -103,35 +103,35 @@ pub struct NodeSpec {
     pub loc: Loc,
     /// Basename: the application that it belongs to.
     pub basename: Basename,
-    /// The address that it tells others: part of its name.
+    /// The address that it announces: part of its name.
     pub address: SocketAddr,
-    /// Where its machine is: it listens there, on the port of `address`, and dials from there. The
-    /// same as in `address`, unless the node is wrong about itself. DNS answers this one.
+    /// The real address of its machine: it listens there, on the port of `address`, and dials from there. It
+    /// differs from `address` only if the node is wrong about itself. DNS answers with this one.
     pub host: IpAddr,
     /// The DNS name under which [`DnsMode::Truth`](crate::world::DnsMode::Truth) answers its host:
     /// `<basename>.internal` unless the file says otherwise.
     pub dns_name: String,
-    /// The cluster that it wants to be of.
+    /// The name of its cluster.
     pub cluster: Label,
-    /// What it says of itself.
+    /// Its description.
     pub description: Description,
     /// Its secret; offered and accepted.
     pub cookie: String,
     /// A second secret, accepted only.
     pub cookie_previous: Option<String>,
-    /// What it asks DNS for.
+    /// Its DNS queries.
     pub queries: Vec<Query>,
-    /// Whom it dials besides.
+    /// Further nodes that it dials.
     pub peers: Vec<NodeName>,
     /// How many nodes its operator expects.
     pub expected_nodes: u32,
     /// Its settings.
     pub settings: Settings,
-    /// When it starts; `None`: when a step says so.
+    /// When it starts; `None`: a step starts it.
     pub starts: Option<Duration>,
     /// Its application says that it is ready as soon as it runs.
     pub ready: bool,
-    /// How far its wall clock is off, in milliseconds.
+    /// The error of its wall clock, in milliseconds.
     pub clock_offset_ms: i64,
 }
 
@@ -146,7 +146,7 @@ impl NodeSpec {
         self.dns_name.clone()
     }
 
-    /// What its process is told at its start. `null_cipher` as the [`Scenario`] has it.
+    /// The configuration of its process. `null_cipher` as in the [`Scenario`].
     pub fn config(&self, null_cipher: bool) -> NodeConfig {
         let security = if null_cipher {
             Security::InsecureNull
@@ -170,12 +170,12 @@ impl NodeSpec {
     }
 }
 
-/// What packets meet on one path.
+/// The conditions on one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Shape {
     /// One way, drawn anew for each piece of a stream; a stream stays in order.
     pub latency: Latency,
-    /// Up to this much more, drawn evenly.
+    /// Additional latency up to this much, drawn evenly.
     pub jitter: Duration,
     /// Packets lost, in millionths; TCP sends them again, so that streams see delay.
     pub loss_ppm: u32,
@@ -212,16 +212,16 @@ pub enum Latency {
 /// The network at the start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Network {
-    /// Between nodes that no rule names.
+    /// The shape of paths that no rule names.
     pub default: Shape,
-    /// For some paths; the last one that names a path holds.
+    /// Shapes of some paths; the last rule that names a path holds.
     pub rules: Vec<(BTreeSet<Path>, Shape)>,
     /// How long DNS takes to answer.
     pub dns_latency: Duration,
 }
 
 impl Network {
-    /// What the file says of one path.
+    /// The shape of one path in the file.
     pub fn shape(&self, path: Path) -> &Shape {
         let rule = self
             .rules
@@ -241,14 +241,14 @@ pub enum Moment {
     After {
         /// The index of that step.
         step: usize,
-        /// How long after.
+        /// The delay.
         delay: Duration,
     },
-    /// When this first holds, once the step before it in the file has happened.
+    /// When a condition first holds, once the step before it in the file has happened.
     When {
-        /// What must hold.
+        /// The checks.
         condition: Expect,
-        /// The run has failed when it does not hold by then: time since the start.
+        /// The run fails if the condition does not hold by this time since the start.
         by: Duration,
     },
 }
@@ -256,62 +256,61 @@ pub enum Moment {
 /// One step of the story. Its actions come first, then its expectation.
 #[derive(Debug)]
 pub struct Step {
-    /// Where it stands.
+    /// Its place in the file.
     pub loc: Loc,
-    /// Its name, where it has one.
+    /// Its name, if it has one.
     pub label: Option<String>,
     /// When.
     pub moment: Moment,
-    /// What happens.
+    /// Its actions.
     pub actions: Vec<Action>,
-    /// What must hold.
+    /// Its expectation, if it has one.
     pub expect: Option<Expectation>,
-    /// A fault of this step that touches nothing is no failure.
+    /// A fault of this step that takes no effect is not a failure.
     pub optional: bool,
 }
 
-/// One verb with what it is to do.
+/// One verb with its arguments.
 #[derive(Debug)]
 pub struct Action {
-    /// Where it stands.
+    /// Its place in the file.
     pub loc: Loc,
     /// The key, as `partition`.
     pub key: &'static str,
-    /// What is to be done.
+    /// The verb.
     pub verb: Box<dyn Verb>,
 }
 
-/// What must hold at a step.
+/// The expectation of a step.
 #[derive(Debug)]
 pub struct Expectation {
-    /// What.
+    /// The checks.
     pub expect: Expect,
-    /// At some moment not later than this after the step; zero: at the step.
+    /// They must hold at some moment at most this long after the step; zero: at the step.
     pub within: Duration,
 }
 
-/// Whom an expectation is about.
+/// The nodes that an expectation is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subjects {
     /// These, in the order of the file.
     pub nodes: Vec<NodeId>,
-    /// Of them only those whose process runs at that moment; at least one must. Otherwise every one
-    /// of them must be there.
+    /// Only those whose process runs at that moment; at least one must run. Otherwise all of them must run.
     pub running_only: bool,
 }
 
 /// Checks that must hold at the same moment for each of some nodes.
 #[derive(Debug)]
 pub struct Expect {
-    /// Where it stands.
+    /// Its place in the file.
     pub loc: Loc,
-    /// For whom.
+    /// The nodes.
     pub on: Subjects,
-    /// What, each with its place.
+    /// The checks, each with its place.
     pub checks: Vec<(Loc, Box<dyn Check>)>,
 }
 
-/// What a rule demands.
+/// The kind of a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RuleKind {
     /// Holds after every event.
@@ -320,12 +319,12 @@ pub enum RuleKind {
     Never,
 }
 
-/// What must always or never be so, for a while.
+/// Checks that must always or never hold, for a while.
 #[derive(Debug)]
 pub struct Rule {
-    /// Where it stands.
+    /// Its place in the file.
     pub loc: Loc,
-    /// Always or never.
+    /// Its kind.
     pub kind: RuleKind,
     /// From this time on.
     pub from: Duration,
@@ -340,7 +339,7 @@ impl Scenario {
     /// One node.
     ///
     /// # Panics
-    /// When the id is not of this scenario.
+    /// When the id is not from this scenario.
     pub fn node(&self, id: NodeId) -> &NodeSpec {
         &self.nodes[id.index()]
     }
@@ -350,7 +349,7 @@ impl Scenario {
         (0..self.nodes.len() as u32).map(NodeId)
     }
 
-    /// How the file calls the node of that name; the name itself where it is none of the file's.
+    /// The file's key of the node with that name; the name itself if it is not a node of the file.
     pub fn key_of(&self, name: &NodeName) -> String {
         let spec = self.nodes.iter().find(|spec| spec.name() == *name);
         spec.map_or_else(|| name.to_string(), |spec| spec.key.clone())

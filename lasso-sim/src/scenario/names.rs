@@ -1,4 +1,4 @@
-//! The nodes that a text in a file stands for: a node, a group, a region, a role, all.
+//! Resolves the nodes that a text in a file names: a node, a group, a region, a role, all.
 
 use core::ops::Range;
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::errors::{Diagnostic, did_you_mean};
 use super::model::NodeId;
 
-/// How a set of nodes came by its name.
+/// The origin of the name of a set of nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
     /// `[groups]`, or a node with a `count`.
     Group,
-    /// The nodes that give this region.
+    /// The nodes in this region.
     Region,
     /// The nodes that have this role.
     Role,
@@ -37,7 +37,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// Takes the next node. False when the name is taken.
+    /// Adds the next node. False when the name is taken.
     pub(super) fn add_node(&mut self, key: &str) -> bool {
         let id = NodeId(self.nodes.len() as u32);
         self.nodes.push(key.to_owned());
@@ -80,7 +80,7 @@ impl Names {
         self.used.contains(name)
     }
 
-    /// The groups, each with its members, where the name is not ambiguous.
+    /// The groups with unambiguous names, each with its members.
     pub(super) fn into_groups(self) -> BTreeMap<String, Vec<NodeId>> {
         let first = |sets: BTreeMap<Origin, BTreeSet<NodeId>>| {
             sets.into_values()
@@ -95,7 +95,7 @@ impl Names {
             .collect()
     }
 
-    /// The nodes that a name means, in the order of the file.
+    /// The nodes that a name refers to, in the order of the file.
     pub(super) fn resolve(
         &mut self,
         name: &str,
@@ -147,7 +147,7 @@ impl Names {
     }
 }
 
-/// At most a dozen names, and how many more there are.
+/// At most a dozen names, and the number of the others.
 pub(crate) fn shorten<T: AsRef<str>>(names: &[T]) -> String {
     const SHOWN: usize = 12;
     let shown: Vec<&str> = names.iter().take(SHOWN).map(AsRef::as_ref).collect();

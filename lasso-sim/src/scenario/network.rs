@@ -1,4 +1,4 @@
-//! Reads what the network is like: `[network]` and `[[network.link]]`.
+//! Reads the network: `[network]` and `[[network.link]]`.
 
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -51,7 +51,7 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Network 
     network
 }
 
-/// Reads the keys of a shape over what it already says. True when there was one.
+/// Reads the keys of a shape over its present values. True when there was one.
 pub(crate) fn read_shape(
     reader: &mut Reader<'_>,
     keys: &mut Fields<'_>,
@@ -178,7 +178,7 @@ pub(crate) fn between_two(reader: &mut Reader<'_>, value: &Value) -> Option<BTre
     Some(paths)
 }
 
-/// From each of some nodes to each of others, a node and itself left out.
+/// From each of some nodes to each of others, except from a node to itself.
 pub(crate) fn one_way(from: &[NodeId], to: &[NodeId]) -> BTreeSet<Path> {
     let pairs = from.iter().flat_map(|from| {
         to.iter().map(|to| Path {

@@ -158,7 +158,7 @@ fn read_groups(reader: &mut Reader<'_>, table: &Table) {
     }
 }
 
-/// Complains of groups that no step, rule or link uses.
+/// Reports groups that no step, rule or link uses.
 pub(super) fn refuse_unused_groups(reader: &mut Reader<'_>, groups: Option<&Value>) {
     let Some(Value {
         kind: Kind::Table(table),
@@ -175,7 +175,7 @@ pub(super) fn refuse_unused_groups(reader: &mut Reader<'_>, groups: Option<&Valu
     }
 }
 
-/// Complains of nodes that nothing ever starts.
+/// Reports nodes that nothing ever starts.
 pub(super) fn refuse_idle_nodes(reader: &mut Reader<'_>) {
     let idle: Vec<Diagnostic> = reader
         .nodes

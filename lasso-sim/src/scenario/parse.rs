@@ -1,4 +1,4 @@
-//! Reads a whole file: syntax first, then every section, and says all that is wrong at once.
+//! Reads a whole file: syntax first, then every section, and reports all mistakes together.
 
 use core::ops::Range;
 use core::time::Duration;
@@ -28,8 +28,8 @@ pub const FILE_BYTES_MAX: usize = 1 << 20;
 const PLAIN_SEED: u64 = 1;
 
 impl Scenario {
-    /// Reads the text of a file that needs no particular seed: what it leaves to the seed is drawn with
-    /// seed 1. `path` is what messages call it.
+    /// Reads the text of a file that needs no particular seed: seed 1 draws everything that it leaves to the
+    /// seed. `path` is its name in messages.
     ///
     /// ```
     /// use lasso_sim::scenario::Scenario;
@@ -58,7 +58,7 @@ impl Scenario {
     }
 }
 
-/// The tree of a text, or everything that makes it no TOML.
+/// The tree of a text, or all its errors of TOML syntax.
 pub(super) fn parse_tree(text: &str) -> Result<value::Table, Vec<Diagnostic>> {
     if text.len() > FILE_BYTES_MAX {
         let message = format!("{} bytes are more than {FILE_BYTES_MAX}", text.len());
@@ -75,7 +75,7 @@ pub(super) fn parse_tree(text: &str) -> Result<value::Table, Vec<Diagnostic>> {
     Err(errors.iter().map(syntax).collect())
 }
 
-/// The scenario that a tree describes once nothing in it is left to be drawn, or all its mistakes.
+/// The scenario of a completely drawn tree, or all its mistakes.
 pub(super) fn read_tree(
     source: &Arc<Source>,
     tree: &value::Table,
@@ -94,7 +94,7 @@ pub(super) fn read_tree(
     })
 }
 
-/// Everything but nodes and groups, which the reader keeps to the end.
+/// Reads everything but nodes and groups, which the reader keeps to the end.
 fn read(
     reader: &mut Reader<'_>,
     mut fields: Fields<'_>,
@@ -139,7 +139,7 @@ fn read(
     }
 }
 
-/// What a file calls itself.
+/// Reads title and story.
 fn read_words(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> (String, String) {
     let mut text = |reader: &mut Reader<'_>, key| {
         let text = fields.take(key).and_then(|value| reader.text(value));
@@ -153,7 +153,7 @@ fn read_words(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> (String, Stri
     (title, story.trim().to_owned())
 }
 
-/// What happens in a file and what holds meanwhile, and when the run ends.
+/// The steps and rules of a file, and the end of the run.
 struct Script {
     steps: Vec<Step>,
     rules: Vec<Rule>,
@@ -161,8 +161,8 @@ struct Script {
     end: Duration,
 }
 
-/// Reads the rules, which last until the end unless they say otherwise, and finds the end, which is the
-/// latest deadline unless the file says otherwise.
+/// Reads the rules, which by default last until the end, and finds the end, which by default is the latest
+/// deadline.
 fn read_script(reader: &mut Reader<'_>, fields: &mut Fields<'_>, steps: Steps) -> Script {
     let Steps {
         steps,
@@ -195,7 +195,7 @@ fn read_script(reader: &mut Reader<'_>, fields: &mut Fields<'_>, steps: Steps) -
     }
 }
 
-/// Complains of a file that expects nothing.
+/// Reports a file that expects nothing.
 fn refuse_idle_file(reader: &mut Reader<'_>) {
     if !reader.expects {
         let idle = Diagnostic::new(0..0, "nothing is expected, so this can never fail");
@@ -203,7 +203,7 @@ fn refuse_idle_file(reader: &mut Reader<'_>) {
     }
 }
 
-/// Complains of what the end of the run cuts off.
+/// Reports steps and checks after the end of the run.
 fn refuse_late(
     reader: &mut Reader<'_>,
     deadlines: &[(Duration, Range<usize>)],

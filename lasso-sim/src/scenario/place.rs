@@ -16,7 +16,7 @@ use super::names::Origin;
 use super::reader::Reader;
 use super::value::Value;
 
-/// A node whose draft is complete, with what is still to be resolved.
+/// A node whose draft is complete, with the parts still to be resolved.
 pub(super) struct Placed<'v> {
     pub(super) key: String,
     pub(super) span: Range<usize>,
@@ -108,7 +108,7 @@ fn resolve_peers(reader: &mut Reader<'_>, peers: &[Option<&Value>]) {
     }
 }
 
-/// Two nodes that both start at a given time cannot stand at one address.
+/// Reports two nodes at one address that both start at a given time.
 fn refuse_shared_hosts(reader: &mut Reader<'_>) {
     let mut seen: Vec<(IpAddr, u16, usize)> = Vec::new();
     let mut errors = Vec::new();

@@ -1,8 +1,8 @@
 //! A range that a seed draws from: `60s..75s`, `64B..1MiB`, `10/s..100/s`, `0%..5%`, `2..5`.
 //!
-//! Both ends are of one kind and both can be drawn. Durations, shares and whole numbers are drawn evenly. Sizes, rates and
-//! bandwidths are drawn evenly by their logarithm, since what they probe changes with their order of magnitude: of
-//! `64B..16MiB` an even draw would hardly ever be below 1 MiB.
+//! Both ends are of one kind, and both can be drawn. Durations, shares and whole numbers are drawn evenly. Sizes, rates
+//! and bandwidths are drawn evenly by their logarithm, because their effects depend on the order of magnitude: an even
+//! draw from `64B..16MiB` would hardly ever be below 1 MiB.
 
 use core::time::Duration;
 
@@ -12,18 +12,18 @@ use super::units::{self, show};
 use super::value::Kind;
 use crate::seed::{by_magnitude, up_to};
 
-/// Where in its range a value is taken from.
+/// Where in its range a value lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pick {
     /// Every range at its lower end.
     Low,
     /// Every range at its upper end.
     High,
-    /// Where this seed draws it.
+    /// Where this seed draws.
     Seed(u64),
 }
 
-/// A range as a file writes it.
+/// A range as written in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Range {
     unit: Unit,
@@ -31,10 +31,10 @@ pub(super) struct Range {
     high: i64,
 }
 
-/// What both ends of a range are.
+/// The unit of both ends of a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unit {
-    /// Itself.
+    /// A whole number.
     Integer,
     /// Nanoseconds.
     Duration,
@@ -43,7 +43,7 @@ enum Unit {
     Bytes,
     /// Bytes per second.
     Bandwidth,
-    /// A number for each of these times.
+    /// A number per this time.
     Rate(Duration),
     /// Millionths.
     Share,
@@ -62,13 +62,13 @@ impl Unit {
         }
     }
 
-    /// Whether magnitudes count rather than distances.
+    /// Whether draws are even by magnitude.
     fn is_by_magnitude(self) -> bool {
         matches!(self, Unit::Bytes | Unit::Bandwidth | Unit::Rate(_))
     }
 }
 
-/// All that one end can be. `0` is a whole number and a duration.
+/// All readings of one end. `0` is a whole number and a duration.
 fn readings(text: &str) -> Vec<(Unit, i64)> {
     let nanos = |duration: Duration| i64::try_from(duration.as_nanos()).ok();
     let number = |number: u64| i64::try_from(number).ok();
@@ -103,7 +103,7 @@ fn readings(text: &str) -> Vec<(Unit, i64)> {
     all.into_iter().flatten().collect()
 }
 
-/// Why a text that looks like a range is none.
+/// Why a text that looks like a range is not one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct NoRange {
     pub(super) message: String,
@@ -111,7 +111,7 @@ pub(super) struct NoRange {
 }
 
 impl Range {
-    /// The range that a text is; `None` where it does not look like one.
+    /// Reads a text as a range; `None` if it does not look like one.
     pub(super) fn read(text: &str) -> Option<Result<Range, NoRange>> {
         let (low, high) = text.split_once("..")?;
         let (lows, highs) = (readings(low), readings(high));
@@ -148,7 +148,7 @@ impl Range {
         }))
     }
 
-    /// Whether a text is a range, right or wrong.
+    /// Whether a text looks like a range, valid or not.
     pub(super) fn is(text: &str) -> bool {
         Range::read(text).is_some()
     }
@@ -173,7 +173,7 @@ impl Range {
         self.low.saturating_add_unsigned(above)
     }
 
-    /// Drawn values are this far apart, so that people can read them: milliseconds for ranges of seconds.
+    /// The step between drawn values, chosen for readability: milliseconds for ranges of seconds.
     fn grain(self) -> u64 {
         const MILLI: u64 = 1_000_000;
         let width = self.high.abs_diff(self.low);

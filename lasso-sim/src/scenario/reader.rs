@@ -1,6 +1,6 @@
 //! Reads values of a file one by one, and remembers every mistake on the way.
 //!
-//! A method that returns `None` has already said what is wrong.
+//! A method that returns `None` has already reported the mistake.
 
 use core::ops::Range;
 use core::time::Duration;
@@ -16,11 +16,11 @@ use super::uses::Uses;
 use super::value::{Kind, Table, Value};
 use crate::app::Rate;
 
-/// What reading a file has found so far.
+/// The results of reading a file so far.
 #[derive(Debug)]
 pub struct Reader<'t> {
     text: &'t str,
-    /// Where in its range a value is taken from.
+    /// Where in its range a value lies.
     pub(super) pick: Pick,
     /// The names of the file's nodes and groups.
     pub names: Names,
@@ -30,19 +30,19 @@ pub struct Reader<'t> {
     pub now: Duration,
     /// Nodes that a step starts, each with the earliest time.
     pub(super) started: BTreeMap<NodeId, Duration>,
-    /// Who subscribes, publishes, serves and calls.
+    /// The subscribes, publishes, serves and calls of the file.
     pub(super) uses: Uses,
-    /// Whom the expectation that is being read is about, where it says so.
+    /// The nodes of the expectation that is being read, if it names them.
     pub(super) on: Option<Value>,
-    /// Some expectation or rule was there, right or wrong.
+    /// The file has some expectation or rule, valid or not.
     pub(super) expects: bool,
-    /// How many nodes there are is known: no mistake hides any, and nobody joins who is none.
+    /// The number of nodes is known: no mistake hides any, and no liar joins.
     pub counts_known: bool,
     errors: Vec<Diagnostic>,
 }
 
 impl<'t> Reader<'t> {
-    /// A reader of that text which has seen nothing.
+    /// A reader of that text that has read nothing yet.
     pub(super) fn new(text: &'t str, pick: Pick) -> Self {
         Reader {
             text,
@@ -59,7 +59,7 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// A reader of values whose places nobody asks for, with this seed.
+    /// A reader of values whose places do not matter, with this seed.
     pub(crate) fn blank(seed: u64) -> Reader<'static> {
         Reader::new("", Pick::Seed(seed))
     }
@@ -75,7 +75,7 @@ impl<'t> Reader<'t> {
         self.errors.push(diagnostic);
     }
 
-    /// How many mistakes there are so far.
+    /// The number of mistakes so far.
     pub fn error_count(&self) -> usize {
         self.errors.len()
     }
@@ -88,19 +88,19 @@ impl<'t> Reader<'t> {
         (errors, self.names, self.nodes)
     }
 
-    /// Where a span is.
+    /// The place of a span.
     pub fn loc(&self, span: &Range<usize>) -> Loc {
         super::errors::locate(self.text, span)
     }
 
-    /// A node is started at [`Reader::now`] by a step.
+    /// Notes that a step starts a node at [`Reader::now`].
     pub fn note_start(&mut self, node: NodeId) {
         let now = self.now;
         let first = self.started.entry(node).or_insert(now);
         *first = now.min(*first);
     }
 
-    /// Complains that a value is not what was wanted.
+    /// Reports that a value is not of the wanted form.
     pub fn wrong<T>(&mut self, value: &Value, wanted: &str) -> Option<T> {
         let found = match &value.kind {
             Kind::Text(text) => format!("`{}`", text.chars().take(60).collect::<String>()),
@@ -228,7 +228,7 @@ impl<'t> Reader<'t> {
         None
     }
 
-    /// The items of a list; one value that is no list counts as a list of one.
+    /// The items of a list; any other value counts as a list of one.
     pub fn items<'v>(&mut self, value: &'v Value) -> &'v [Value] {
         match &value.kind {
             Kind::List(items) => items,
@@ -244,8 +244,8 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// Nodes: a name or a list of names of nodes, groups, regions, roles; `all`; a name with `!`
-    /// before it takes nodes away. Never empty.
+    /// Nodes: a name or a list of names of nodes, groups, regions, roles; `all`; a name with `!` before it
+    /// removes nodes. Never empty.
     pub fn nodes(&mut self, value: &Value) -> Option<Vec<NodeId>> {
         let mut found = BTreeSet::new();
         let mut good = true;
@@ -304,8 +304,8 @@ impl<'t> Reader<'t> {
         Some(self.nodes(value)?.into_iter().collect())
     }
 
-    /// Whom an expectation is about. Whoever is named node by node must be there; of groups and
-    /// `all` those that run.
+    /// The nodes that an expectation is about. Nodes named by their keys must run; groups and `all` mean those
+    /// that run.
     pub fn subjects(&mut self, value: &Value) -> Option<Subjects> {
         let nodes = self.nodes(value)?;
         let named = self
@@ -329,7 +329,7 @@ pub(crate) fn one_of<'a>(words: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-/// The keys of one table. Whatever was not asked for by the end is unknown.
+/// The keys of one table. A key that was not requested by the end is unknown.
 #[derive(Debug)]
 pub struct Fields<'v> {
     table: &'v Table,
@@ -345,12 +345,12 @@ impl<'v> Fields<'v> {
         }
     }
 
-    /// Where the table stands.
+    /// The place of the table.
     pub fn span(&self) -> Range<usize> {
         self.table.span.clone()
     }
 
-    /// The value of a key, where the table has it.
+    /// The value of a key, if the table has it.
     pub fn take(&mut self, key: &'static str) -> Option<&'v Value> {
         if !self.asked.contains(&key) {
             self.asked.push(key);
@@ -372,7 +372,7 @@ impl<'v> Fields<'v> {
         found
     }
 
-    /// Where the key itself stands.
+    /// The place of the key itself.
     pub fn key_span(&self, key: &str) -> Option<Range<usize>> {
         self.table
             .entries
@@ -381,13 +381,13 @@ impl<'v> Fields<'v> {
             .map(|(k, _)| k.span.clone())
     }
 
-    /// Whether there is a key that was not asked for: a mistake that [`Fields::finish`] will name.
+    /// Whether there is a key that was not requested: a mistake that [`Fields::finish`] will report.
     pub fn has_unknown(&self) -> bool {
         let mut keys = self.table.entries.iter().map(|(key, _)| key.text.as_str());
         keys.any(|key| !self.asked.contains(&key))
     }
 
-    /// Which key of the table this one is.
+    /// The index of this key in the table.
     pub fn order(&self, key: &str) -> usize {
         let mut entries = self.table.entries.iter();
         entries
@@ -395,7 +395,7 @@ impl<'v> Fields<'v> {
             .unwrap_or(usize::MAX)
     }
 
-    /// Complains of every key that was not asked for.
+    /// Reports every key that was not requested.
     pub fn finish(self, reader: &mut Reader<'_>, what: &str) {
         for (key, _) in &self.table.entries {
             if self.asked.contains(&key.text.as_str()) {

@@ -10,7 +10,7 @@ use super::value::Value;
 
 type Place<T> = fn(&mut Settings) -> &mut T;
 
-/// Settings that are durations, by the key under which a file names them.
+/// Settings that are durations, by their key in a file.
 const DURATIONS: &[(&str, Place<Duration>)] = &[
     ("tick_time", |s| &mut s.link.tick_time),
     ("handshake_timeout", |s| &mut s.link.handshake_timeout),
@@ -111,7 +111,7 @@ pub fn keys() -> impl Iterator<Item = &'static str> {
         .chain(FLAGS.iter().map(|(key, _)| *key))
 }
 
-/// Reads a table of settings over what is already set.
+/// Reads a table of settings over the present settings.
 pub(crate) fn read(reader: &mut Reader<'_>, value: &Value, settings: &mut Settings) {
     let Some(mut fields) = reader.fields(value, "a table such as `{ tick_time = \"8s\" }`") else {
         return;

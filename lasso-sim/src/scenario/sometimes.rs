@@ -1,4 +1,4 @@
-//! Reads `[[sometimes]]`: what at least one run of a sweep must reach.
+//! Reads `[[sometimes]]`: the goals that at least one run of a sweep must reach.
 
 use core::ops::Range;
 use core::time::Duration;
@@ -9,18 +9,18 @@ use super::reader::{Fields, Reader};
 use super::steps::{read_expect, read_span};
 use super::value::{Kind, Value};
 
-/// Some run of a sweep must reach this at some moment: the opposite of a `[[never]]`.
+/// A goal that some run of a sweep must reach at some moment: the opposite of a `[[never]]`.
 #[derive(Debug)]
 pub struct Sometimes {
-    /// Where it stands.
+    /// Its place in the file.
     pub loc: Loc,
-    /// What is reached, in one line for people.
+    /// Its title, in one line for people.
     pub title: String,
     /// From this time on.
     pub from: Duration,
     /// Until this time, inclusive.
     pub until: Duration,
-    /// A sweep of fewer runs need not reach it.
+    /// A sweep with fewer runs need not reach it.
     pub seeds: u64,
     /// It is reached when all checks hold for one of the subjects at the same moment.
     pub expect: Expect,

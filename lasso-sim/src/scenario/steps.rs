@@ -1,4 +1,4 @@
-//! Reads what happens and what must hold: `[[step]]`, `[[always]]`, `[[never]]`.
+//! Reads steps and rules: `[[step]]`, `[[always]]`, `[[never]]`.
 
 use core::ops::Range;
 use core::time::Duration;
@@ -11,16 +11,16 @@ use super::units::{self, show};
 use super::value::{Kind, Value};
 use crate::{checks, verbs};
 
-/// The steps that have been read, and between which times each happens.
+/// The steps that have been read, and the earliest and latest time of each.
 #[derive(Debug, Default)]
 pub(super) struct Steps {
     pub(super) steps: Vec<Step>,
     /// The earliest and the latest time of each step.
     times: Vec<(Duration, Duration)>,
     used_labels: BTreeSet<usize>,
-    /// The latest time at which something is still checked or done.
+    /// The latest time of any check or action.
     pub(super) last: Duration,
-    /// Each time at which something happens or is checked, with its place.
+    /// The time of each action or check, with its place.
     pub(super) deadlines: Vec<(Duration, Range<usize>)>,
 }
 
@@ -42,7 +42,7 @@ pub(super) fn read(reader: &mut Reader<'_>, fields: &mut Fields<'_>) -> Steps {
     all
 }
 
-/// Complains of labels that no step comes after.
+/// Reports labels that no step refers to.
 pub(super) fn refuse_unused_labels(reader: &mut Reader<'_>, all: &Steps) {
     for (index, step) in all.steps.iter().enumerate() {
         if let Some(label) = &step.label
@@ -62,7 +62,7 @@ fn read_step(reader: &mut Reader<'_>, mut keys: Fields<'_>, all: &mut Steps, spa
     let label = keys
         .take("label")
         .and_then(|value| read_label(reader, value, all));
-    // Written out before steps are read; it is asked for so that messages name it among the keys.
+    // Repetitions are written out before steps are read; this call only makes messages name the key.
     keys.take("repeat");
     let mut actions = Vec::new();
     for entry in verbs::ALL {
@@ -72,7 +72,7 @@ fn read_step(reader: &mut Reader<'_>, mut keys: Fields<'_>, all: &mut Steps, spa
         let place = keys
             .key_span(entry.key)
             .unwrap_or_else(|| value.span.clone());
-        // What a step starts may run from its earliest moment on.
+        // A node that a step starts may run from the step's earliest moment on.
         reader.now = earliest;
         if let Some(verb) = (entry.parse)(value, reader) {
             let action = Action {
@@ -127,7 +127,7 @@ fn read_label(reader: &mut Reader<'_>, value: &Value, all: &Steps) -> Option<Str
     Some(text.to_owned())
 }
 
-/// When a step happens, and between which times that can be.
+/// When a step happens, and its earliest and latest time.
 fn read_moment(
     reader: &mut Reader<'_>,
     keys: &mut Fields<'_>,
@@ -296,7 +296,7 @@ fn read_expectation(reader: &mut Reader<'_>, value: &Value) -> Option<Expectatio
     })
 }
 
-/// `on` and the checks; `on` is `all` where it is left out.
+/// Reads `on` and the checks; `on` is `all` by default.
 pub(super) fn read_expect(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Expect> {
     let errors = reader.error_count();
     reader.expects = true;
@@ -348,7 +348,7 @@ pub(super) fn read_expect(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Opt
     })
 }
 
-/// A node that is named, and that nothing has started by now, cannot be checked.
+/// Reports a named node that nothing has started by now: it cannot be checked.
 fn refuse_absent(reader: &mut Reader<'_>, on: &Subjects, keys: &Fields<'_>) {
     for id in &on.nodes {
         let node = &reader.nodes[id.index()];
@@ -417,7 +417,8 @@ fn read_rule(
     })
 }
 
-/// `from` and `until`: when something is looked at, `last` being the latest time. The reader is at its end then.
+/// Reads `from` and `until`, with `last` as the latest time. Afterwards the reader's time is the end of this
+/// span.
 pub(super) fn read_span(
     reader: &mut Reader<'_>,
     keys: &mut Fields<'_>,

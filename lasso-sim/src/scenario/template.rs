@@ -15,7 +15,7 @@ use super::range::Pick;
 use super::value::Table;
 use super::write::write;
 
-/// How a file is drawn when it is read, to find mistakes that only some draws show.
+/// The draws that are tried when a file is read, to find mistakes that only some draws show.
 const TRIED: [Pick; 5] = [
     Pick::Low,
     Pick::High,
@@ -36,7 +36,7 @@ pub struct Template {
 }
 
 impl Template {
-    /// Reads the text of a file; `path` is what messages call it. The file is drawn with every range at its lower
+    /// Reads the text of a file; `path` is its name in messages. The file is drawn with every range at its lower
     /// end, with every range at its upper end, and with a few seeds, so that this finds most mistakes that only some
     /// seeds show.
     ///
@@ -125,7 +125,8 @@ impl Template {
         draw(&self.source, &self.tree, seed)
     }
 
-    /// What one seed draws, as the text of a plain file: run with the same seed, it gives the same trace as this file.
+    /// The draw of one seed, as the text of a plain file: run with the same seed, it gives the same trace as this
+    /// file.
     ///
     /// # Errors
     /// As [`Template::draw`].
@@ -139,12 +140,12 @@ impl Template {
         Ok(write(&tree, &comment))
     }
 
-    /// The scenario of seed 1, for what no seed changes: title, story, worlds.
+    /// The scenario of seed 1, for the parts that no seed changes: title, story, worlds.
     pub fn sample(&self) -> &Scenario {
         &self.sample
     }
 
-    /// Whether the file itself leaves something to the seed, beside what every file does.
+    /// Whether the file leaves more to the seed than every file does.
     pub fn has_draws(&self) -> bool {
         self.draws
     }
@@ -173,7 +174,8 @@ fn draw(source: &Arc<Source>, tree: &Table, seed: u64) -> Result<Scenario, BadFi
     Err(bad(source, errors))
 }
 
-/// Adds mistakes at other places. One at the same place is the same one, told by an earlier pass or of another draw.
+/// Adds mistakes at other places. A mistake at the same place is the same one, found by an earlier pass or in
+/// another draw.
 fn add(errors: &mut Vec<Diagnostic>, more: Vec<Diagnostic>) {
     let places: Vec<_> = errors.iter().map(|error| error.span.clone()).collect();
     let is_new = |error: &Diagnostic| !places.contains(&error.span);

@@ -15,7 +15,7 @@ use super::units::{self, show};
 use super::value::{Kind, Table, Value};
 use crate::verbs;
 
-/// Most steps of a file once repeated ones are written out.
+/// The most steps of a file, repetitions included.
 pub const STEPS_MAX: usize = 10_000;
 
 /// When a step happens.
@@ -24,11 +24,11 @@ enum When {
     At(Duration),
     /// Once a condition holds, or some time after a step that waits for one.
     Waits,
-    /// The step is wrong; reading it will say how.
+    /// The step has a mistake, which reading it will report.
     Unknown,
 }
 
-/// A step of the file that has been laid out, for those that come `after` it.
+/// A step of the file that has been placed, for those `after` it.
 #[derive(Debug)]
 struct Past {
     when: When,
@@ -39,7 +39,7 @@ struct Past {
 #[derive(Debug, Default)]
 struct Layout {
     past: Vec<Past>,
-    /// Steps that may change places, in parts that may not.
+    /// Steps that may be reordered, in parts that may not.
     parts: Vec<Vec<(Duration, Value)>>,
     /// Labels that became times.
     resolved: Vec<String>,
@@ -96,7 +96,7 @@ fn moves(step: &Value) -> bool {
     keys.get("repeat").is_some() || is_range("at") || is_range("after")
 }
 
-/// A text of `after` as the label with all up to the delay, and the delay.
+/// Splits a text of `after` into the label, with everything up to the delay, and the delay.
 fn delay_of(text: &str) -> (&str, &str) {
     match text.find('+') {
         Some(plus) => {
@@ -107,7 +107,7 @@ fn delay_of(text: &str) -> (&str, &str) {
     }
 }
 
-/// Labels that steps still name which wait.
+/// Labels of waiting steps that other steps still name.
 fn waited_for(layout: &Layout) -> Vec<String> {
     let steps = layout.parts.iter().flatten();
     let after = steps.filter_map(|(_, step)| match &step.kind {
@@ -120,7 +120,7 @@ fn waited_for(layout: &Layout) -> Vec<String> {
     after.collect()
 }
 
-/// Draws all of a step but what it expects and how it repeats.
+/// Draws all of a step except its expectation and its repetition.
 fn draw_verbs(draws: &mut Draws, step: &mut Value, index: usize, repetition: u64) {
     let Kind::Table(keys) = &mut step.kind else {
         return;
@@ -220,7 +220,7 @@ impl Layout {
         });
     }
 
-    /// When a step happens. An `after` of which that is known becomes `at`.
+    /// When a step happens. An `after` with a known time becomes `at`.
     fn when(&mut self, draws: &mut Draws, keys: &mut Table) -> When {
         match (keys.get("at"), keys.get("after"), keys.get("when")) {
             (None, None, Some(_)) => When::Waits,
@@ -282,7 +282,7 @@ impl Layout {
         }
     }
 
-    /// Writes a step out as often as it happens.
+    /// Writes out each repetition of a step.
     fn repeat(
         &mut self,
         draws: &mut Draws,
@@ -355,7 +355,7 @@ fn gap(draws: &mut Draws, every: &Value, path: &str, repetition: usize) -> Durat
 
 /// `repeat = { every = "30s", times = 120 }`.
 fn read_repeat(draws: &mut Draws, repeat: &Value, index: usize) -> Option<(Value, usize)> {
-    // A reader without a file: it only collects mistakes.
+    // A reader without a file, which only collects mistakes.
     let mut reader = Reader::new("", draws.pick);
     let read = reader
         .fields(repeat, "a table such as `{ every = \"30s\", times = 120 }`")

@@ -1,11 +1,11 @@
-//! Durations, sizes and shares as files write them.
+//! Durations, sizes and shares as written in files.
 
 use core::time::Duration;
 
 /// Longest duration that a file may name: 30 days.
 pub const DURATION_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// What a duration looks like, for messages.
+/// The forms of a duration, for messages.
 pub(crate) const DURATION_FORM: &str = "`500ms`, `8s`, `2m`, `1h` or `1m30s`";
 
 /// Reads `500ms`, `8s`, `1.5s`, `2m`, `1h`, `1m30s`; a bare `0` too.
@@ -50,7 +50,7 @@ fn scaled(number: &str, unit: &str) -> Option<Duration> {
     Some(Duration::from_nanos(nanos))
 }
 
-/// A duration in the shortest form that says all of it.
+/// A duration in the shortest exact form.
 pub fn show(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     if nanos == 0 {
@@ -117,7 +117,7 @@ pub(crate) fn bytes(text: &str) -> Option<usize> {
     number.parse::<usize>().ok()?.checked_mul(scale)
 }
 
-/// Reads `100/s`, `6000/m` or `5/ms` as a number and the time for so many.
+/// Reads `100/s`, `6000/m` or `5/ms` as a number and the time that it applies to.
 pub(crate) fn rate(text: &str) -> Option<(u64, Duration)> {
     let (number, unit) = text.split_once('/')?;
     let number = number.parse::<u64>().ok().filter(|number| *number > 0)?;

@@ -1,5 +1,5 @@
-//! Who subscribes, publishes, serves and calls in a file, so that a word that is misspelt is a
-//! mistake with a place, and not a run in which nothing happens.
+//! Tracks which nodes subscribe, publish, serve and call in a file, so that a misspelt word is a mistake with a
+//! place, and not a run in which nothing happens.
 
 use core::ops::Range;
 use std::collections::BTreeSet;
@@ -13,10 +13,10 @@ use super::names::shorten;
 use super::reader::Reader;
 use super::value::{Kind, Value};
 
-/// As whom somebody asks who runs a profile: no account.
+/// The identity of a profile's operator, who is no account.
 pub const OPERATOR: &str = "operator";
 
-/// What applications do with a topic or a method.
+/// An action of applications with a topic or a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
     /// Subscribe to a topic.
@@ -64,23 +64,23 @@ struct Use {
     nodes: BTreeSet<NodeId>,
     /// The name of the subscribers.
     called: Option<String>,
-    /// Where the file says so.
+    /// Its place in the file.
     span: Range<usize>,
 }
 
-/// All that a file says of this kind.
+/// All uses in a file.
 #[derive(Debug, Default)]
 pub(super) struct Uses {
     all: Vec<Use>,
-    /// A word could not be read: what seems to be nobody's may be somebody's.
+    /// A word could not be read, so a topic or method that seems unused may be used.
     unsure: bool,
-    /// Words that checks name which hold also where nobody is reached.
+    /// Words named by checks that also hold if nobody is reached.
     named: BTreeSet<String>,
     /// Topics with the nodes that must publish on them somewhere in the file.
     sources: Vec<(String, Value)>,
-    /// Accounts whose events there are, or at which somebody looks.
+    /// Accounts with events or viewers.
     accounts: BTreeSet<String>,
-    /// As whom viewers ask: one of these.
+    /// The identities of viewers, each of which must be one of these.
     guises: Vec<Value>,
 }
 
@@ -98,8 +98,8 @@ impl Uses {
 }
 
 impl Reader<'_> {
-    /// A step lets applications do something with topics or a method. `None` for what could not be
-    /// read: nothing follows from it.
+    /// Notes that a step makes applications do something with topics or a method. `None`: it could not be read,
+    /// so no conclusion is drawn.
     pub fn note_use(
         &mut self,
         deed: Deed,
@@ -122,12 +122,12 @@ impl Reader<'_> {
         });
     }
 
-    /// Those whom the topics and methods that are read next are about, where the file names them.
+    /// Sets the nodes of the topics and methods that are read next, if the file names them.
     pub fn about(&mut self, on: Option<&Value>) {
         self.on = on.cloned();
     }
 
-    /// A topic or a method of a check, with which those that it looks at do this in a step above;
+    /// Reads a topic or a method of a check, which the checked nodes must use in this way in a step above;
     /// `None` when a mistake was found.
     pub fn used(&mut self, value: &Value, deed: Deed) -> Option<String> {
         let word = self.text(value)?.to_owned();
@@ -147,8 +147,8 @@ impl Reader<'_> {
             .then_some(word)
     }
 
-    /// The name of subscribers of a topic, which those that are looked at have; `None` when a
-    /// mistake was found.
+    /// Reads the name of subscribers of a topic, which the checked nodes must have; `None` when a mistake was
+    /// found.
     pub fn used_name(&mut self, value: &Value, topic: Option<&str>) -> Option<String> {
         let name = self.text(value)?.to_owned();
         let Some(topic) = topic.filter(|_| !self.uses.unsure) else {
@@ -166,14 +166,14 @@ impl Reader<'_> {
         None
     }
 
-    /// Complains of a provider to whom no step above routes requests: of such there are no figures.
+    /// Reports a provider to which no step above routes requests: it has no figures.
     pub fn refuse_provider_without_requests(&mut self, value: &Value) {
         let known = self.uses.words(&[Deed::Route]);
         let known = known.into_iter().map(str::to_owned).collect();
         self.refuse_without_requests(value, "to", &known);
     }
 
-    /// Complains of a region in which no step above routes requests: of such there are no figures.
+    /// Reports a region in which no step above routes requests: it has no figures.
     pub fn refuse_region_without_requests(&mut self, value: &Value) {
         let routes = self.uses.all.iter().filter(|used| used.deed == Deed::Route);
         let nodes: BTreeSet<NodeId> = routes.flat_map(|used| &used.nodes).copied().collect();
@@ -198,22 +198,22 @@ impl Reader<'_> {
         self.error(unknown);
     }
 
-    /// Remembers that these nodes have to publish on a topic somewhere in the file.
+    /// Remembers that these nodes must publish on a topic somewhere in the file.
     pub fn needs_sources(&mut self, topic: &str, nodes: &Value) {
         self.uses.sources.push((topic.to_owned(), nodes.clone()));
     }
 
-    /// Remembers that there is such an account.
+    /// Remembers that this account exists.
     pub fn note_account(&mut self, account: &str) {
         self.uses.accounts.insert(account.to_owned());
     }
 
-    /// Remembers that this has to be [`OPERATOR`], or an account somewhere in the file.
+    /// Remembers that this must be [`OPERATOR`], or an account somewhere in the file.
     pub fn needs_account(&mut self, value: &Value) {
         self.uses.guises.push(value.clone());
     }
 
-    /// Complains of those who ask as somebody who is nowhere else in the file.
+    /// Reports viewers with an identity that appears nowhere else in the file.
     pub(super) fn refuse_unknown_accounts(&mut self) {
         for guise in core::mem::take(&mut self.uses.guises) {
             let Kind::Text(name) = &guise.kind else {
@@ -242,8 +242,7 @@ impl Reader<'_> {
         with_close(nobody, word, &known)
     }
 
-    /// Complains of each name in a list that stands for nobody who does this; false where there was
-    /// one.
+    /// Reports each name in a list whose nodes do not do this; false if there was one.
     fn refuse_idle(
         &mut self,
         named: Option<&Value>,
@@ -270,7 +269,7 @@ impl Reader<'_> {
         self.error_count() == errors
     }
 
-    /// Complains of topics and methods that go nowhere, once the whole file is known.
+    /// Reports topics and methods without a counterpart, once the whole file is known.
     pub(super) fn refuse_unused_words(&mut self) {
         if self.uses.unsure {
             return;
@@ -318,7 +317,7 @@ impl Reader<'_> {
             self.error(error);
         }
         for (topic, nodes) in core::mem::take(&mut self.uses.sources) {
-            // Every node publishes there by itself.
+            // Every node publishes on this topic by itself.
             if *topic == *TOPOLOGY_TOPIC {
                 continue;
             }
@@ -331,7 +330,7 @@ impl Reader<'_> {
     }
 }
 
-/// What would be right in the place of `word`.
+/// Adds a suggestion in place of `word`.
 fn with_close(diagnostic: Diagnostic, word: &str, known: &BTreeSet<&str>) -> Diagnostic {
     let close = did_you_mean(word, known.iter().copied());
     let known: Vec<String> = known.iter().map(|word| format!("`{word}`")).collect();

@@ -1,20 +1,20 @@
-//! A TOML document as a tree that knows where everything stands, in the order of the file.
+//! A TOML document as a tree with the place of everything, in the order of the file.
 
 use core::ops::Range;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Debug, Clone)]
 pub struct Value {
     /// Bytes of the text.
     pub span: Range<usize>,
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
 }
 
-/// What a value is.
+/// The kind of a value.
 #[derive(Debug, Clone)]
 pub enum Kind {
     /// Text in quotes.
@@ -34,7 +34,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What it is, in words.
+    /// Its kind, in words.
     pub fn name(&self) -> &'static str {
         match self {
             Kind::Text(_) => "a text",
@@ -57,7 +57,7 @@ pub struct Table {
     pub entries: Vec<(Key, Value)>,
 }
 
-/// A key and where it stands.
+/// A key and its place.
 #[derive(Debug, Clone)]
 pub struct Key {
     /// Bytes of the text.
@@ -85,8 +85,8 @@ impl Table {
         Some(self.entries.remove(at))
     }
 
-    /// Gives a key a value, in place of the one it has, or at the end of the table. A new key stands where the
-    /// value does.
+    /// Sets the value of a key, in place of its present value or at the end of the table. A new key has the
+    /// place of its value.
     pub fn set(&mut self, key: &str, value: Value) {
         match self.get_mut(key) {
             Some(old) => *old = value,
@@ -100,11 +100,11 @@ impl Table {
         }
     }
 
-    /// Reads a piece of TOML that does not stand in the user's file, in the order of its text. Everything in it stands at
+    /// Reads a piece of TOML that is not in the user's file, in the order of its text. Everything in it has the place
     /// `span`, so that messages point to the part of the file that it was made from.
     ///
     /// # Errors
-    /// What the parser says: the fault of the code that made the text.
+    /// The parser's error: a fault of the code that made the text.
     pub fn fragment(text: &str, span: &Range<usize>) -> Result<Table, toml::de::Error> {
         let mut made = table(DeTable::parse(text)?);
         made.move_to(span);
@@ -131,7 +131,7 @@ impl Value {
     }
 }
 
-/// Turns what the parser found into the tree. Its depth is bounded by the parser's own limit.
+/// Turns the parser's result into the tree. Its depth is bounded by the parser's own limit.
 pub(super) fn table(parsed: Spanned<DeTable<'_>>) -> Table {
     let span = parsed.span();
     let mut entries: Vec<(Key, Value)> = parsed

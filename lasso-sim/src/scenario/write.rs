@@ -86,7 +86,7 @@ fn word(key: &str) -> String {
     }
 }
 
-/// A value on one line; a list of tables that is too long for one has a line for each of them.
+/// A value on one line; a list of tables that is too long for one line has a line for each table.
 fn inline(value: &Value, indent: usize) -> String {
     match &value.kind {
         Kind::Text(text) if text.contains('\n') => long(text),

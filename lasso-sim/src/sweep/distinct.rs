@@ -1,4 +1,4 @@
-//! How many different hashes there were, without keeping them all.
+//! Counts different hashes without keeping them all.
 //!
 //! It keeps the smallest hashes. While all of them fit, the count is exact. After that the count is estimated from
 //! the largest hash that is kept, since hashes are spread evenly.
@@ -31,7 +31,7 @@ impl Distinct {
         }
     }
 
-    /// How many different ones there were: exactly, or estimated to within about one percent.
+    /// The number of different hashes: exact, or estimated to within about one percent.
     pub fn count(&self) -> u64 {
         match self.smallest.last() {
             Some(largest) if self.is_full => {

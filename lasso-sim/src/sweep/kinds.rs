@@ -1,4 +1,4 @@
-//! Failed runs, by what failed.
+//! Failed runs, by the kind of failure.
 //!
 //! Two failed runs are of one kind if the same place of the file, or the same invariant, failed first, with a text
 //! that differs only in numbers.
@@ -9,27 +9,27 @@ use serde::{Serialize, Serializer};
 
 use crate::runner::{Failure, Outcome};
 
-/// The most kinds of failures that are kept apart; runs of further kinds are only counted.
+/// The most kinds of failures that are kept separately; runs of further kinds are only counted.
 pub const KINDS_MAX: usize = 100;
-/// Seeds of one kind that are named.
+/// The number of seeds of one kind that are named.
 pub const SEEDS_SHOWN: usize = 8;
 
 /// Runs that failed in the same way.
 #[derive(Debug, Clone, Serialize)]
 pub struct Kind {
-    /// What failed, with `#` for each number.
+    /// The failure, with `#` for each number.
     pub what: String,
-    /// How many runs.
+    /// The number of runs.
     pub runs: u64,
     /// The first seeds, at most [`SEEDS_SHOWN`].
     pub seeds: Vec<u64>,
     /// The command that repeats the first of them.
     pub replay: String,
-    /// What the first of them reports.
+    /// The report of the first of them.
     pub report: String,
 }
 
-/// All kinds of failures of one file in one world, in the order in which they came.
+/// All kinds of failures of one file in one world, in order of first appearance.
 #[derive(Debug, Clone, Default)]
 pub struct Kinds {
     kinds: Vec<Kind>,
@@ -79,8 +79,8 @@ impl Serialize for Kinds {
     }
 }
 
-/// The text that tells kinds of failures apart. For a check of the file, its place and expectation are enough. An
-/// invariant has no place in the file, so the text includes what was seen.
+/// The text that distinguishes kinds of failures. For a check of the file, its place and expectation are enough.
+/// An invariant has no place in the file, so the text includes the observation.
 fn key(failure: Option<&Failure>) -> String {
     let Some(failure) = failure else {
         return "nothing was said".to_owned();

@@ -55,7 +55,7 @@ pub struct Summary {
     pub world: String,
     /// Runs in which everything held.
     pub held: u64,
-    /// Runs in which something did not.
+    /// Runs in which a check failed.
     pub failed: u64,
     /// Runs that the world refused.
     pub refused: u64,
@@ -67,15 +67,15 @@ pub struct Summary {
     pub traces: Distinct,
     /// Different runs, by the nodes' topology events without their times.
     pub memberships: Distinct,
-    /// What failed.
+    /// The failures.
     pub failures: Kinds,
-    /// How often each check was looked at, in the order of the file.
+    /// How often each check was evaluated, in the order of the file.
     pub looks: Listed<LookSum>,
-    /// How often what was ordered took effect, in the order of the file.
+    /// How often orders took effect, in the order of the file.
     pub orders: Listed<OrderSum>,
     /// Faults that `[random]` was asked for, by kind.
     pub asked: BTreeMap<&'static str, AskedSum>,
-    /// What at least one run has to reach, in the order of the file.
+    /// The goals that at least one run must reach, in the order of the file.
     pub goals: Listed<GoalSum>,
 }
 
@@ -83,7 +83,7 @@ pub struct Summary {
 #[derive(Debug, Clone)]
 pub struct Listed<T>(BTreeMap<(usize, usize, &'static str), T>);
 
-/// How often a check was looked at.
+/// How often a check was evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LookSum {
     /// `file:line:column`.
@@ -94,11 +94,11 @@ pub struct LookSum {
     pub check: String,
     /// How often.
     pub times: u64,
-    /// In how many runs at least once.
+    /// The number of runs in which it was evaluated at least once.
     pub runs: u64,
 }
 
-/// How often what was ordered took effect.
+/// How often orders took effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OrderSum {
     /// `file:line:column`.
@@ -109,38 +109,38 @@ pub struct OrderSum {
     pub ordered: u64,
     /// Of these, how many took effect.
     pub took_effect: u64,
-    /// How often they touched something, in sum.
+    /// How many effects they had, in total.
     pub touched: u64,
-    /// In how many runs at least one of them took effect.
+    /// The number of runs in which at least one of them took effect.
     pub runs: u64,
 }
 
-/// How many faults of a kind all seeds asked for.
+/// The number of faults of a kind that all seeds asked for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct AskedSum {
-    /// How many.
+    /// The number.
     pub asked: u64,
     /// Those that found no room in their plan.
     pub no_room: u64,
 }
 
-/// What at least one run has to reach.
+/// The goals that at least one run must reach.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GoalSum {
     /// `file:line:column`.
     pub place: String,
-    /// What is reached.
+    /// Its title.
     pub title: String,
-    /// Fewer runs need not reach it.
+    /// A sweep with fewer runs need not reach it.
     pub seeds: u64,
-    /// How many runs have reached it.
+    /// The number of runs that reached it.
     pub runs: u64,
-    /// The first seed that has.
+    /// The first seed that reached it.
     pub first_seed: Option<u64>,
 }
 
 impl GoalSum {
-    /// None of so many runs has reached it, although there were enough.
+    /// Whether none of this many runs reached it, although there were enough.
     pub fn is_unreached(&self, runs: u64) -> bool {
         self.runs == 0 && runs >= self.seeds
     }
@@ -185,7 +185,7 @@ impl<T: Serialize> Serialize for Listed<T> {
     }
 }
 
-/// Line and column of `file:line:column`; 0 where there is none.
+/// Line and column of `file:line:column`; 0 if there is none.
 fn position(place: &str) -> (usize, usize) {
     let mut parts = place.rsplit(':').map(|part| part.parse().unwrap_or(0));
     let column = parts.next().unwrap_or(0);
@@ -225,12 +225,12 @@ impl Summary {
         }
     }
 
-    /// Runs that were tried.
+    /// The number of runs that were not refused.
     pub fn runs(&self) -> u64 {
         self.held + self.failed
     }
 
-    /// The goals that no run has reached although there were enough runs.
+    /// The goals that no run reached although there were enough runs.
     pub fn unreached(&self) -> Vec<&GoalSum> {
         let runs = self.runs();
         let unreached = |goal: &&GoalSum| goal.is_unreached(runs);

@@ -130,7 +130,7 @@ fn sums_stand_in_the_order_of_the_file() {
 #[test]
 fn different_hashes_are_counted_exactly_and_then_nearly() {
     let mut distinct = Distinct::default();
-    // Spread evenly, as hashes are; each comes twice.
+    // Spread evenly, as hashes are; each appears twice.
     let hash = |n: u64| format!("{:016x}ffff", n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     for n in (0..1_000).chain(0..1_000) {
         distinct.add(&hash(n));

@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verd
         }
     }
     writeln!(out, "{good} good, {bad} bad")?;
-    // A folder without a single file is a slip of the hand, not a success.
+    // A folder without any file is a mistake, not a success.
     Ok(if bad == 0 && good > 0 {
         Verdict::Held
     } else {

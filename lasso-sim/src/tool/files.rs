@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use crate::scenario::Template;
 
-/// Where scenarios are looked for when no file is named.
+/// The folder of scenarios when no file is named.
 pub(crate) const FOLDER: &str = "scenarios";
 
-/// Every `.toml` file beneath a folder, in order of path; a file stands for itself.
+/// Every `.toml` file beneath a folder, in order of path; for a file, the file itself.
 ///
 /// # Errors
-/// What the system says.
+/// The system's error.
 pub(crate) fn beneath(path: &Path) -> io::Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return Ok(vec![path.to_owned()]);
@@ -35,7 +35,7 @@ pub(crate) fn beneath(path: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Reads one file. If it has mistakes, writes these out and returns `None`.
+/// Reads one file. If it has mistakes, writes them to `out` and returns `None`.
 ///
 /// # Errors
 /// When `out` cannot be written to.

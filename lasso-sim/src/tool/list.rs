@@ -1,4 +1,4 @@
-//! `list [THEME]`: what scenarios there are.
+//! `list [THEME]`: lists scenarios.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -12,7 +12,7 @@ use crate::world::WorldKind;
 pub(super) struct Arguments {
     /// Only this theme: a folder's name
     theme: Option<String>,
-    /// Where the themes are
+    /// The folder of the themes
     #[arg(long, default_value = files::FOLDER)]
     folder: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! `merge PART…`: adds up the shards of a sweep, and judges what all of them together have reached.
+//! `merge PART…`: adds up the shards of a sweep, and judges their total coverage.
 
 use std::fs;
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ pub(super) struct Arguments {
     /// Writes the table of coverage to this file, as JSON
     #[arg(long)]
     coverage: Option<PathBuf>,
-    /// Fails when something was never reached that has to be
+    /// Fails if something required was never reached
     #[arg(long)]
     require_coverage: bool,
 }

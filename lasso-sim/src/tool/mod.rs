@@ -1,7 +1,7 @@
 //! The commands of `lasso-sim`: one file per command.
 //!
-//! Exit codes: 0 everything held, 1 something did not, 2 a bad file, wrong usage or nothing that ran, 130 an interrupt
-//! before anything had failed.
+//! Exit codes: 0 everything held, 1 a check failed, 2 a bad file, wrong usage or nothing ran, 130 an interrupt before
+//! any failure.
 
 mod check;
 mod files;
@@ -33,26 +33,26 @@ enum Command {
     Check(check::Arguments),
     /// Runs scenarios in simulated worlds, and reports whether each one held
     Run(run::Arguments),
-    /// Runs scenarios with many seeds, and reports totals: failures, and what no run has reached
+    /// Runs scenarios with many seeds, and reports totals: failures, and coverage that no run reached
     Sweep(sweep::Arguments),
-    /// Adds up the shards of a sweep, and judges what all of them together have reached
+    /// Adds up the shards of a sweep, and judges their total coverage
     Merge(merge::Arguments),
     /// Lists scenarios by theme, with their worlds and numbers of nodes
     List(list::Arguments),
-    /// Writes what a seed draws as a plain file, which gives the same trace with that seed
+    /// Writes the scenario that a seed draws as a plain file, which gives the same trace with that seed
     Plan(plan::Arguments),
 }
 
-/// Something held, did not hold, or could not be read.
+/// The verdict of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verdict {
     /// All is well.
     Held,
     /// Something did not hold.
     Failed,
-    /// A bad file, wrong usage, or nothing that ran.
+    /// A bad file, wrong usage, or nothing ran.
     Bad,
-    /// Interrupted from the keyboard before anything had failed.
+    /// Interrupted from the keyboard before any failure.
     Interrupted,
 }
 
@@ -75,8 +75,8 @@ impl From<Verdict> for ExitCode {
     }
 }
 
-/// An output whose reader may leave early, as `head` does. Later output is dropped and the work goes
-/// on, because the exit code must give the verdict even if no one reads the text.
+/// An output whose reader may leave early, as `head` does. Later output is dropped and the work continues,
+/// because the exit code must give the verdict even if nobody reads the text.
 struct Patient<W> {
     out: W,
     read: bool,
@@ -112,7 +112,7 @@ impl<W: Write> Write for Patient<W> {
     }
 }
 
-/// Reads the arguments of the process and does what they say.
+/// Reads the arguments of the process and runs the command.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut out = Patient {
@@ -130,7 +130,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(verdict) => verdict.into(),
         Err(error) => {
-            // Nor can this, maybe.
+            // This may fail as well.
             let _ = writeln!(io::stderr(), "lasso-sim: cannot write: {error}");
             ExitCode::from(2)
         }

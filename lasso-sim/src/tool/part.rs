@@ -1,4 +1,4 @@
-//! The part of a sweep that one shard has run, as a file: `merge` adds the parts up and judges the sum.
+//! The part of a sweep that one shard has run, as a file: `merge` adds up the parts and judges the sum.
 
 use std::fs;
 use std::io;
@@ -16,15 +16,15 @@ use crate::sweep::{GoalSum, Summary};
 pub(super) struct Saved {
     /// The first and the last seed of the whole sweep.
     pub(super) seeds: (u64, u64),
-    /// Which shard, and of how many.
+    /// The number of the shard, and the number of shards.
     pub(super) shard: (u64, u64),
     /// The shard was interrupted.
     pub(super) interrupted: bool,
-    /// How its runs went.
+    /// The totals of its runs.
     pub(super) total: Total,
     /// Each file in each world.
     pub(super) groups: Vec<Group>,
-    /// What its runs have reached.
+    /// The coverage of its runs.
     pub(super) coverage: Table,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct Group {
     pub(super) file: String,
     pub(super) world: String,
     pub(super) runs: u64,
-    /// What at least one run has to reach.
+    /// The goals that at least one run must reach.
     pub(super) goals: Vec<GoalSum>,
 }
 
@@ -48,7 +48,7 @@ impl Group {
         }
     }
 
-    /// Adds the same file and world of another part; false: it is another one.
+    /// Adds the same file and world of another part; false if file or world differ.
     pub(super) fn add(&mut self, other: &Group) -> bool {
         if (&self.file, &self.world) != (&other.file, &other.world) {
             return false;
@@ -63,7 +63,7 @@ impl Group {
         true
     }
 
-    /// The goals that no run has reached although there were enough runs.
+    /// The goals that no run reached although there were enough runs.
     pub(super) fn unreached(&self) -> impl Iterator<Item = &GoalSum> {
         let runs = self.runs;
         self.goals
@@ -73,7 +73,7 @@ impl Group {
 }
 
 impl Saved {
-    /// Nothing so far, of these seeds.
+    /// An empty part of these seeds.
     pub(super) fn new(seeds: &RangeInclusive<u64>, part: Part) -> Self {
         Saved {
             seeds: (*seeds.start(), *seeds.end()),
@@ -88,12 +88,12 @@ impl Saved {
     /// Writes it.
     ///
     /// # Errors
-    /// What the system says.
+    /// The system's error.
     pub(super) fn write(&self, path: &Path) -> io::Result<()> {
         fs::write(path, serde_json::to_vec_pretty(self)?)
     }
 
-    /// Reads one, or says why that is none.
+    /// Reads one. The error says why the file is not a part.
     pub(super) fn read(path: &Path) -> Result<Saved, String> {
         let name = path.display();
         let bytes = fs::read(path).map_err(|error| format!("{name}: {error}"))?;

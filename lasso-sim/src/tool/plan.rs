@@ -1,4 +1,4 @@
-//! `plan FILE --seed N`: what a seed draws, as a plain file.
+//! `plan FILE --seed N`: writes the scenario that a seed draws as a plain file.
 
 use std::fs;
 use std::io::{self, Write};

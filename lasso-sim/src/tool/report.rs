@@ -7,21 +7,22 @@ use serde::Serialize;
 
 use crate::sweep::{AskedSum, GoalSum, Kind, OrderSum, SEEDS_SHOWN, Summary};
 
-/// Kinds of failures of one file in one world that are reported in full; of the others a line says what failed.
+/// The number of kinds of failures of one file in one world that are reported in full; each other kind gets a
+/// line.
 const IN_FULL: usize = 3;
-/// Places at which nothing ever took effect that are named.
+/// The number of places without any effect that are named.
 const IDLE_SHOWN: usize = 20;
 
-/// What became of one verb, in all files and worlds.
+/// The effects of one verb, in all files and worlds.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Verb {
     /// How often it was ordered.
     ordered: u64,
     /// Of these, how many took effect.
     took_effect: u64,
-    /// At how many places, counted for each world.
+    /// The number of places, counted for each world.
     places: u64,
-    /// At how many of them it never took effect.
+    /// The number of places at which it never took effect.
     never: u64,
 }
 
@@ -34,7 +35,7 @@ impl Verb {
     }
 }
 
-/// All runs of one file in one world. `whole`: there were as many as were asked for.
+/// All runs of one file in one world. `whole`: all requested runs ran.
 pub(super) fn group(group: &Summary, whole: bool, out: &mut dyn Write) -> io::Result<()> {
     let (file, world) = (&group.file, &group.world);
     if let (Some(reason), 0) = (&group.reason, group.runs()) {
@@ -68,7 +69,7 @@ pub(super) fn group(group: &Summary, whole: bool, out: &mut dyn Write) -> io::Re
     failures(group, out)
 }
 
-/// What at least one of these runs has to reach. Only `whole` sweeps are judged.
+/// A goal that at least one of these runs must reach. Only `whole` sweeps are judged.
 pub(super) fn goal(goal: &GoalSum, runs: u64, whole: bool, out: &mut dyn Write) -> io::Result<()> {
     let (place, title) = (&goal.place, &goal.title);
     match goal.first_seed {
@@ -117,7 +118,7 @@ fn shown_seeds(kind: &Kind) -> String {
     format!("{word} {}{more}", seeds.join(", "))
 }
 
-/// How often what was ordered took effect, by verb, and where it never did.
+/// How often orders took effect, by verb, and the places at which they never did.
 pub(super) fn verbs(
     verbs: &BTreeMap<&'static str, Verb>,
     idle: &[OrderSum],
@@ -146,7 +147,7 @@ pub(super) fn verbs(
     }
 }
 
-/// How many faults `[random]` was asked for, by kind, and how many found no room.
+/// How many faults `[random]` was to draw, by kind, and how many found no room.
 pub(super) fn asked(
     kinds: &BTreeMap<&'static str, AskedSum>,
     out: &mut dyn Write,

@@ -1,4 +1,4 @@
-//! `run FILE…`: runs scenarios, and says of each whether it held.
+//! `run FILE…`: runs scenarios, and reports whether each one held.
 
 use std::fs;
 use std::io::{self, Write};
@@ -25,7 +25,7 @@ pub(super) struct Arguments {
     /// Many seeds, from the first to the last, both included: `1..100`
     #[arg(long, value_parser = seeds)]
     seeds: Option<RangeInclusive<u64>>,
-    /// Where
+    /// The world, or `all` of them
     #[arg(long, default_value = "all", value_parser = ["direct", "turmoil", "all"])]
     world: String,
     /// For people, or one JSON object per run
@@ -34,12 +34,13 @@ pub(super) struct Arguments {
     /// Writes the whole trace to this file; with several runs, one after another
     #[arg(long)]
     trace: Option<PathBuf>,
-    /// Runs at a time; as many as there are processors unless it is said
+    /// The number of runs at a time; by default the number of processors
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
 }
 
-/// Failed runs of one file in one world that are reported in full; a line each says which others failed.
+/// The number of failed runs of one file in one world that are reported in full; each other failure gets a
+/// line.
 const IN_FULL: usize = 3;
 
 /// Runs every file with every seed in every world.

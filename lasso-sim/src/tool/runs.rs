@@ -1,4 +1,4 @@
-//! Which runs a command is about: files, worlds, seeds.
+//! The runs of a command: files, worlds, seeds.
 
 use core::fmt;
 use std::io::{self, Write};
@@ -26,7 +26,7 @@ pub(super) fn seeds(text: &str) -> Result<RangeInclusive<u64>, String> {
     }
 }
 
-/// As many as were asked for, or as there are processors.
+/// The requested number, or the number of processors.
 pub(super) fn threads(jobs: Option<NonZeroUsize>) -> Threads<'static> {
     let threads = jobs.or_else(|| thread::available_parallelism().ok());
     Threads {
@@ -38,9 +38,9 @@ pub(super) fn threads(jobs: Option<NonZeroUsize>) -> Threads<'static> {
 /// One of several equal parts of the seeds, so that several machines can share a sweep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Part {
-    /// Which one, from 1.
+    /// Its number, from 1.
     number: u64,
-    /// Of how many.
+    /// The number of parts.
     of: u64,
 }
 
@@ -48,12 +48,12 @@ impl Part {
     /// All seeds.
     pub(super) const ALL: Part = Part { number: 1, of: 1 };
 
-    /// Which one, and of how many.
+    /// Its number, and the number of parts.
     pub(super) fn numbers(self) -> (u64, u64) {
         (self.number, self.of)
     }
 
-    /// Whether there are others.
+    /// Whether there are other parts.
     pub(super) fn is_shard(self) -> bool {
         self.of > 1
     }
@@ -91,7 +91,7 @@ pub(super) struct Runs {
 }
 
 impl Runs {
-    /// Reads the files. If they have mistakes, writes these out and returns `None`.
+    /// Reads the files. If they have mistakes, writes them to `out` and returns `None`.
     pub(super) fn read(
         paths: &[PathBuf],
         world: &str,
@@ -110,7 +110,7 @@ impl Runs {
         }))
     }
 
-    /// How many there are of one file in one world.
+    /// The number of runs of one file in one world.
     pub(super) fn per_group(&self) -> usize {
         let (first, last) = (self.seeds.start(), self.seeds.end());
         let Some(first) = first
@@ -122,12 +122,12 @@ impl Runs {
         usize::try_from((last - first) / self.part.of + 1).unwrap_or(usize::MAX)
     }
 
-    /// How many there are.
+    /// The number of runs.
     pub(super) fn count(&self) -> usize {
         self.groups.len().saturating_mul(self.per_group())
     }
 
-    /// Does one of them.
+    /// Performs one of them.
     pub(super) fn run(&self, index: usize, keep_trace: bool) -> Outcome {
         let (group, number) = (index / self.per_group(), index % self.per_group());
         let (group, number) = (&self.groups[group], number as u64);
@@ -166,7 +166,7 @@ fn read_all(paths: &[PathBuf], out: &mut dyn Write) -> io::Result<Option<Vec<Tem
     Ok(good.then_some(templates))
 }
 
-/// One world where one was asked for; else every simulated one that the file is for.
+/// One world if one was requested; else every simulated world of the file.
 fn groups(templates: &[Template], world: &str) -> Vec<Group> {
     let mut groups = Vec::new();
     for (index, template) in templates.iter().enumerate() {
@@ -187,7 +187,7 @@ fn groups(templates: &[Template], world: &str) -> Vec<Group> {
     groups
 }
 
-/// How all runs went.
+/// The totals of all runs.
 #[derive(Debug, Clone, Copy, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Total {
     pub(super) held: u64,

@@ -1,4 +1,5 @@
-//! `sweep FILE…`: runs scenarios with many seeds, and reports totals: failures, and what no run has reached.
+//! `sweep FILE…`: runs scenarios with many seeds, and reports totals: failures, and coverage that no run
+//! reached.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -29,25 +30,25 @@ pub(super) struct Arguments {
     /// The seeds, from the first to the last, both included: `1..1000`
     #[arg(long, value_parser = seeds)]
     seeds: RangeInclusive<u64>,
-    /// Where
+    /// The world, or `all` of them
     #[arg(long, default_value = "all", value_parser = ["direct", "turmoil", "all"])]
     world: String,
-    /// Runs at a time; as many as there are processors unless it is said
+    /// The number of runs at a time; by default the number of processors
     #[arg(long)]
     jobs: Option<NonZeroUsize>,
-    /// Only one of several equal parts of the seeds: `2/5`. What a shard has to reach is judged by `merge`
+    /// Only one of several equal parts of the seeds: `2/5`. `merge` judges the coverage of all parts
     #[arg(long, value_parser = Part::read, default_value = "1/1")]
     shard: Part,
     /// For people, or one JSON object per file and world and one for all
     #[arg(long, default_value = "human", value_parser = ["human", "json"])]
     format: String,
-    /// Writes what this shard has reached to a file for `merge`, as JSON
+    /// Writes the results of this shard to a file for `merge`, as JSON
     #[arg(long)]
     part: Option<PathBuf>,
     /// Writes the table of coverage to this file, as JSON
     #[arg(long)]
     coverage: Option<PathBuf>,
-    /// Fails when something was never reached that has to be
+    /// Fails if something required was never reached
     #[arg(long)]
     require_coverage: bool,
 }
@@ -55,15 +56,15 @@ pub(super) struct Arguments {
 /// All runs of all files.
 struct Sweep {
     saved: Saved,
-    /// Of several shards none has to reach by itself what a file demands of a sweep.
+    /// A shard alone need not reach the goals of a sweep.
     is_shard: bool,
     /// How many faults `[random]` was asked for, by kind.
     asked: BTreeMap<&'static str, AskedSum>,
-    /// What was ordered, by verb: how often, how often in effect, and at how many places never.
+    /// The orders, by verb: how often given, how often in effect, and at how many places never in effect.
     orders: BTreeMap<&'static str, report::Verb>,
-    /// Places at which what was ordered never took effect.
+    /// Places whose orders never took effect.
     idle: Vec<OrderSum>,
-    /// Something that a file demands of a sweep was not reached.
+    /// A goal of the sweep was not reached.
     unreached: bool,
 }
 
@@ -147,8 +148,8 @@ impl Sweep {
         }
     }
 
-    /// All runs of one file in one world are done, or as many as there was time for. Only a `whole` group has to reach
-    /// what its file demands.
+    /// Ends the group of one file in one world. Only a `whole` group, in which no run is missing, must reach the goals
+    /// of its file.
     fn end_group(
         &mut self,
         group: &Summary,

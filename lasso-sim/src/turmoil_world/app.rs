@@ -1,5 +1,5 @@
-//! The application of a node in the turmoil world: what it asks for is asked of lasso-net's handle,
-//! by tasks of the node's host, and what comes of it goes back to it.
+//! The application of a node in the turmoil world: tasks of the node's host pass its requests to lasso-net's
+//! handle, and return the results.
 
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
@@ -72,7 +72,7 @@ impl TurmoilWorld {
     }
 }
 
-/// Carries out what an application wants, for as long as its process lives.
+/// Carries out an application's requests for as long as its process lives.
 pub(super) async fn run(cluster: Cluster, platform: SimPlatform, desk: Arc<Desk>) {
     let clock = Clock(tokio::time::Instant::now());
     let mut runner = Runner {
@@ -111,7 +111,7 @@ impl Clock {
         Instant::ZERO + self.0.elapsed()
     }
 
-    /// A moment of tokio's.
+    /// Converts a moment of tokio.
     fn read(self, moment: tokio::time::Instant) -> Instant {
         Instant::ZERO + (moment - self.0)
     }
@@ -122,7 +122,7 @@ pub(super) struct Runner {
     pub(super) platform: SimPlatform,
     pub(super) desk: Arc<Desk>,
     pub(super) clock: Clock,
-    /// Where each subscriber's task is told to read on; it ends when this is dropped.
+    /// The channels that tell each subscriber's task to read on; a task ends when its channel is dropped.
     readers: BTreeMap<u32, mpsc::UnboundedSender<()>>,
     /// The same for viewers.
     pub(super) viewers: BTreeMap<u32, mpsc::UnboundedSender<()>>,
@@ -135,7 +135,7 @@ impl Runner {
             Ask::Unsubscribe { sub } => drop(self.readers.remove(&sub)),
             Ask::Read { sub } => {
                 if let Some(reader) = self.readers.get(&sub) {
-                    // Its task is there as long as this end of the channel.
+                    // Its task exists as long as this end of the channel.
                     let _ = reader.send(());
                 }
             }
@@ -173,7 +173,7 @@ impl Runner {
             Ask::Reply { id, reply } => {
                 let question = self.desk.questions.lock().open.remove(&id);
                 if let Some(question) = question {
-                    // Whoever asked may have given up, and the handler with it.
+                    // The caller may have given up, and the handler with it.
                     let _ = question.send(reply);
                 }
             }
@@ -232,7 +232,7 @@ impl Runner {
                 match answered.await {
                     Ok(Reply::Done(answer)) => Ok(answer),
                     Ok(Reply::Rejected(reject)) => Err(reject),
-                    // As `panic!` does, without the lines on the standard error.
+                    // As `panic!` does, without the output on standard error.
                     Ok(Reply::Panics(_)) => resume_unwind(Box::new("out of order")),
                     // The node drops this at the same moment.
                     Ok(Reply::Late) => core::future::pending().await,
@@ -253,7 +253,7 @@ impl Runner {
         payload: Bytes,
         options: CallOptions,
     ) {
-        // Whom the handle will ask is worked out here too, so that it can be seen to do so.
+        // The nodes that the handle will ask are computed here too, so that this can be checked.
         let nodes = to.clone();
         let nodes = nodes.unwrap_or_else(|| self.cluster.inspect(crate::inspect::linked));
         self.tell(Told::Targets { tag, nodes });
@@ -273,7 +273,7 @@ impl Runner {
     }
 }
 
-/// Reads for a subscriber, whenever it wants, until it wants no more.
+/// Reads for a subscriber on each request, until there are no more.
 async fn read(
     desk: Arc<Desk>,
     clock: Clock,

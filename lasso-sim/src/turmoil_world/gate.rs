@@ -1,4 +1,4 @@
-//! Freezes a process: its tasks are not run while the gate is shut, and time goes on without them.
+//! Freezes a process: its tasks do not run while the gate is shut, and time passes without them.
 
 use core::future::Future;
 use core::panic::AssertUnwindSafe;
@@ -15,7 +15,7 @@ use crate::scenario::NodeId;
 #[derive(Default)]
 struct State {
     shut: bool,
-    /// What a task said when it panicked.
+    /// The panic message of a task.
     panic: Option<String>,
     waiting: Vec<Waker>,
 }
@@ -24,7 +24,7 @@ struct State {
 #[derive(Clone, Default)]
 pub(super) struct Gate {
     state: Arc<Mutex<State>>,
-    /// Whose process it is.
+    /// The node of the process.
     node: Option<NodeId>,
 }
 
@@ -41,7 +41,7 @@ impl Gate {
         self.state.lock().shut = true;
     }
 
-    /// Runs the tasks again, in the order in which they came to the gate.
+    /// Runs the tasks again, in the order in which they reached the gate.
     pub(super) fn open(&self) {
         let waiting = {
             let mut state = self.state.lock();
@@ -51,7 +51,7 @@ impl Gate {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// What a task said when it panicked; once.
+    /// The panic message of a task; returned once.
     pub(super) fn take_panic(&self) -> Option<String> {
         self.state.lock().panic.take()
     }
@@ -85,7 +85,7 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
                 return Poll::Pending;
             }
         }
-        // Tokio would keep it to itself.
+        // Tokio would not report it.
         let (node, task) = (self.gate.node, &mut self.task);
         let polled = panics::of(node, || {
             catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx)))

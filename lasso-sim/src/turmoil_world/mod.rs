@@ -1,12 +1,11 @@
 //! The turmoil world: lasso-net's own driver, as users run it, on turmoil's hosts.
 //!
-//! Turmoil gives each node a runtime of its own whose clock it moves in ticks, and runs the nodes
-//! one after another. Task scheduling, framing and the closing of connections are the real ones. The
-//! network beneath is the fabric, as in the direct world, at the seam where a real node has sockets:
-//! turmoil's own loses bytes in a partition for good, refuses instead of hanging, and cannot accept
-//! for a frozen process.
+//! Turmoil gives each node a runtime of its own whose clock it moves in ticks, and runs the nodes one after
+//! another. Task scheduling, framing and the closing of connections are the real ones. The fabric replaces the
+//! sockets of a real node, as in the direct world: turmoil's own network permanently loses bytes in a
+//! partition, refuses connects instead of hanging, and cannot accept for a frozen process.
 //!
-//! What arrives within a tick is there at the start of the next one.
+//! Bytes that arrive within a tick are available at the start of the next one.
 
 mod app;
 mod gate;
@@ -46,22 +45,22 @@ pub struct TurmoilWorld {
     null_cipher: bool,
     dns_latency: Duration,
     sim: turmoil::Sim<'static>,
-    /// The world's time; between two ticks where an order comes there.
+    /// The world's time; it is between two ticks if an order is given there.
     now: Instant,
-    /// Up to where turmoil has come.
+    /// The time that turmoil has reached.
     ticked: Instant,
     kernels: Arc<Mutex<Kernels>>,
     watch: Arc<Mutex<Watch>>,
     hosts: Vec<Host>,
     fault: FaultId,
-    /// There but while the hosts run.
+    /// Present except while the hosts run.
     books: Books,
-    /// Where a user's own application runs, if there is one.
+    /// The site of a user's own application, if there is one.
     site: Option<Arc<Site>>,
 }
 
 impl TurmoilWorld {
-    /// The world of a scenario, before anybody has started.
+    /// The world of a scenario, before any node has started.
     pub fn new(scenario: &Scenario, seed: u64, options: Options) -> Self {
         let (nodes, network) = (&scenario.nodes, &scenario.network);
         let mut fabric = Fabric::new(seed, nodes.len() as u32, network.default.clone());
@@ -117,7 +116,7 @@ impl TurmoilWorld {
         world
     }
 
-    /// What the invariants found.
+    /// The violations that the invariants found.
     pub fn violations(&self) -> &[Violation] {
         self.books.invariants.violations()
     }
@@ -160,7 +159,7 @@ impl TurmoilWorld {
         kernels
     }
 
-    /// Whether a node's machine may be asked.
+    /// The start of a node's process, if its machine can be read.
     fn boot(&self, node: NodeId) -> Option<Instant> {
         self.hosts[node.index()]
             .process

@@ -1,9 +1,8 @@
-//! The kernels of the turmoil world: the fabric says when things arrive, this keeps the bytes and
+//! The kernels of the turmoil world: the fabric decides when bytes arrive; this module keeps the bytes and
 //! wakes the tasks.
 //!
-//! Turmoil runs the hosts and their time. Its own network carries nothing: it cannot stall a
-//! stream, reset one, or accept for a frozen process, and the fabric can, the same way as in the
-//! direct world.
+//! Turmoil runs the hosts and their time. Its own network carries nothing: it cannot stall a stream, reset one,
+//! or accept for a frozen process. The fabric can, in the same way as in the direct world.
 
 mod liars;
 mod sockets;
@@ -22,12 +21,12 @@ use crate::fabric::{Chunk, Conn, Effect, End, Fabric, take_bytes};
 use crate::world::FaultId;
 use crate::zone::Zone;
 
-/// One side of a connection, as its kernel holds it.
+/// One side of a connection in its kernel.
 #[derive(Default)]
 struct Socket {
-    /// On its way to this side, in order.
+    /// Bytes on their way to this side, in order.
     on_the_way: VecDeque<Bytes>,
-    /// Arrived, not read.
+    /// Bytes that have arrived and are not read.
     arrived: VecDeque<Bytes>,
     /// The stream has ended.
     ended: bool,
@@ -38,20 +37,20 @@ struct Socket {
     spoke: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
-    /// Nobody's task: a stranger's.
+    /// A stranger's socket, which has no task.
     stranger: Option<Stay>,
-    /// Nobody's task: a lying member's.
+    /// A lying member's socket, which has no task.
     lies: Option<liars::Lies>,
 }
 
 impl Socket {
-    /// No node's: no process reads it.
+    /// Whether it belongs to no node, so that no process reads it.
     fn is_foreign(&self) -> bool {
         self.stranger.is_some() || self.lies.is_some()
     }
 }
 
-/// What a stranger does with one connection.
+/// The behaviour of a stranger on one connection.
 #[derive(Clone)]
 pub(super) struct Stay {
     pub(super) fault: FaultId,
@@ -83,20 +82,20 @@ enum Due {
 /// A machine.
 struct Machine {
     ip: IpAddr,
-    /// A process is, or was last, on it; else its address leads to whoever has it now.
+    /// Whether a process runs, or last ran, on it; else its address belongs to another machine now.
     running: bool,
 }
 
-/// Everything that the hosts share.
+/// The shared state of all hosts.
 pub(super) struct Kernels {
     pub(super) fabric: Fabric,
     pub(super) zone: Zone,
     /// The tick that has begun, on the world's clock.
     pub(super) now: Instant,
-    /// By number of the fabric: the nodes', then strangers'.
+    /// By number in the fabric: those of the nodes, then those of strangers.
     machines: Vec<Machine>,
     sockets: BTreeMap<(Conn, End), Socket>,
-    /// The port from which each connection comes.
+    /// The source port of each connection.
     ports: BTreeMap<Conn, u16>,
     listening: BTreeMap<(u32, u16), Listening>,
     /// By host, the first bytes of the last connection that a node dialled to it.
@@ -127,7 +126,7 @@ impl Kernels {
         }
     }
 
-    /// The host at an address: one whose process runs, else any that is there.
+    /// The host at an address: one whose process runs, else any host with it.
     fn host_at(&self, ip: IpAddr) -> Option<u32> {
         let there = || {
             self.machines
@@ -150,19 +149,19 @@ impl Kernels {
         *self.effects.entry(fault).or_insert(0) += 1;
     }
 
-    /// How often the orders of a fault have touched something.
+    /// How often the orders of a fault have taken effect.
     pub(super) fn effects(&self, fault: FaultId) -> u64 {
         let own = self.effects.get(&fault).copied().unwrap_or(0);
         own + self.fabric.effects_of(fault) + self.zone.effects(fault)
     }
 
-    /// The present moment for the task that runs: time goes on within a tick.
+    /// The present moment for the running task: time passes within a tick.
     fn moment(&self) -> Instant {
         let elapsed = turmoil::sim_elapsed().map(|elapsed| Instant::ZERO + elapsed);
         elapsed.unwrap_or(self.now).max(self.now)
     }
 
-    /// Begins a tick at `now`: what has arrived by then is there, and who waits for it is woken.
+    /// Begins a tick at `now`: bytes that have arrived by then are available, and waiting tasks are woken.
     pub(super) fn advance(&mut self, now: Instant) {
         self.now = now;
         self.fabric.advance(now);
@@ -176,7 +175,7 @@ impl Kernels {
         }
     }
 
-    /// Carries out what the fabric says.
+    /// Carries out the effects of the fabric.
     pub(super) fn take_effects(&mut self) {
         while let Some(effect) = self.fabric.poll_effect() {
             match effect {
@@ -245,7 +244,7 @@ impl Kernels {
         match due {
             Due::Accept(conn) => self.accepted(conn),
             Due::Data(conn, end, length) => {
-                // Nobody reads bytes that arrive after a reset.
+                // No process reads bytes that arrive after a reset.
                 if let Some(socket) = self.sockets.get_mut(&(conn, end))
                     && socket.error.is_none()
                 {
@@ -316,8 +315,8 @@ impl Kernels {
         }
     }
 
-    /// The process of a host is gone: its kernel closes what it had, in order, or, where the whole
-    /// machine is off, forgets it.
+    /// The process of a host is gone: its kernel closes its sockets, in order, or forgets them if the whole
+    /// machine is off.
     pub(super) fn process_gone(&mut self, host: u32, silently: bool) {
         self.machines[host as usize].running = false;
         let of_host = |&(conn, end): &(Conn, End)| {
@@ -351,7 +350,7 @@ impl Kernels {
             } else if socket.arrived.is_empty() {
                 self.close(conn, end);
             } else {
-                // A process that did not read all that had come leaves a kernel that resets.
+                // If a process has not read all its bytes, its kernel resets the connection.
                 self.sockets.remove(&(conn, end));
                 self.fabric.abort(self.now, conn, end);
                 self.take_effects();

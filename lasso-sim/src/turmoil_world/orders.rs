@@ -39,7 +39,7 @@ impl World for TurmoilWorld {
         self.watch.lock().changed = false;
         loop {
             if self.ticked + TICK > until {
-                // The rest of the tick is run when its end is asked for.
+                // The rest of the tick runs when its end is requested.
                 self.now = self.now.max(until);
                 break;
             }

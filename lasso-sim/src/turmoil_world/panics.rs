@@ -1,8 +1,8 @@
 //! Panics of the tasks of a run, with where they happened.
 //!
-//! lasso-net catches the panic of a handler, and tokio that of a task, so nobody would hear of
-//! either. While a run is watched, a hook of the process writes down every panic of its thread; panics of
-//! other threads, and of this one outside of a run, go their usual way alone.
+//! lasso-net catches the panic of a handler, and tokio that of a task, so neither would be reported. While a
+//! run is watched, a hook of the process records every panic of its thread; panics of other threads, and of
+//! this one outside of a run, are only handled as usual.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -14,24 +14,24 @@ use crate::scenario::NodeId;
 /// One panic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Panic {
-    /// Whose task it was; `None`: of no node, or of a task that lasso does not know.
+    /// The node of the task; `None`: no node, or a task that lasso does not know.
     pub(crate) node: Option<NodeId>,
     /// `file:line:column`.
     pub(crate) place: Option<String>,
-    /// What it says.
+    /// Its message.
     pub(crate) text: String,
 }
 
 thread_local! {
     /// `None`: this thread is not watched.
     static SEEN: RefCell<Option<Vec<Panic>>> = const { RefCell::new(None) };
-    /// Whose task is polled.
+    /// The node whose task is being polled.
     static NODE: Cell<Option<NodeId>> = const { Cell::new(None) };
 }
 
 static HOOK: Once = Once::new();
 
-/// Writes down the panics of `run` on this thread.
+/// Records the panics of `run` on this thread.
 pub(crate) fn watch<T>(run: impl FnOnce() -> T) -> T {
     HOOK.call_once(|| {
         let usual = panic::take_hook();
@@ -51,7 +51,7 @@ pub(crate) fn take() -> Vec<Panic> {
     SEEN.with_borrow_mut(|seen| seen.as_mut().map(core::mem::take).unwrap_or_default())
 }
 
-/// Panics in `poll` are those of a node.
+/// Attributes panics in `poll` to a node.
 pub(super) fn of<T>(node: Option<NodeId>, poll: impl FnOnce() -> T) -> T {
     let before = NODE.replace(node);
     let result = poll();
@@ -59,7 +59,7 @@ pub(super) fn of<T>(node: Option<NodeId>, poll: impl FnOnce() -> T) -> T {
     result
 }
 
-/// What a panic says.
+/// The message of a panic.
 pub(crate) fn text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
@@ -67,7 +67,7 @@ pub(crate) fn text(panic: &(dyn Any + Send)) -> String {
 }
 
 fn note(info: &panic::PanicHookInfo<'_>) {
-    // Either is gone while the thread ends: then nobody asks any more.
+    // Both are gone while the thread ends; then they are no longer needed.
     let Ok(node) = NODE.try_with(Cell::get) else {
         return;
     };

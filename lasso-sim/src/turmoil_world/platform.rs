@@ -1,4 +1,4 @@
-//! What a node of the turmoil world gets in place of tokio's network and hickory's DNS.
+//! The platform of a node in the turmoil world, in place of tokio's network and hickory's DNS.
 
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
@@ -28,7 +28,7 @@ pub(super) struct SimPlatform {
     /// How long DNS takes.
     pub(super) dns_latency: Duration,
     pub(super) gate: Gate,
-    /// How far this node's wall clock is off, in milliseconds.
+    /// The error of this node's wall clock, in milliseconds.
     pub(super) wall_offset_ms: Arc<AtomicI64>,
 }
 
@@ -49,7 +49,7 @@ impl Platform for SimPlatform {
 
     async fn connect(&self, to: SocketAddr) -> io::Result<SimStream> {
         let Some(conn) = self.kernels.lock().connect(self.node.0, to) else {
-            // Nobody is there, and nobody says so.
+            // No host is there, and no reply arrives.
             return core::future::pending().await;
         };
         let stream = SimStream {
@@ -145,7 +145,7 @@ impl Stream for SimStream {
     }
 }
 
-/// What comes on one side of a connection.
+/// The reading half of one side of a connection.
 pub(super) struct SimReader(Arc<SimStream>);
 
 impl AsyncRead for SimReader {
@@ -159,7 +159,7 @@ impl AsyncRead for SimReader {
     }
 }
 
-/// What goes out on one side of a connection.
+/// The writing half of one side of a connection.
 pub(super) struct SimWriter(Arc<SimStream>);
 
 impl AsyncWrite for SimWriter {

@@ -23,11 +23,11 @@ use crate::scenario::{NodeId, NodeSpec};
 use crate::seed::{self, Purpose};
 use crate::world::{NodeView, Refusal};
 
-/// A machine of turmoil, which may have a process.
+/// A machine of turmoil, which may run a process.
 pub(super) struct Host {
     pub(super) spec: NodeSpec,
     pub(super) process: Option<Process>,
-    /// What the next process is told; read by the host's software when it begins.
+    /// The launch of the next process; the host's software reads it when it begins.
     launch: Arc<Mutex<Option<Launch>>>,
     registered: bool,
     starts: u32,
@@ -43,11 +43,11 @@ pub(super) struct Process {
     gate: Gate,
     words: mpsc::UnboundedSender<Word>,
     state: Arc<Mutex<State>>,
-    /// What it shows before its first tick.
+    /// Its node before its first tick.
     newborn: Node,
 }
 
-/// What a process shows of itself.
+/// The visible state of a process.
 #[derive(Default)]
 struct State {
     cluster: Option<Cluster>,
@@ -63,15 +63,15 @@ struct Launch {
     desk: Arc<Desk>,
     state: Arc<Mutex<State>>,
     words: mpsc::UnboundedReceiver<Word>,
-    /// The user's own application, where there is one.
+    /// The user's own application, if there is one.
     tenant: Option<Tenant>,
 }
 
-/// What a running process is told.
+/// A message to a running process.
 pub(super) enum Word {
-    /// To be done by the handle.
+    /// A command for the handle.
     Command(Command),
-    /// What a test does once.
+    /// An act of a test.
     Act(Act),
 }
 
@@ -80,14 +80,14 @@ pub(super) enum Word {
 pub(super) enum Ending {
     /// It has said goodbye.
     Stopped,
-    /// Its kernel closes its connections.
+    /// Its process dies, and its kernel closes its connections.
     Crashed,
-    /// Its machine goes off.
+    /// Its machine loses power.
     Vanished,
 }
 
 impl Process {
-    /// Adds what its machines have counted; before its first tick they have counted nothing.
+    /// Adds the counts of its machines; before its first tick these are zero.
     pub(super) fn life_ends(&self, reached: &mut Reached) {
         let state = self.state.lock();
         let Some(cluster) = &state.cluster else {
@@ -119,8 +119,8 @@ impl Host {
     }
 }
 
-/// The software of a host: one process, until it has stopped. A host whose software returned would
-/// not be run any more, and its tasks not either, so it waits.
+/// The software of a host: one process, until it has stopped. If the software returned, turmoil would no longer
+/// run the host and its tasks, so it waits.
 async fn software(launch: Arc<Mutex<Option<Launch>>>) -> turmoil::Result {
     let launch = launch.lock().take();
     let Some(mut launch) = launch else {
@@ -146,7 +146,7 @@ async fn software(launch: Arc<Mutex<Option<Launch>>>) -> turmoil::Result {
         match word {
             Word::Command(Command::SetReady(ready)) => cluster.set_ready(ready),
             Word::Command(Command::Describe(description)) => cluster.describe(description)?,
-            // Applications go by the handle.
+            // Applications use the handle.
             Word::Command(Command::Plane(_)) => {}
             Word::Command(Command::Leave { within }) => {
                 if let Some(tenant) = &launch.tenant {
@@ -233,7 +233,7 @@ impl TurmoilWorld {
         self.has_started(node, spec, wall)
     }
 
-    /// Lets everybody know who has to.
+    /// Notifies everything that must know of a start.
     fn has_started(&mut self, node: NodeId, spec: &NodeSpec, wall: u64) -> Result<(), Refusal> {
         self.books.invariants.started(self.now, node, spec, wall);
         self.books.record.new_life(node);
@@ -247,7 +247,7 @@ impl TurmoilWorld {
         Ok(())
     }
 
-    /// Lets turmoil run the software of the node's host, from its beginning.
+    /// Makes turmoil run the software of the node's host from the beginning.
     fn begin(&mut self, node: NodeId) {
         let (name, host) = (host_name(node), &mut self.hosts[node.index()]);
         if core::mem::replace(&mut host.registered, true) {
@@ -296,13 +296,13 @@ impl TurmoilWorld {
             let key = &self.hosts[node.index()].spec.key;
             return Err(Refusal::Senseless(format!("`{key}` is paused")));
         }
-        // The host's software waits for commands as long as it is there.
+        // The host's software waits for commands as long as it runs.
         let _ = process.words.send(Word::Command(command));
         self.kernels().touch(self.fault);
         Ok(())
     }
 
-    /// Tells a process to stop. A frozen one reads that when it goes on.
+    /// Tells a process to stop. A frozen one handles that when it is thawed.
     pub(super) fn stop_process(&mut self, node: NodeId) -> Result<(), Refusal> {
         let within = self.hosts[node.index()].spec.settings.leave.within;
         let process = self.process_mut(node)?;
@@ -311,8 +311,8 @@ impl TurmoilWorld {
         Ok(())
     }
 
-    /// Ends the processes that have said goodbye. A panic in a process is one of the run, or one
-    /// that the test of a user's application reports.
+    /// Ends the processes that have said goodbye. A panic in a process fails the run, or is reported by the
+    /// test of a user's application.
     pub(super) fn reap(&mut self) {
         let panics = self.panics();
         match (&self.site, panics.first()) {
@@ -333,7 +333,7 @@ impl TurmoilWorld {
         }
     }
 
-    /// Panics that gates have met.
+    /// Panics that gates have caught.
     fn panics(&self) -> Vec<(NodeId, String)> {
         let of = |(index, host): (usize, &Host)| {
             let text = host.process.as_ref()?.gate.take_panic()?;
@@ -376,7 +376,7 @@ impl TurmoilWorld {
             kernels.take_effects();
         }
         self.hosts[node.index()].off = how == Ending::Vanished;
-        // Its sockets are gone from the kernel, so what its tasks drop now means nothing.
+        // Its sockets are gone from the kernel, so the drops of its tasks have no effect now.
         self.sim.crash(host_name(node).as_str());
     }
 

@@ -1,8 +1,8 @@
-//! A user's own application in the turmoil world: what it is given, and what the test hears of it.
+//! A user's own application in the turmoil world: its inputs, and its reports to the test.
 //!
-//! A [`Site`] lasts for a whole run and belongs to the world and to the test. A [`Tenant`] is what the
-//! application gets in one start of one node. Its tasks are the host's: they freeze with the process and
-//! are dropped in a fixed order when it ends.
+//! A [`Site`] lasts for a whole run and belongs to the world and to the test. A [`Tenant`] belongs to the
+//! application in one start of one node. Its tasks are the host's: they freeze with the process and are dropped
+//! in a fixed order when it ends.
 
 use core::future::Future;
 use core::pin::Pin;
@@ -26,33 +26,33 @@ use super::watch::Eye;
 use crate::scenario::{NodeId, NodeSpec};
 use crate::seed::{self, Purpose};
 
-/// What an application or an act comes to; an error is a text.
+/// The result of an application or an act; an error is a text.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Result<(), String>>>>;
 /// Begins the application in one start of a node.
 pub(crate) type Begin = Arc<dyn Fn(Cluster, Tenant) -> Work + Send + Sync>;
-/// Begins what a test does once on a node.
+/// Begins an act of a test on a node.
 pub(crate) type BeginAct = Box<dyn FnOnce(Cluster, Tenant) -> Work + Send>;
 
-/// Something that fails a run and that no line of the file demands.
+/// A failure that no line of the file demands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Complaint {
-    /// When, on the world's clock.
+    /// The time, on the world's clock.
     pub(crate) at: Instant,
     /// On which node.
     pub(crate) node: Option<NodeId>,
     /// `file:line:column` of the user's code.
     pub(crate) place: String,
-    /// What must be so.
+    /// The expectation.
     pub(crate) expected: String,
-    /// What was so.
+    /// The observation.
     pub(crate) seen: String,
 }
 
-/// What a test does once on a node.
+/// An act of a test on a node.
 pub(super) struct Act {
-    /// What the test calls it.
+    /// Its title in the test.
     title: String,
-    /// Where the user's code asks for it.
+    /// Its place in the user's code.
     place: String,
     begin: BeginAct,
     under_way: UnderWay,
@@ -61,10 +61,10 @@ pub(super) struct Act {
 /// See the module's text.
 pub(crate) struct Site {
     begin: Begin,
-    /// Where the user's code gives the application.
+    /// The place of the application in the user's code.
     place: String,
     seed: u64,
-    /// The world's time when it was last known, in nanoseconds.
+    /// The last known time of the world, in nanoseconds.
     now: AtomicU64,
     state: Mutex<State>,
 }
@@ -76,17 +76,17 @@ struct State {
     /// Acts that have not ended, with their nodes and titles.
     acts: BTreeMap<u64, (NodeId, String)>,
     last_act: u64,
-    /// Nodes that had tasks of `tokio::spawn`, with the most that were seen at once.
+    /// Nodes that had tasks of `tokio::spawn`, with the greatest number at once.
     loose: BTreeMap<NodeId, usize>,
 }
 
-/// One node's place.
+/// The state of one node.
 #[derive(Default)]
 struct Post {
     starts: u32,
-    /// There while a process runs.
+    /// Present while a process runs.
     words: Option<mpsc::UnboundedSender<Word>>,
-    /// There once its cluster's handle is.
+    /// Present once its cluster has a handle.
     running: Option<(Cluster, Handle)>,
 }
 
@@ -118,12 +118,12 @@ impl Site {
         self.state.lock().posts[node.index()].starts
     }
 
-    /// What went wrong since the last call.
+    /// The complaints since the last call.
     pub(crate) fn take_complaints(&self) -> Vec<Complaint> {
         core::mem::take(&mut self.state.lock().complaints)
     }
 
-    /// Something went wrong.
+    /// Adds a complaint.
     pub(crate) fn complain(&self, complaint: Complaint) {
         self.state.lock().complaints.push(complaint);
     }
@@ -133,7 +133,7 @@ impl Site {
         self.state.lock().acts.values().cloned().collect()
     }
 
-    /// Nodes that had tasks of `tokio::spawn`, with the most that were seen at once.
+    /// Nodes that had tasks of `tokio::spawn`, with the greatest number at once.
     pub(crate) fn loose(&self) -> Vec<(NodeId, usize)> {
         self.count_loose();
         let state = self.state.lock();
@@ -144,8 +144,7 @@ impl Site {
             .collect()
     }
 
-    /// Lets a node do something once; `place` is where the user's code asks for it. False: the node does
-    /// not run.
+    /// Starts an act on a node; `place` is its place in the user's code. False: the node does not run.
     pub(crate) fn act(
         self: &Arc<Self>,
         node: NodeId,
@@ -164,12 +163,12 @@ impl Site {
         words.send(Word::Act(act)).is_ok()
     }
 
-    /// Takes notice of the world's time.
+    /// Sets the world's time.
     pub(crate) fn set_now(&self, now: Instant) {
         self.now.store(now.as_nanos(), Ordering::Relaxed);
     }
 
-    /// Forgets all handles, each of which may keep the site itself.
+    /// Forgets all handles, each of which may keep the site alive.
     pub(crate) fn clear(&self) {
         let posts = core::mem::take(&mut self.state.lock().posts);
         drop(posts);
@@ -187,11 +186,11 @@ impl Site {
         self.count_loose();
         let post = &mut self.state.lock().posts[node.index()];
         let (words, running) = (post.words.take(), post.running.take());
-        // Not under the lock: the last handle ends its node.
+        // Not under the lock, because the last handle ends its node.
         drop((words, running));
     }
 
-    /// A frozen process must stand still, which tasks of `tokio::spawn` do not.
+    /// Reports tasks of `tokio::spawn` of a frozen process, because they do not pause.
     pub(super) fn freezes(&self, now: Instant, node: NodeId) {
         self.count_loose();
         let mut state = self.state.lock();
@@ -211,7 +210,7 @@ impl Site {
         }
     }
 
-    /// Complains of the panics on this thread; `caught` are those that a gate has met.
+    /// Reports the panics on this thread; `caught` are those that a gate has caught.
     pub(super) fn panicked(&self, now: Instant, caught: Vec<(NodeId, String)>) {
         let mut seen = panics::take();
         if seen.is_empty() {
@@ -235,7 +234,7 @@ impl Site {
         }
     }
 
-    /// Takes notice of tasks of `tokio::spawn`.
+    /// Counts tasks of `tokio::spawn`.
     pub(crate) fn count_loose(&self) {
         let mut state = self.state.lock();
         let State { posts, loose, .. } = &mut *state;
@@ -269,7 +268,7 @@ struct Inner {
     eye: Arc<Eye>,
     gate: Gate,
     wall_offset_ms: Arc<AtomicI64>,
-    /// How many generators were drawn.
+    /// The number of generators created.
     generators: AtomicU64,
     /// The process was told to stop.
     stopping: AtomicBool,
@@ -296,12 +295,12 @@ impl Tenant {
         }))
     }
 
-    /// Which node it is on.
+    /// Its node.
     pub(crate) fn node(&self) -> NodeId {
         self.0.node
     }
 
-    /// What the file says of the node.
+    /// The node's spec.
     pub(crate) fn spec(&self) -> &NodeSpec {
         &self.0.spec
     }
@@ -316,7 +315,7 @@ impl Tenant {
         self.0.site.seed
     }
 
-    /// Time since the scenario began. Outside of a host it is the time that was last known.
+    /// Time since the scenario began. Outside of a host it is the last known time.
     pub(crate) fn now(&self) -> Instant {
         let site = &self.0.site;
         match turmoil::sim_elapsed() {
@@ -381,7 +380,7 @@ impl Tenant {
         });
     }
 
-    /// Starts what a test does once.
+    /// Starts an act of a test.
     pub(super) fn act(&self, cluster: Cluster, act: Act) {
         let tenant = self.clone();
         self.note(&format!("{} begins", act.title));
@@ -400,7 +399,7 @@ impl Tenant {
         tokio::task::spawn_local(self.0.gate.guard(task));
     }
 
-    /// The process was told to stop: what its tasks cannot do from now on is no failure.
+    /// The process was told to stop: errors of its tasks from now on are no failures.
     pub(super) fn stops(&self) {
         self.0.stopping.store(true, Ordering::Relaxed);
     }

@@ -17,7 +17,7 @@ impl Runner {
             EventAsk::Leave { viewer } => drop(self.viewers.remove(&viewer)),
             EventAsk::Look { viewer } => {
                 if let Some(looks) = self.viewers.get(&viewer) {
-                    // Its task is there as long as this end of the channel.
+                    // Its task exists as long as this end of the channel.
                     let _ = looks.send(());
                 }
             }
@@ -46,7 +46,7 @@ impl Runner {
     }
 }
 
-/// Looks for a viewer, whenever it wants, until it wants no more.
+/// Reads for a viewer on each request, until there are no more.
 async fn look(
     desk: Arc<Desk>,
     clock: Clock,
@@ -58,7 +58,7 @@ async fn look(
     while let Some(()) = looks.recv().await {
         let delivery = tokio::select! {
             biased;
-            // It looks once at a time, so this is its end.
+            // It reads once at a time, so this is its end.
             _ = looks.recv() => return,
             delivery = open.recv() => delivery,
         };

@@ -1,4 +1,4 @@
-//! What the nodes do, as seen from inside their drivers: the trace, the invariants, the events.
+//! Observes the nodes from inside their drivers, for the trace, the invariants and the events.
 
 use std::sync::Arc;
 
@@ -13,8 +13,7 @@ use crate::invariants::{Asked, Invariants, Living, Witness};
 use crate::record::{Record, digest_input, digest_received};
 use crate::scenario::NodeId;
 
-/// What is written and what is checked. The world holds it, and lends it to the observers while the
-/// hosts run.
+/// The record and the invariants. The world holds them, and lends them to the observers while the hosts run.
 pub(super) struct Books {
     pub(super) record: Record,
     pub(super) invariants: Invariants,
@@ -22,14 +21,14 @@ pub(super) struct Books {
 
 /// See the module's text.
 pub(super) struct Watch {
-    /// There while the hosts run.
+    /// Present while the hosts run.
     pub(super) books: Option<Books>,
-    /// A check could see a difference since this was last set to false.
+    /// Whether something visible to checks may have changed since this was last set to false.
     pub(super) changed: bool,
-    /// Which life of each node is the present one.
+    /// The present life of each node.
     pub(super) lives: Vec<u32>,
     pub(super) inputs_handled: u64,
-    /// When the last byte came on each connection of the present lives.
+    /// When the last byte arrived on each connection of the present lives.
     last_bytes: LastBytes,
 }
 
@@ -53,14 +52,14 @@ impl Watch {
         }
     }
 
-    /// Nothing that this node's earlier lives say counts any more.
+    /// From now on reports of this node's earlier lives are ignored.
     pub(super) fn new_life(&mut self, node: NodeId) -> u32 {
         self.lives[node.index()] += 1;
         self.last_bytes.0.retain(|(of, _), _| *of != node);
         self.lives[node.index()]
     }
 
-    /// Lets the invariants look at what is due.
+    /// Lets the invariants evaluate everything that is due.
     pub(super) fn advance(&mut self, now: Instant) {
         let Some(Books { invariants, .. }) = &mut self.books else {
             return;
@@ -105,12 +104,12 @@ impl Eye {
         });
     }
 
-    /// Something that the test must hear of has happened.
+    /// Notes a change that the test must see.
     pub(super) fn stir(&self) {
         self.watch.lock().changed = true;
     }
 
-    /// The application of this life has seen something.
+    /// The application of this life has observed something.
     pub(super) fn saw(&self, now: Instant, saw: &Saw) {
         self.look(now, |watch, Books { record, invariants }, now| {
             watch.changed = true;
@@ -119,7 +118,7 @@ impl Eye {
         });
     }
 
-    /// A handler of this life is asked.
+    /// A handler of this life gets a question.
     pub(super) fn asked(&self, now: Instant, asked: &Asked<'_>) {
         self.look(now, |_, books, now| {
             books.invariants.asked(now, self.node, asked);
@@ -176,7 +175,7 @@ impl Observer for Eye {
                 output,
                 Output::Send { .. } | Output::Resolve { .. } | Output::Linked { .. }
             );
-            // The invariants read what connections look like before they are closed.
+            // The invariants read the state of connections before they are closed.
             invariants.output(now, self.node, output, &watch.last_bytes);
             match output {
                 Output::Close { conn, reason } => {
@@ -202,7 +201,7 @@ impl Observer for Eye {
             let living = Living {
                 node,
                 boot: self.boot,
-                // Other tasks hold those of events and metrics.
+                // The tables of events and metrics belong to other tasks.
                 tables: None,
             };
             books.invariants.after(now, self.node, &living);

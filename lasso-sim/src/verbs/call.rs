@@ -9,7 +9,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "call",
-    summary: "lets applications call a method of one node",
+    summary: "makes applications call a method of one node",
     ranges: &[],
     parse,
 };

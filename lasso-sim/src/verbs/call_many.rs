@@ -1,7 +1,6 @@
-//! `call_many`: applications call a method of many nodes at once:
-//! `call_many = { on = "a", to = "linked", method = "sum" }` for whoever is linked at that moment and
-//! the node itself, `call_many = { on = "a", to = ["b", "c"], method = "sum" }` for nodes of the file,
-//! there or not.
+//! `call_many`: applications call a method of many nodes at once: `call_many = { on = "a", to = "linked",
+//! method = "sum" }` for all nodes linked at that moment and the node itself, `call_many = { on = "a", to =
+//! ["b", "c"], method = "sum" }` for nodes of the file, running or not.
 
 use super::loads::{self, Calling};
 use super::{Entry, Verb, keys};
@@ -11,12 +10,12 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "call_many",
-    summary: "lets applications call a method of many nodes at once",
+    summary: "makes applications call a method of many nodes at once",
     ranges: &[],
     parse,
 };
 
-/// To whom; `None`: whoever is linked.
+/// The receivers; `None`: all linked nodes.
 #[derive(Debug)]
 struct CallsMany(Calling<Option<Vec<NodeId>>>);
 

@@ -29,7 +29,7 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
     }))
 }
 
-/// The key `how`: `stall` where it is left out.
+/// The key `how`; `stall` by default.
 pub(super) fn read_how(keys: &mut Fields<'_>, reader: &mut Reader<'_>) -> Cut {
     let choices = [
         ("stall", Cut::Stall),
@@ -41,7 +41,7 @@ pub(super) fn read_how(keys: &mut Fields<'_>, reader: &mut Reader<'_>) -> Cut {
         .unwrap_or(Cut::Stall)
 }
 
-/// What a world needs for a cut of that kind.
+/// The ability that a cut of that kind needs.
 pub(super) fn ability(how: Cut) -> Ability {
     match how {
         Cut::Stall => Ability::Stall,

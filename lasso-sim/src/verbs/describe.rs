@@ -1,6 +1,5 @@
-//! `describe`: an application describes its node anew:
-//! `describe = { on = "a", region = "sjc", version = "2.0.0", roles = ["web"] }`. What is left out
-//! stays as it was at the start.
+//! `describe`: an application describes its node anew: `describe = { on = "a", region = "sjc", version =
+//! "2.0.0", roles = ["web"] }`. Omitted keys stay as they were at the start.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +11,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "describe",
-    summary: "lets applications describe their nodes anew",
+    summary: "makes applications describe their nodes anew",
     ranges: &[],
     parse,
 };

@@ -10,7 +10,7 @@ use crate::world::{Ability, DnsMode, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "dns",
-    summary: "answers names with an error, nothing, part of the truth, old truth, or a list",
+    summary: "makes DNS answer with an error, nothing, a part, old addresses, or a list",
     ranges: &[],
     parse,
 };
@@ -76,7 +76,7 @@ fn known(reader: &Reader<'_>) -> Vec<String> {
     names
 }
 
-/// Who asks for what, of that name and those nodes.
+/// The names and nodes that a change applies to, limited to that name and those nodes.
 fn asked(
     reader: &Reader<'_>,
     name: Option<&str>,
@@ -148,7 +148,7 @@ fn word(value: &Value, reader: &mut Reader<'_>) -> Option<DnsMode> {
         .map(|index: usize| modes[index].clone())
 }
 
-/// A node, a group, or an address of nobody, which may be one at which nobody can be.
+/// A node, a group, or an address without a node, which may even be one that no node can have.
 fn read_address(value: &Value, reader: &mut Reader<'_>) -> Option<Vec<IpAddr>> {
     if let Kind::Text(text) = &value.kind
         && let Ok(ip) = text.parse::<IpAddr>()

@@ -1,8 +1,7 @@
-//! `emit`: applications publish live events, as far as sampling lets them:
-//! `emit = { on = "a", profile = "premium", rate = "100/s", for = "10s", errors = "5%" }`,
-//! `emit = { on = "a", profile = "premium", accounts = ["acme", "other"], count = 100 }`,
-//! `emit = { on = "a", profile = "premium", circuit = "open" }`,
-//! `emit = { on = "a", profile = "premium", height = 100, count = 5, rate = "1/s" }`.
+//! `emit`: applications publish live events, subject to sampling: `emit = { on = "a", profile = "premium", rate
+//! = "100/s", for = "10s", errors = "5%" }`, `emit = { on = "a", profile = "premium", accounts = ["acme",
+//! "other"], count = 100 }`, `emit = { on = "a", profile = "premium", circuit = "open" }`, `emit = { on = "a",
+//! profile = "premium", height = 100, count = 5, rate = "1/s" }`.
 
 use core::time::Duration;
 
@@ -19,7 +18,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "emit",
-    summary: "lets applications publish live events: requests, circuits, block heights",
+    summary: "makes applications publish live events: requests, circuits, block heights",
     ranges: &["takes", "ago"],
     parse,
 };
@@ -101,7 +100,7 @@ fn labels(reader: &mut Reader<'_>, value: &Value) -> Option<Vec<Label>> {
     Some(labels)
 }
 
-/// A state where the table has one, right or wrong.
+/// The state in the table, if there is one, valid or not.
 fn read_state(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Option<What>> {
     if let Some(value) = keys.take("circuit") {
         return Some(reader.choice(value, &CIRCUITS).map(What::Circuit));

@@ -1,4 +1,4 @@
-//! `heal`: the network is back: `heal = "all"`, `heal = { between = ["a", "b"] }`.
+//! `heal`: the network works again: `heal = "all"`, `heal = { between = ["a", "b"] }`.
 
 use super::{Entry, Verb, show_paths};
 use crate::scenario::{Kind, Reader, Scenario, Value, one_way, read_paths};

@@ -6,7 +6,7 @@ use crate::world::{Ability, Path, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "hold",
-    summary: "delays what is sent, connects included, without losing any of it",
+    summary: "holds back sent bytes and connects without losing any",
     ranges: &[],
     parse,
 };

@@ -16,14 +16,14 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "liar",
-    summary: "lets somebody who holds the cookie join and break the protocol",
+    summary: "makes a liar, who holds the cookie, join and break the protocol",
     ranges: &[],
     parse,
 };
 
-/// Where a liar comes from unless the file says otherwise.
+/// The default address of a liar.
 const FROM: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 2));
-/// How long it lies unless the file says otherwise.
+/// How long it lies by default.
 const LASTS: Duration = Duration::from_secs(30);
 
 #[derive(Debug)]
@@ -67,7 +67,7 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
         .take("for")
         .map_or(Some(LASTS), |value| reader.duration(value));
     keys.finish(reader, "`liar`");
-    // One node more may be linked from here on.
+    // From here on one more node may be linked.
     reader.counts_known &= named.is_some();
     if reader.error_count() > errors {
         return None;
@@ -98,7 +98,7 @@ impl Joins {
             identity: Identity {
                 cluster: spec.cluster.clone(),
                 name,
-                // Later than any node's that starts now.
+                // Later than that of any node that starts now.
                 incarnation: Incarnation(EPOCH_MS + now.as_millis() as u64 + 1),
             },
             security: spec.config(scenario.null_cipher).security,

@@ -1,4 +1,4 @@
-//! What the verbs about applications have in common: topics, methods, how many and how fast.
+//! The common keys of the verbs about applications: topics, methods, amounts and paces.
 
 use core::ops::Range;
 use core::time::Duration;
@@ -16,7 +16,7 @@ const COUNT_MAX: i64 = 10_000_000;
 const IN_FLIGHT_MAX: i64 = 100_000;
 /// Most topics of one order.
 const TOPICS_MAX: i64 = 10_000;
-/// Bytes of a message, question or answer that no file says.
+/// The default size of a message, question or answer, in bytes.
 pub(super) const SIZE: usize = 64;
 
 /// The nodes under `on`.
@@ -25,11 +25,11 @@ pub(super) fn nodes(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Ve
     reader.nodes(value)
 }
 
-/// What `publish` and `subscribe` are about: `on`, `topic` and `topics`, each where it could be
-/// read. Never empty where they are there.
+/// The keys `on`, `topic` and `topics` of `publish` and `subscribe`, each if it could be read, and then never
+/// empty.
 pub(super) struct About {
     pub(super) nodes: Option<Vec<NodeId>>,
-    /// More than one: what is ordered is ordered for each of them.
+    /// If there are several, the order applies to each of them.
     pub(super) topics: Option<Vec<Arc<str>>>,
     span: Range<usize>,
 }
@@ -47,7 +47,7 @@ impl About {
         }
     }
 
-    /// Lets the reader know who does this, under which name.
+    /// Notes in the reader which nodes do this, under which name.
     pub(super) fn note(&self, reader: &mut Reader<'_>, deed: Deed, called: Option<&str>) {
         let (topics, nodes) = (self.topics.as_deref(), self.nodes.as_deref());
         reader.note_use(deed, topics, nodes, called, self.span.clone());
@@ -65,7 +65,7 @@ fn topics(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<Vec<Arc<str>
     Some((0..number).map(|i| format!("{one}-{i}").into()).collect())
 }
 
-/// The method under `method`, with which these nodes do this.
+/// The method under `method`, with a note of which nodes use it in this way.
 pub(super) fn method(
     reader: &mut Reader<'_>,
     keys: &mut Fields<'_>,
@@ -80,7 +80,7 @@ pub(super) fn method(
     method
 }
 
-/// What `call` and `call_many` have in common.
+/// The common keys of `call` and `call_many`.
 #[derive(Debug)]
 pub(super) struct Calling<T> {
     pub(super) nodes: Vec<NodeId>,
@@ -92,7 +92,7 @@ pub(super) struct Calling<T> {
 }
 
 impl<T> Calling<T> {
-    /// Reads all of it; `to` as its verb wants it.
+    /// Reads all of them; the verb reads `to`.
     pub(super) fn read(
         reader: &mut Reader<'_>,
         mut keys: Fields<'_>,
@@ -123,7 +123,7 @@ impl<T> Calling<T> {
     }
 }
 
-/// A duration in which something can happen.
+/// A duration that is not zero.
 pub(super) fn some_time(reader: &mut Reader<'_>, value: &Value) -> Option<Duration> {
     let time = reader.duration(value)?;
     if time.is_zero() {
@@ -157,8 +157,7 @@ pub(super) fn size(reader: &mut Reader<'_>, keys: &mut Fields<'_>) -> Option<usi
     })
 }
 
-/// `count`, `rate`, `for` and, where `at_once` may be said, that: how many, and how fast. Without
-/// any of them one.
+/// Reads `count`, `rate`, `for` and, if allowed, `at_once`: the amount and the pace. By default one.
 pub(super) fn load(
     reader: &mut Reader<'_>,
     keys: &mut Fields<'_>,

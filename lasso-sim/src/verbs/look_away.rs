@@ -8,7 +8,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "look_away",
-    summary: "lets applications close their viewers of one name",
+    summary: "makes applications close their viewers of one name",
     ranges: &[],
     parse,
 };

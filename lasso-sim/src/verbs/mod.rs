@@ -1,4 +1,4 @@
-//! What can happen in a scenario: one file per verb, one line per verb in [`ALL`].
+//! The verbs of scenarios: one file per verb, one line per verb in [`ALL`].
 //!
 //! To add a verb, write a file like `crash.rs` with a struct that implements [`Verb`] and a
 //! constant [`Entry`], and add its line to the registry. No other verb's file changes.
@@ -79,30 +79,30 @@ pub const ALL: &[Entry] = &[
 pub struct Entry {
     /// The key in a step.
     pub key: &'static str,
-    /// What it does, in one line, for people.
+    /// What it does, in one line.
     pub summary: &'static str,
     /// Keys whose ranges the verb reads itself; ranges under all others are drawn before it sees them.
     pub ranges: &'static [&'static str],
-    /// Reads the key's value; `None` when a mistake was found, which the reader then knows.
+    /// Reads the key's value; `None` when a mistake was found and reported to the reader.
     pub parse: fn(&Value, &mut Reader<'_>) -> Option<Box<dyn Verb>>,
 }
 
-/// Something that happens at a step, with all names resolved.
+/// An action of a step, with all names resolved.
 pub trait Verb: fmt::Debug + Send + Sync {
-    /// What a world must be able to do; a world that lacks one refuses the file.
+    /// The abilities that a world needs; a world that lacks one refuses the file.
     fn needs(&self) -> Vec<Ability>;
 
-    /// Does it, now.
+    /// Performs it now.
     ///
     /// # Errors
-    /// What the world says.
+    /// The refusal of the world.
     fn apply(&self, scenario: &Scenario, world: &mut dyn World) -> Result<(), Refusal>;
 
-    /// A line for the trace: what is done to whom, in the file's words.
+    /// A line for the trace: the action and its nodes, in the file's words.
     fn describe(&self, scenario: &Scenario) -> String;
 
-    /// True when a run in which this touched nothing has failed: what the step is for did not
-    /// happen. False for what only ends another fault.
+    /// True when a run in which this took no effect has failed, because the step did nothing. False for a verb
+    /// that only ends another fault.
     fn must_take_effect(&self) -> bool {
         true
     }
@@ -120,7 +120,7 @@ fn keys(scenario: &Scenario, nodes: &[NodeId]) -> String {
     keys.join(", ")
 }
 
-/// Paths, for a trace: `a->b`, and `a<->b` where both directions are meant.
+/// Paths, for a trace: `a->b`, and `a<->b` for both directions.
 fn show_paths(scenario: &Scenario, paths: &[Path]) -> String {
     const SHOWN: usize = 12;
     let key = |id: NodeId| scenario.node(id).key.as_str();

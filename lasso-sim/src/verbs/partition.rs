@@ -1,6 +1,6 @@
-//! `partition`: sides that cannot reach each other: `partition = [["a", "b"], ["c"]]`, or
-//! `partition = { sides = [["a"], ["b", "c"]], how = "reset" }`. A side may be a group or region:
-//! `partition = ["iad", "sjc"]`. Who is on no side goes on reaching everybody.
+//! `partition`: sides that cannot reach each other: `partition = [["a", "b"], ["c"]]`, or `partition = { sides
+//! = [["a"], ["b", "c"]], how = "reset" }`. A side may be a group or region: `partition = ["iad", "sjc"]`. A
+//! node on no side still reaches all others.
 
 use std::collections::BTreeSet;
 

@@ -15,12 +15,12 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "publish",
-    summary: "lets applications publish on a topic, to all, to one node, to a role, or locally",
+    summary: "makes applications publish on a topic, to all, to one node, to a role, or locally",
     ranges: &[],
     parse,
 };
 
-/// To whom, before names are known.
+/// The receivers, before names are resolved.
 #[derive(Debug, Clone)]
 enum To {
     All,
@@ -32,7 +32,7 @@ enum To {
 #[derive(Debug)]
 struct Publishes {
     nodes: Vec<NodeId>,
-    /// More than one: what is ordered is ordered for each of them.
+    /// If there are several, the order applies to each of them.
     topics: Vec<Arc<str>>,
     to: To,
     what: Publish,

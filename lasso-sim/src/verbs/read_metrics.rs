@@ -1,6 +1,5 @@
-//! `read_metrics`: applications read the cluster's leaderboard of a chain:
-//! `read_metrics = { on = "a", page = "board" }`,
-//! `read_metrics = { on = "a", page = "board", rate = "100/s", for = "5m" }`, and where there is no
+//! `read_metrics`: applications read the cluster's leaderboard of a chain: `read_metrics = { on = "a", page =
+//! "board" }`, `read_metrics = { on = "a", page = "board", rate = "100/s", for = "5m" }`, and if there is no
 //! answer yet, `wait = "6s"` waits for the first one.
 
 use core::time::Duration;
@@ -14,7 +13,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "read_metrics",
-    summary: "lets applications read the cluster's metrics of a chain, at once or waiting for them",
+    summary: "makes applications read the cluster's metrics of a chain, at once or waiting for them",
     ranges: &[],
     parse,
 };

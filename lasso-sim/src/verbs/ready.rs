@@ -1,4 +1,4 @@
-//! `ready`: applications say that they are ready, or no longer: `ready = { on = "a", is = false }`.
+//! `ready`: applications report that they are ready, or no longer ready: `ready = { on = "a", is = false }`.
 
 use super::{Entry, Verb, keys};
 use crate::scenario::{NodeId, Reader, Scenario, Value};
@@ -6,7 +6,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "ready",
-    summary: "lets applications say that they are ready, or no longer",
+    summary: "makes applications report that they are ready, or no longer",
     ranges: &[],
     parse,
 };

@@ -14,7 +14,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "record",
-    summary: "lets applications record calls for the cluster's metrics",
+    summary: "makes applications record calls for the cluster's metrics",
     ranges: &["latency"],
     parse,
 };
@@ -86,5 +86,5 @@ impl Verb for Records {
     }
 }
 
-/// How long a call takes where no file says.
+/// The default duration of a call.
 const LATENCY: Duration = Duration::from_millis(100);

@@ -6,7 +6,7 @@ use crate::world::{Ability, Path, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "release",
-    summary: "lets what was held go on its way, at once and in order",
+    summary: "delivers everything that was held, at once and in order",
     ranges: &[],
     parse,
 };

@@ -1,4 +1,4 @@
-//! `restart`: processes that die and are back at the same moment: `restart = "b"`.
+//! `restart`: processes that die and start again at the same moment: `restart = "b"`.
 
 use super::{Entry, Verb, keys};
 use crate::scenario::{NodeId, Reader, Scenario, Value};

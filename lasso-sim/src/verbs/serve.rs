@@ -1,6 +1,6 @@
-//! `serve`: applications serve a method: `serve = { on = "all", method = "sum" }`,
-//! `serve = { on = "b", method = "sum", takes = "10ms..50ms", rejects = "5%", panics = "1%" }`. How
-//! a method was served before is replaced.
+//! `serve`: applications serve a method: `serve = { on = "all", method = "sum" }`, `serve = { on = "b", method
+//! = "sum", takes = "10ms..50ms", rejects = "5%", panics = "1%" }`. This replaces how the method was served
+//! before.
 
 use core::time::Duration;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "serve",
-    summary: "lets applications serve a method, promptly or slowly, with refusals or panics",
+    summary: "makes applications serve a method, promptly or slowly, with refusals or panics",
     ranges: &["takes"],
     parse,
 };

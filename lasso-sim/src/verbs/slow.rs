@@ -1,6 +1,6 @@
-//! `slow`: the network becomes worse, or better: `slow = { between = ["a", "b"], latency = "80ms" }`,
-//! `slow = { node = "a", loss = "20%" }` for every path to and from a node; and back to what the file's
-//! network says: `slow = { node = "a", back = true }`.
+//! `slow`: the network becomes worse, or better: `slow = { between = ["a", "b"], latency = "80ms" }`, `slow = {
+//! node = "a", loss = "20%" }` for every path to and from a node; and back to the file's network: `slow = {
+//! node = "a", back = true }`.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::world::{Ability, Path, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "slow",
-    summary: "gives paths another latency, jitter, loss or bandwidth, or what `[network]` says",
+    summary: "gives paths another latency, jitter, loss or bandwidth, or those of `[network]` again",
     ranges: &["latency"],
     parse,
 };
@@ -20,7 +20,7 @@ pub(super) const ENTRY: Entry = Entry {
 #[derive(Debug)]
 struct Slow {
     paths: Vec<Path>,
-    /// `None`: what the file's network says.
+    /// `None`: the shape in the file's network.
     shape: Option<Shape>,
 }
 

@@ -1,5 +1,5 @@
-//! `start`: nodes that do not run come up: `start = "b"`, as the file has them, or
-//! `start = { nodes = "b", version = "2.0.0" }`, as something else.
+//! `start`: starts nodes that do not run: `start = "b"` as the file has them, or `start = { nodes = "b",
+//! version = "2.0.0" }` with changes.
 
 use core::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "start",
-    summary: "starts nodes that do not run, as the file has them or otherwise",
+    summary: "starts nodes that do not run, as the file has them or with changes",
     ranges: &[],
     parse,
 };
@@ -19,9 +19,9 @@ pub(super) const ENTRY: Entry = Entry {
 #[derive(Debug)]
 struct Start {
     nodes: Vec<NodeId>,
-    /// How each of them starts, where that is not as the file has it.
+    /// The changed spec of each node, if it differs from the file.
     otherwise: Vec<NodeSpec>,
-    /// The keys that say so.
+    /// The changed keys.
     changed: Vec<&'static str>,
 }
 
@@ -47,7 +47,7 @@ fn parse(value: &Value, reader: &mut Reader<'_>) -> Option<Box<dyn Verb>> {
     Some(Box::new(start))
 }
 
-/// Reads what differs from the file, over what the file says of each node.
+/// Reads the changes, over the file's spec of each node.
 fn otherwise(reader: &mut Reader<'_>, keys: &mut Fields<'_>, nodes: Vec<NodeId>) -> Start {
     let specs = nodes.iter().map(|node| reader.nodes[node.index()].clone());
     let mut specs: Vec<NodeSpec> = specs.collect();
@@ -113,7 +113,7 @@ fn otherwise(reader: &mut Reader<'_>, keys: &mut Fields<'_>, nodes: Vec<NodeId>)
     }
 }
 
-/// Another address is another name: the node is a new member, on another machine where `ip` says so.
+/// Another address means another name: the node is a new member, on another machine if `ip` is given.
 fn address(
     reader: &mut Reader<'_>,
     keys: &mut Fields<'_>,

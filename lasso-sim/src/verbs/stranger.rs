@@ -1,5 +1,5 @@
-//! `stranger`: somebody who is no node connects: `stranger = { to = "a", sends = "garbage" }`,
-//! `stranger = { to = "a", sends = "nothing", connections = 300, leaves_after = "1s" }`.
+//! `stranger`: a stranger, who is no node, connects: `stranger = { to = "a", sends = "garbage" }`, `stranger =
+//! { to = "a", sends = "nothing", connections = 300, leaves_after = "1s" }`.
 
 use core::time::Duration;
 use std::net::{IpAddr, Ipv4Addr};
@@ -13,22 +13,22 @@ use crate::world::{Ability, Opening, Refusal, Stranger, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "stranger",
-    summary: "lets somebody who is no node connect and send what no node sends",
+    summary: "makes a stranger connect and send bytes that no node sends",
     ranges: &[],
     parse,
 };
 
-/// Where strangers come from unless the file says otherwise.
+/// The default address of strangers.
 const FROM: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 99, 0, 1));
 /// Most connections at once, of one order.
 const CONNECTIONS_MAX: i64 = 10_000;
 
-/// What a stranger sends.
+/// The bytes that a stranger sends.
 #[derive(Debug, Clone, Copy)]
 enum Sends {
-    /// Not a byte.
+    /// No byte.
     Nothing,
-    /// What no protocol looks like.
+    /// Bytes of no protocol.
     Garbage,
     /// The beginning of a good first message.
     Half,
@@ -36,9 +36,9 @@ enum Sends {
     OtherVersion,
     /// A first message that is sealed with another secret.
     WrongCookie,
-    /// A good first message, then nothing: somebody with the secret who goes silent.
+    /// A good first message, then nothing: a peer with the secret that goes silent.
     FirstOnly,
-    /// A good first message, then a record longer than is allowed.
+    /// A good first message, then a record that is too long.
     TooLong,
     /// A good first message, then a record that no key opens.
     BadRecord,
@@ -129,12 +129,12 @@ impl Visit {
     }
 }
 
-/// How long a record is that does not open.
+/// The length of a record that does not open.
 const RECORD_BYTES: u8 = 64;
 /// Where the preamble holds the major version.
 const MAJOR_AT: usize = 5;
 
-/// What a node with that secret would send first; without one: with the target's own.
+/// The first message of a node with that secret; by default the target's own.
 fn first_message(scenario: &Scenario, target: NodeId, cookie: Option<&[u8]>) -> Vec<u8> {
     let spec = scenario.node(target);
     let security = if scenario.null_cipher {

@@ -12,7 +12,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "subscribe",
-    summary: "lets applications subscribe to a topic and read at once, never, or at a pace",
+    summary: "makes applications subscribe to a topic and read at once, never, or at a pace",
     ranges: &[],
     parse,
 };
@@ -25,7 +25,7 @@ const QUEUE_MAX: i64 = 1 << 20;
 #[derive(Debug)]
 struct Subscribes {
     nodes: Vec<NodeId>,
-    /// More than one: what is ordered is ordered for each of them.
+    /// If there are several, the order applies to each of them.
     topics: Vec<Arc<str>>,
     what: Subscribe,
 }

@@ -1,5 +1,5 @@
-//! `unsubscribe`: applications end their subscriptions to a topic:
-//! `unsubscribe = { on = "a", topic = "prices" }`, with `called = "slow"` those of that name only.
+//! `unsubscribe`: applications end their subscriptions to a topic: `unsubscribe = { on = "a", topic = "prices"
+//! }`, with `called = "slow"` only those of that name.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "unsubscribe",
-    summary: "lets applications end their subscriptions to a topic",
+    summary: "makes applications end their subscriptions to a topic",
     ranges: &[],
     parse,
 };

@@ -1,8 +1,7 @@
-//! `view`: applications open viewers of live events, for as long as their processes live:
-//! `view = { on = "a", profile = "premium", called = "desk" }`,
-//! `view = { on = "a", profile = "premium", account = "acme", called = "page", count = 50, reads = "1/s" }`.
-//! Who looks at a profile is an operator of it, and who looks at an account is that account, unless
-//! `as` says otherwise: `as = "other"`, `as = "operator"`.
+//! `view`: applications open viewers of live events, for as long as their processes live: `view = { on = "a",
+//! profile = "premium", called = "desk" }`, `view = { on = "a", profile = "premium", account = "acme", called =
+//! "page", count = 50, reads = "1/s" }`. By default the viewer of a profile is an operator of it, and the
+//! viewer of an account is that account; `as` changes this: `as = "other"`, `as = "operator"`.
 
 use lasso_core::events::topics::Segment;
 use lasso_core::events::{Pass, Scope};
@@ -15,7 +14,7 @@ use crate::world::{Ability, Refusal, World};
 
 pub(super) const ENTRY: Entry = Entry {
     key: "view",
-    summary: "lets applications open viewers of a profile's or an account's live events",
+    summary: "makes applications open viewers of a profile's or an account's live events",
     ranges: &[],
     parse,
 };

@@ -14,7 +14,7 @@ use crate::app::load::Running;
 #[derive(Debug)]
 struct Emitting {
     what: Arc<Emit>,
-    /// What its ids begin with.
+    /// The prefix of its ids.
     ids: String,
     number: u64,
     load: Running,
@@ -24,7 +24,7 @@ struct Emitting {
 #[derive(Debug)]
 pub(in crate::app) struct Emitters {
     all: Vec<Emitting>,
-    /// Draws what ids begin with.
+    /// Draws prefixes of ids.
     rng: ChaCha8Rng,
     /// The event whose result comes next.
     emitted: Option<Emission>,

@@ -1,4 +1,4 @@
-//! What viewers have seen and what was published, kept for checks.
+//! The deliveries to viewers and the published events, kept for checks.
 
 use std::collections::BTreeMap;
 
@@ -10,8 +10,8 @@ use lasso_core::time::Instant;
 
 use super::{EventSaw, Known, Sight};
 
-/// See the module's text. Viewers are those of the present life of the node's process, or of its last
-/// one; what was published is that of all lives.
+/// See the module's text. Viewers are those of the present life of the node's process, or of its last one;
+/// published events are those of all lives.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct EventLog {
     /// By their number within the life.
@@ -25,26 +25,26 @@ pub struct EventLog {
 pub struct EmitLog {
     /// When.
     pub at: Instant,
-    /// It was published; else it was left out, or refused.
+    /// Whether it was published; else it was left out or refused.
     pub is_published: bool,
     /// Sampling left it out.
     pub is_left_out: bool,
-    /// Nodes that it, or its copies, were on the way to.
+    /// The number of nodes that it, or its copies, were sent to.
     pub nodes: usize,
 }
 
-/// What one viewer has seen.
+/// The deliveries to one viewer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ViewerLog {
-    /// What it is called in checks.
+    /// Its name in checks.
     pub name: String,
     /// When it was ordered.
     pub since: Instant,
     /// When it left.
     pub left: Option<Instant>,
-    /// Why it is none, where it is none.
+    /// Why it was refused, if it was.
     pub error: Option<String>,
-    /// All that it got.
+    /// All its deliveries.
     pub sights: Vec<SightLog>,
     /// The figures that it shows.
     pub figures: BTreeMap<Row, Figures>,
@@ -54,7 +54,7 @@ pub struct ViewerLog {
     pub coverage: Option<(usize, usize)>,
 }
 
-/// One delivery that was got.
+/// One delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SightLog {
     /// When.
@@ -70,12 +70,12 @@ pub struct SightLog {
 }
 
 impl EventLog {
-    /// A process starts: its application knows nothing of what was before.
+    /// A process starts: its application knows nothing of earlier lives.
     pub fn new_life(&mut self) {
         self.viewers.clear();
     }
 
-    /// Notes what the application has seen.
+    /// Notes an observation of the application.
     pub fn note(&mut self, now: Instant, saw: &EventSaw) {
         match saw {
             EventSaw::Viewing { viewer, name, .. } => {

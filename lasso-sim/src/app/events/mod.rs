@@ -1,7 +1,7 @@
 //! Live events in a scenario: applications that publish events, and viewers with a reading pace.
 //!
-//! What is asked of the cluster, told by it and seen has types of its own here; the application as a
-//! whole hands them through.
+//! Requests to the cluster, its replies, and observations have types of their own here; the application as a
+//! whole passes them on.
 
 mod emitters;
 mod log;
@@ -28,33 +28,33 @@ pub(super) use viewers::Viewers;
 /// Viewers of one scope, all alike.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
-    /// What they are called in checks.
+    /// Their name in checks.
     pub name: String,
-    /// What they look at.
+    /// Their scope.
     pub what: Looked,
-    /// How many.
+    /// The number.
     pub count: u32,
     /// How they read.
     pub reads: Reads,
 }
 
-/// What a viewer looks at, and who it is.
+/// The scope of a viewer, and its identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Looked {
     /// The profile.
     pub profile: Segment,
     /// The scope within it.
     pub scope: Scope,
-    /// The chains whose states it wants.
+    /// The chains whose states it shows.
     pub chains: Vec<Segment>,
-    /// What the server knows of it.
+    /// Its pass.
     pub pass: Pass,
 }
 
 /// Events to be published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Emit {
-    /// The node that they are of.
+    /// The publishing node.
     pub source: NodeName,
     /// Its region.
     pub region: Label,
@@ -64,37 +64,37 @@ pub struct Emit {
     pub chain: Segment,
     /// Their providers, one after another.
     pub providers: Vec<Label>,
-    /// What happens.
+    /// The kind of event, with its details.
     pub what: What,
-    /// How many, and how fast.
+    /// The amount and the pace.
     pub load: Load,
 }
 
-/// What happens.
+/// The kind of happening that events report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// Requests are routed.
+    /// Requests were routed.
     Decisions(Decisions),
-    /// A circuit changes its state to this.
+    /// A circuit changed to this state.
     Circuit(CircuitState),
-    /// Blocks come, the first of this height.
+    /// Blocks appeared, the first of this height.
     Height(u64),
 }
 
-/// How requests go. What is a share of them is spread evenly, without chance.
+/// The results of requests. Shares are spread evenly, without chance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decisions {
-    /// Their accounts, one after another; none: they have none.
+    /// Their accounts, one after another; empty: none.
     pub accounts: Vec<Segment>,
-    /// So many of a million fail.
+    /// How many of a million fail.
     pub errors_ppm: u32,
-    /// So many of a million succeed after another provider had failed.
+    /// How many of a million succeed after another provider had failed.
     pub failovers_ppm: u32,
-    /// How long they take: evenly between the two.
+    /// How long they take: drawn evenly between the two.
     pub takes: (Duration, Duration),
-    /// How long ago they happened: anything between the two, in no order.
+    /// How long ago they happened: any time between the two, in no order.
     pub ago: (Duration, Duration),
-    /// What their ids begin with; `None`: something that no other load has.
+    /// The prefix of their ids; `None`: one that no other load has.
     pub ids: Option<String>,
 }
 
@@ -105,7 +105,7 @@ pub struct Emission {
     pub emit: Arc<Emit>,
     /// Its number in the load, from 0.
     pub number: u64,
-    /// Its id, where it has one.
+    /// Its id, if it has one.
     pub id: Option<Label>,
 }
 
@@ -169,7 +169,7 @@ impl Emission {
     }
 }
 
-/// Whether this one is among so many of a million, evenly spread.
+/// Whether this one is among this many of a million, evenly spread.
 fn is_one_of(ppm: u32, number: u64) -> bool {
     let until = |number: u64| number * u64::from(ppm) / 1_000_000;
     until(number + 1) > until(number)
@@ -181,17 +181,17 @@ fn between((low, high): (Duration, Duration), number: u64) -> Duration {
 }
 
 const STEPS: u64 = 100;
-/// No divisor of the steps: neighbours are far apart.
+/// Not a divisor of the steps, so neighbours are far apart.
 const SHUFFLE: u64 = 37;
 
-/// What the application wants of the cluster.
+/// A request of the application to the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventAsk {
     /// Open a viewer; answered by [`EventTold::Viewing`].
     View {
         /// Names the viewer within this life.
         viewer: u32,
-        /// What it looks at.
+        /// Its scope.
         what: Looked,
     },
     /// Close a viewer.
@@ -199,37 +199,37 @@ pub enum EventAsk {
         /// Which one.
         viewer: u32,
     },
-    /// Read once, waiting for something if need be; answered by [`EventTold::Seen`].
+    /// Read once, waiting if necessary; answered by [`EventTold::Seen`].
     Look {
         /// Which viewer.
         viewer: u32,
     },
-    /// Publish an event; answered by [`EventTold::Emitted`] before anything else is asked for.
+    /// Publish an event; answered by [`EventTold::Emitted`] before any other request.
     Emit(Emission),
 }
 
-/// What the cluster tells the application.
+/// A reply or message of the cluster to the application.
 #[derive(Debug, Clone)]
 pub enum EventTold {
-    /// A viewer is open, or is not.
+    /// A viewer is open, or was refused.
     Viewing {
         /// Which one.
         viewer: u32,
         /// Why not.
         error: Option<String>,
     },
-    /// What a viewer has read.
+    /// A viewer has read a delivery.
     Seen {
         /// Which one.
         viewer: u32,
-        /// What it got.
+        /// The delivery.
         sight: Sight,
     },
-    /// What became of an event.
+    /// The result of publishing an event.
     Emitted(Result<Option<Reach>, PublishError>),
 }
 
-/// One delivery, as far as anybody looks at it.
+/// The parts of a delivery that checks read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sight {
     /// It is the snapshot.
@@ -238,23 +238,23 @@ pub struct Sight {
     pub lost: u64,
     /// Events: id, account and time.
     pub events: Vec<(Option<Label>, Option<Segment>, u64)>,
-    /// The whole of the states is in here.
+    /// Whether it contains all states.
     pub states_whole: bool,
     /// States that changed.
     pub states: Vec<(StateKey, Known)>,
     /// States that are gone.
     pub states_gone: Vec<StateKey>,
-    /// The whole of the figures is in here.
+    /// Whether it contains all figures.
     pub figures_whole: bool,
     /// Figures that changed.
     pub figures: Vec<(Row, Figures)>,
     /// Rows that are gone.
     pub figures_gone: Vec<Row>,
-    /// Nodes that respond, and that are expected.
+    /// The numbers of nodes that respond, and that are expected.
     pub coverage: Option<(usize, usize)>,
 }
 
-/// The value of a state, as far as anybody looks at it.
+/// The part of a state that checks read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Known {
     /// A circuit.
@@ -266,7 +266,7 @@ pub enum Known {
 }
 
 impl Known {
-    /// What an event says, where it is a value of a state.
+    /// The value of the state in an event.
     pub fn of(event: &RoutingEvent) -> Self {
         match event {
             RoutingEvent::Circuit(circuit) => Known::Circuit(circuit.state),
@@ -277,7 +277,7 @@ impl Known {
 }
 
 impl Sight {
-    /// What a delivery says.
+    /// Reads a delivery.
     pub fn new(is_first: bool, delivery: &Delivery<RoutingEvent>) -> Self {
         let seen = |event: &Arc<RoutingEvent>| {
             let id = match &**event {
@@ -348,21 +348,21 @@ impl fmt::Display for Sight {
     }
 }
 
-/// What an application has seen or done.
+/// An observation or action of an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EventSaw {
     /// A viewer is opened.
     Viewing {
         /// Names it within this life.
         viewer: u32,
-        /// What it is called in checks.
+        /// Its name in checks.
         name: String,
-        /// What it looks at.
+        /// Its scope.
         what: Looked,
-        /// It reads whatever comes at once.
+        /// Whether it reads each delivery at once.
         at_once: bool,
     },
-    /// There is no viewer after all.
+    /// The viewer was refused.
     Refused {
         /// Which one.
         viewer: u32,
@@ -374,18 +374,18 @@ pub enum EventSaw {
         /// Which one.
         viewer: u32,
     },
-    /// A viewer has got something.
+    /// A viewer has got a delivery.
     Seen {
         /// Which one.
         viewer: u32,
-        /// What.
+        /// The delivery.
         sight: Sight,
     },
     /// An event was published, or left out.
     Emitted {
         /// Which one.
         emission: Emission,
-        /// What it reached; `None`: it was left out.
+        /// The nodes that it reached; `None`: it was left out.
         result: Result<Option<Reach>, PublishError>,
     },
 }
@@ -401,7 +401,7 @@ impl EventSaw {
         }
     }
 
-    /// Whether nothing has come but that the viewer is still served.
+    /// Whether the delivery is only a heartbeat.
     pub fn is_heartbeat(&self) -> bool {
         matches!(self, EventSaw::Seen { sight, .. } if sight.is_heartbeat())
     }

@@ -14,7 +14,7 @@ struct Viewer {
     is_open: bool,
     /// A look is under way.
     looking: bool,
-    /// When it looks next, where there is a pace.
+    /// When it reads next, if it has a pace.
     next: Instant,
 }
 
@@ -87,7 +87,7 @@ impl Viewers {
         sight: Sight,
         out: &mut VecDeque<Output>,
     ) {
-        // One that has left meanwhile looks at nothing any more.
+        // A viewer that has left meanwhile reads nothing any more.
         let Some(at) = self.all.get_mut(&viewer) else {
             return;
         };
@@ -99,7 +99,7 @@ impl Viewers {
         }
     }
 
-    /// Lets those look whose time has come.
+    /// Makes those viewers read that are due.
     pub(in crate::app) fn due(&mut self, now: Instant, out: &mut VecDeque<Output>) {
         for (viewer, at) in &mut self.all {
             if at.next <= now {

@@ -1,4 +1,4 @@
-//! What one subscriber has seen, and should have seen.
+//! The messages that one subscriber has got, and should have got.
 
 use core::fmt;
 use core::time::Duration;
@@ -19,7 +19,7 @@ use crate::scenario::NodeId;
 /// A subscription is in place by then.
 const BEGUN: Duration = Duration::from_secs(1);
 
-/// What a subscriber has seen.
+/// The observations of a subscriber.
 #[derive(Debug)]
 pub(super) struct Reader {
     pub(super) topic: TopicId,
@@ -30,27 +30,27 @@ pub(super) struct Reader {
     /// When its node first subscribed to the topic: losses since then may be reported to it.
     node_since: Instant,
     sources: Vec<Source>,
-    /// What was reported and has no place yet: at least, and at most.
+    /// The reported losses that have no place yet: at least, and at most.
     pub(super) ahead: (u64, u64),
-    /// When something was last reported.
+    /// When a loss was last reported.
     reported_at: Instant,
 }
 
-/// What a subscriber has seen of one life of a node.
+/// The messages that a subscriber has got from one life of a node.
 #[derive(Debug)]
 struct Source {
     life: Life,
     name: NodeName,
     last_tag: u64,
-    /// The last number of each row.
+    /// The last number of each sequence.
     numbers: [Option<u64>; 2],
-    /// The place behind the last message for everybody.
+    /// The place after the last message to everybody.
     next: u64,
-    /// The place behind the last message for some that came, among those that this node is to get.
+    /// The place after the last directed message that arrived, among those for this node.
     letters: usize,
 }
 
-/// What is missing in front of a message: for certain, and perhaps.
+/// The messages missing before a message: the certain ones, and the possible ones.
 #[derive(Debug, Clone, Copy)]
 struct Gap {
     certain: u64,
@@ -58,13 +58,14 @@ struct Gap {
 }
 
 impl Gap {
-    /// Nobody knows what is missing.
+    /// The number of missing messages is unknown.
     const UNKNOWN: Gap = Gap {
         certain: 0,
         perhaps: u64::MAX,
     };
 
-    /// The same where the numbers say how many are missing, which must be as many as were published.
+    /// The same with the number of missing messages given by sequence numbers; it must equal the number
+    /// published.
     fn by_number(self, missing: u64, demand: &mut impl FnMut(bool, fmt::Arguments<'_>)) -> Gap {
         let (least, most) = (self.certain, self.certain + self.perhaps);
         demand(
@@ -81,7 +82,7 @@ impl Gap {
 }
 
 impl Reader {
-    /// It begins at the first of these times, and its node first had one at the second.
+    /// A subscriber that begins at the first of these times, on a node that first had one at the second.
     pub(super) fn new(
         topic: TopicId,
         name: &Arc<str>,
@@ -166,7 +167,7 @@ impl Reader {
         }
     }
 
-    /// Numbers grow with places, by as much; where a source may forget its topics, they only grow.
+    /// Numbers grow by as much as places; if a source may forget its topics, they only grow.
     fn number_is_right(
         &self,
         life: Life,
@@ -179,7 +180,7 @@ impl Reader {
         let (before, then) = *known;
         let offset = |number: u64, place: u64| number.wrapping_sub(place);
         let same = offset(number, place) == offset(then, before);
-        // A message on a topic for which a full table had no room has a place, and no number.
+        // A message on a topic that did not fit into a full table has a place and no number.
         let grows = (number, place) == (then, before) || (number > then) == (place > before);
         demand(
             same || may_jump && grows,
@@ -192,7 +193,7 @@ impl Reader {
         }
     }
 
-    /// The source of this message and its place in its row, or a text about the mistake.
+    /// The source of this message and its place in its sequence, or a text about the mistake.
     fn identify<'a>(
         &self,
         facts: &'a Facts,
@@ -212,7 +213,7 @@ impl Reader {
         Ok((life, stream, place))
     }
 
-    /// After a message of this row, what was reported and has no place must be missing in others.
+    /// After a message of this sequence, reported losses without a place must be missing in other sequences.
     fn lies_ahead(&self, at: &mut Moment<'_>, row: (usize, Row)) {
         let least = self.ahead.0;
         let could = self.could_miss(at.facts, at.node, self.reported_at, Some(row));
@@ -244,11 +245,11 @@ impl Reader {
         });
     }
 
-    /// Whose message this is.
+    /// The life that published this message.
     fn life_of(&self, facts: &Facts, got: &Got) -> Option<Life> {
         let is_source =
             |source: &&Source| source.life.1 == got.incarnation.0 && source.name == got.from;
-        // Most sources were heard of before, and there are few of them.
+        // Most sources are known already, and there are few of them.
         if let Some(source) = self.sources.iter().find(is_source) {
             return Some(source.life);
         }
@@ -256,7 +257,7 @@ impl Reader {
         Some((node, got.incarnation.0))
     }
 
-    /// The place of what was seen of one life.
+    /// The entry for one life.
     fn source(&mut self, life: Life, node: NodeId, name: &NodeName, stream: &Stream) -> usize {
         let known = self.sources.iter().position(|source| source.life == life);
         known.unwrap_or_else(|| {
@@ -272,8 +273,8 @@ impl Reader {
         })
     }
 
-    /// How many messages that were published by `then` have not come, at most, and lie behind the last
-    /// one that did; in `but` nothing can be missing.
+    /// The most messages published by `then` that have not arrived and lie after the last one that did; in
+    /// `but` nothing can be missing.
     pub(super) fn could_miss(
         &self,
         facts: &Facts,
@@ -299,13 +300,13 @@ impl Reader {
         streams.map(of_stream).sum()
     }
 
-    /// What it is owed by a source since it began.
+    /// The messages that a source owes it since it began.
     fn owed(&self, node: NodeId, (life, stream): (Life, &Stream), wants: &Wants) -> Option<Owed> {
         let owed = wants.owed(node, life, self.topic)?;
         Some(owed.since(stream, node, self.since + BEGUN))
     }
 
-    /// How many messages of sources that live it should have got by now and has not.
+    /// How many messages of living sources it should have got by now and has not.
     pub(super) fn lacks(&self, now: Instant, facts: &Facts, node: NodeId, wants: &Wants) -> u64 {
         if facts.cast.is_lied_about(&self.name) {
             return 0;
@@ -320,7 +321,7 @@ impl Reader {
             };
             let heard = self.sources.iter().find(|source| source.life == life);
             let (next, letters) = heard.map_or((0, 0), |source| (source.next, source.letters));
-            // Behind a message that has come it is owed all, unless the source may have forgotten it since.
+            // After a message that has arrived it is owed all, unless the source may have forgotten it since.
             let got = |row: Row| heard.is_some_and(|source| source.numbers[row as usize].is_some());
             let after = |row: Row| got(row) && !may_forget(facts);
             let from = if after(Row::All) {
@@ -334,7 +335,7 @@ impl Reader {
             } else {
                 letters.max(owed.letters)
             };
-            // A message for one node that has no link is refused, and one for a role waits for the next session.
+            // A message to one node without a link is refused, and one to a role waits for the next session.
             let linked = life.0 == node
                 || facts
                     .linked_since(life.0, node)
@@ -347,14 +348,14 @@ impl Reader {
         streams.map(of_stream).sum()
     }
 
-    /// Nobody demands that losses are reported to it, as its source may have forgotten of what, or lies.
+    /// Whether losses need not be reported to it, because its source may have forgotten the topic, or lies.
     pub(super) fn is_exempt(&self, facts: &Facts) -> bool {
         may_forget(facts) || facts.cast.is_lied_about(&self.name)
     }
 }
 
 impl Source {
-    /// What is missing between the last message of a row and one at this place.
+    /// The messages missing between the last message of a sequence and one at this place.
     fn gap(&self, node: NodeId, stream: &Stream, row: Row, place: u64, owed: Option<Owed>) -> Gap {
         if row == Row::Directed {
             let place = place as usize;

@@ -1,4 +1,4 @@
-//! Which nodes want a topic, and from which message on a source certainly knows.
+//! Which nodes want a topic, and from which message on a source certainly knows it.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -12,12 +12,12 @@ use crate::scenario::NodeId;
 /// After a subscription or a link is this old, its source knows of the interest.
 const ASKED: Duration = Duration::from_secs(5);
 
-/// From which messages of a source on a node is to get each, or a report of its loss.
+/// The first messages of a source from which on a node must get each one, or a report of its loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Owed {
-    /// The place of the first one for all.
+    /// The place of the first one to all.
     pub(super) all: u64,
-    /// The place of the first one for some.
+    /// The place of the first directed one.
     pub(super) letters: usize,
 }
 
@@ -59,7 +59,7 @@ impl Wants {
         }
     }
 
-    /// A process begins or ends: it wants nothing, and nobody is owed anything by it.
+    /// A process begins or ends: it wants nothing and owes nothing.
     pub(super) fn forget(&mut self, node: NodeId) {
         for wants in self.0.values_mut() {
             wants.remove(&node);
@@ -69,7 +69,7 @@ impl Wants {
         }
     }
 
-    /// A session of two nodes is over, and what one remembers of the other may be forgotten with it.
+    /// A session of two nodes is over, and each may forget the other's topics with it.
     pub(super) fn part(&mut self, one: NodeId, other: NodeId) {
         for wants in self.0.values_mut() {
             for (node, source) in [(one, other), (other, one)] {
@@ -80,7 +80,8 @@ impl Wants {
         }
     }
 
-    /// A source has published a message with this tag: each node of whose interest it certainly knows is owed it.
+    /// A source has published a message with this tag, and owes it to each node whose interest it certainly
+    /// knows.
     pub(super) fn published(
         &mut self,
         now: Instant,
@@ -88,7 +89,7 @@ impl Wants {
         life: Life,
         (topic, tag): (TopicId, u64),
     ) {
-        // A table that is full of wanted topics refuses others.
+        // A table full of wanted topics refuses others.
         if !facts.has_room_for(self.0.len()) {
             return;
         }
@@ -107,7 +108,7 @@ impl Wants {
         }
     }
 
-    /// A node has got a message, and so its source knows of its interest.
+    /// A node has got a message, so its source knows of its interest.
     pub(super) fn got(
         &mut self,
         node: NodeId,
@@ -121,7 +122,7 @@ impl Wants {
         }
     }
 
-    /// What a node is owed by a source; `None`: the source may not know of its interest.
+    /// The messages that a source owes a node; `None`: the source may not know of its interest.
     pub(super) fn owed(&self, node: NodeId, life: Life, topic: TopicId) -> Option<Owed> {
         let want = self.0.get(&topic)?.get(&node)?;
         want.owed.get(&life).copied()
@@ -145,7 +146,7 @@ impl Owed {
     }
 }
 
-/// Since when a source has known what a node wants; `None`: it may not know.
+/// Since when a source has known of a node's interest; `None`: it may not know.
 fn known_since(facts: &Facts, source: NodeId, node: NodeId, since: Instant) -> Option<Instant> {
     if source == node {
         return Some(since + ASKED);
@@ -154,7 +155,7 @@ fn known_since(facts: &Facts, source: NodeId, node: NodeId, since: Instant) -> O
     let quiet = facts.cast.undisturbed_since(source, node)?;
     let fair = match facts.weather.fair_since(source.0, node.0)? {
         Instant::ZERO => Instant::ZERO,
-        // What a lost packet has stalled arrives within the link's silence.
+        // Bytes stalled by a lost packet arrive within the link's silence.
         eased => eased + facts.silence(source, node),
     };
     Some(linked.max(quiet).max(fair).max(since) + ASKED)

@@ -1,4 +1,4 @@
-//! A liar whose name is at an address at which nobody can be dialled.
+//! A liar whose name has an address that nobody can dial.
 
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -8,7 +8,7 @@ use super::{Entry, Lie};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "addresses",
-    summary: "says that it is at any address, a multicast address, the broadcast address",
+    summary: "claims the wildcard address, a multicast address, the broadcast address",
     weight: 2,
     make: || Box::new(Addresses),
 };

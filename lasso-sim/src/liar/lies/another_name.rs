@@ -1,4 +1,4 @@
-//! A liar that bears the name of another node, in a later life of it.
+//! A liar that claims the name of another node, in a later life.
 
 use lasso_core::name::{Identity, Incarnation};
 
@@ -6,7 +6,7 @@ use super::{Entry, Lie};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "another_name",
-    summary: "says that it is the node under `as`, in a later life",
+    summary: "claims to be the node under `as`, in a later life",
     weight: 2,
     make: || Box::new(AnotherName),
 };

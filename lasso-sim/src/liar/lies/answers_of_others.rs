@@ -10,9 +10,9 @@ pub(super) const ENTRY: Entry = Entry {
     make: || Box::new(AnswersOfOthers),
 };
 
-/// Nodes number their calls from 1: these are guessed.
+/// Nodes number their calls from 1; the liar guesses numbers up to this one.
 const GUESSED: u64 = 2_000;
-/// How many it answers each time, around the newest guess.
+/// The number of calls that it answers each time, around the newest guess.
 const AT_ONCE: u64 = 100;
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! A liar that calls and calls, far more than any node could answer.
+//! A liar that makes far more calls than any node could answer.
 
 use super::{Entry, Lie};
 use crate::liar::Says;

@@ -1,4 +1,4 @@
-//! A liar that publishes on a topic of live events what does not belong there.
+//! A liar that publishes messages on a topic of live events that do not belong there.
 
 use lasso_core::events::routing::{
     CircuitChange, CircuitState, RoutingDecision, RoutingEvent, Transport,

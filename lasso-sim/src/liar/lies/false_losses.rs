@@ -9,7 +9,7 @@ use crate::liar::says::STREAM;
 
 pub(super) const ENTRY: Entry = Entry {
     name: "false_losses",
-    summary: "reports losses without end, the wrong way round, and of streams that are none",
+    summary: "reports endless losses, reversed ranges, and losses of streams that do not exist",
     weight: 3,
     make: || Box::<FalseLosses>::default(),
 };

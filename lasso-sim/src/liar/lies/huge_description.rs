@@ -1,4 +1,4 @@
-//! A liar that says far too much of itself, again and again.
+//! A liar that sends far too long descriptions of itself, again and again.
 
 use lasso_core::codec::kind;
 use lasso_core::link::LaneId;
@@ -33,7 +33,7 @@ impl Lie for HugeDescription {
     }
 }
 
-/// News of itself in MessagePack, in the fields of a description.
+/// An update of its description, in MessagePack.
 fn description(id_bytes: u16, roles: u8) -> Vec<u8> {
     let mut body = vec![MAP | 3];
     word("id", &mut body);

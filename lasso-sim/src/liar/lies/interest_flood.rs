@@ -1,4 +1,4 @@
-//! A liar that wants every topic there could be.
+//! A liar that declares interest in ever more topics.
 
 use lasso_core::frame::{Frame, PubSubFrame};
 

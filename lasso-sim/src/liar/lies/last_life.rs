@@ -1,4 +1,4 @@
-//! A liar that bears the name of another node, in the last life of it that can be.
+//! A liar that claims the name of another node, in the last possible life.
 
 use lasso_core::name::{Identity, Incarnation};
 
@@ -6,7 +6,7 @@ use super::{Entry, Lie};
 
 pub(super) const ENTRY: Entry = Entry {
     name: "last_life",
-    summary: "says that it is the node under `as`, in the last life that can be",
+    summary: "claims to be the node under `as`, in the last possible life",
     weight: 1,
     make: || Box::new(LastLife),
 };

@@ -1,4 +1,4 @@
-//! A liar that answers checks at once, and says who it is much later.
+//! A liar that answers checks at once, and describes itself much later.
 
 use lasso_core::frame::TopologyFrame;
 

@@ -1,4 +1,4 @@
-//! A liar that has another name on each of its connections, which it closes at once.
+//! A liar with another name on each of its connections, which it closes at once.
 
 use std::net::SocketAddr;
 

@@ -58,32 +58,32 @@ pub const CLAIMS: [&str; 2] = [another_name::ENTRY.name, last_life::ENTRY.name];
 /// One line of the table.
 #[derive(Debug)]
 pub struct Entry {
-    /// What a file calls it.
+    /// Its name in files.
     pub name: &'static str,
-    /// What the liar does wrong, in one line.
+    /// The lie, in one line.
     pub summary: &'static str,
-    /// How likely a plan draws it, compared with the others.
+    /// Its weight when a plan draws a lie.
     pub weight: u32,
-    /// Makes it, for one connection.
+    /// Creates it, for one connection.
     pub make: fn() -> Box<dyn Lie>,
 }
 
-/// What a liar does wrong. Everything that a lie leaves out is done as a member should.
+/// The behaviour of a liar. In everything that a lie does not override, the liar behaves as a member should.
 pub trait Lie: fmt::Debug + Send {
-    /// Changes who it says it is, on its n-th connection, counted from 0.
+    /// Changes the identity that it claims, on its n-th connection, counted from 0.
     fn claim(&self, _identity: &mut Identity, _attempt: u32) {}
 
-    /// True when the claim is the lie, so that a node that hears it is lied to.
+    /// True when the claim itself is the lie.
     fn is_told_in_hello(&self) -> bool {
         false
     }
 
-    /// True when it never says how much data it has taken.
+    /// True when it never reports how much data it has taken.
     fn mutes_data(&self) -> bool {
         false
     }
 
-    /// Whether it says that its application is ready.
+    /// Whether it reports that its application is ready.
     fn is_ready(&self) -> bool {
         true
     }
@@ -93,27 +93,27 @@ pub trait Lie: fmt::Debug + Send {
         false
     }
 
-    /// Its link stands.
+    /// Its link has begun.
     fn linked(&mut self, _says: &mut Says<'_>) {}
 
-    /// The node wants topics, or no longer.
+    /// The node declares or withdraws interest in topics.
     fn interest(&mut self, _frame: &PubSubFrame, _says: &mut Says<'_>) {}
 
-    /// The node calls. A member that serves nothing says so.
+    /// The node calls. By default it answers that it serves nothing.
     fn called(&mut self, call: u64, says: &mut Says<'_>) {
         says.decline(call);
     }
 
-    /// [`EVERY`](super::EVERY) has passed, and its link stands.
+    /// [`EVERY`](super::EVERY) has passed, and it has a link.
     fn tick(&mut self, _says: &mut Says<'_>) {}
 
-    /// True when it closes the connection, to try again under another identity.
+    /// True when it closes the connection to try again under another identity.
     fn hangs_up(&self) -> bool {
         false
     }
 }
 
-/// True when the node begins to want this topic.
+/// True when the node declares interest in this topic.
 fn wants(frame: &PubSubFrame, topic: &str) -> bool {
     matches!(frame, PubSubFrame::Interest { add, .. } if add.iter().any(|wanted| wanted == topic))
 }

@@ -19,8 +19,8 @@ enum Mood {
     NotReady,
 }
 
-/// From which tick on it has which mood. A node that checks it every two seconds and asks who it is every ten
-/// sees it go through each state.
+/// Its moods, each with its first tick. A node that checks it every two seconds and requests its description
+/// every ten sees it go through each state.
 const MOODS: [(u32, Mood); 7] = [
     (0, Mood::Silent),
     (200, Mood::ChecksOnly),

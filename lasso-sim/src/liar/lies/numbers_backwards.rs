@@ -1,4 +1,4 @@
-//! A liar whose messages come in no order, and whose numbers begin anew.
+//! A liar that sends messages out of order and restarts its numbers.
 
 use lasso_core::frame::PubSubFrame;
 
@@ -7,7 +7,7 @@ use crate::liar::Says;
 
 pub(super) const ENTRY: Entry = Entry {
     name: "numbers_backwards",
-    summary: "numbers its messages in no order, and begins its stream anew",
+    summary: "numbers its messages out of order, and restarts its stream",
     weight: 3,
     make: || Box::<NumbersBackwards>::default(),
 };

@@ -1,4 +1,4 @@
-//! A liar that asks who the node is, again and again, whatever it is answered.
+//! A liar that requests the node's description again and again, whatever the answer.
 
 use lasso_core::frame::{Frame, TopologyFrame};
 

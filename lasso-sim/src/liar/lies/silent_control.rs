@@ -1,4 +1,4 @@
-//! A liar that never says anything of itself and answers no check, but sends heartbeats.
+//! A liar that never describes itself and answers no check, but sends heartbeats.
 
 use lasso_core::frame::TopologyFrame;
 

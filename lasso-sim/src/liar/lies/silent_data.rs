@@ -1,12 +1,12 @@
-//! A liar that wants messages, and is silent on the data lane: it never says how much data it has taken, and sends none. It
-//! answers everything else, so its link stands.
+//! A liar that wants messages, and is silent on the data lane: it never reports how much data it has taken, and sends
+//! none. It answers everything else, so it keeps its link.
 
 use super::{Entry, Lie};
 use crate::liar::Says;
 
 pub(super) const ENTRY: Entry = Entry {
     name: "silent_data",
-    summary: "wants the messages of `topic`, and never says that it has taken any",
+    summary: "subscribes to `topic`, and never reports that it has taken any message",
     weight: 3,
     make: || Box::new(SilentData),
 };

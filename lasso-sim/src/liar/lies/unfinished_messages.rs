@@ -14,11 +14,11 @@ pub(super) const ENTRY: Entry = Entry {
     make: || Box::new(UnfinishedMessages::new()),
 };
 
-/// Bytes of the body of each.
+/// The size of each body, in bytes.
 const BODY_BYTES: usize = 600_000;
-/// In one piece, which fits into a record.
+/// The size of one piece, which fits into a record.
 const PIECE_BYTES: usize = 60_000;
-/// When the last piece goes out, in ticks.
+/// The tick at which the last piece is sent.
 const ENDS_AT: usize = 600;
 
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl UnfinishedMessages {
     fn new() -> Self {
         // Number, time left in milliseconds, and the method's name.
         let call = [1, 100, 3, b's', b'u', b'm'];
-        // Flags, stream, number; what follows of the zeroes is the wall clock.
+        // Flags, stream, number; the zeroes after them are the wall clock.
         let message = [0, STREAM as u8, 1];
         UnfinishedMessages {
             frames: [

@@ -1,5 +1,5 @@
-//! `aimed`: one node loses another, and when some machine is about to do something about that, a
-//! second fault comes: just before, at, or just after that instant.
+//! `aimed`: one node loses another. When some machine is about to act on that, a second fault follows: just
+//! before, at, or just after that instant.
 
 use core::time::Duration;
 
@@ -26,9 +26,9 @@ fn draw(plan: &mut Plan<'_>, dice: &mut Dice, window: Window) -> bool {
         return false;
     }
     match dice.below(4) {
-        // The loss ends then: the usual return.
+        // The loss ends then, as usual.
         0 => lose(plan, dice, a, (window.from, second)),
-        // The loss goes on, and the other one dies.
+        // The loss continues, and the other node dies.
         1 => {
             let until = plan.end(second, lasts);
             let lost = lose(plan, dice, a, (window.from, until));
@@ -45,7 +45,7 @@ fn draw(plan: &mut Plan<'_>, dice: &mut Dice, window: Window) -> bool {
             }
             lost
         }
-        // The loss goes on, and the other one is frozen for a moment.
+        // The loss continues, and the other node is frozen for a moment.
         _ => {
             let until = plan.end(second, lasts);
             let lost = lose(plan, dice, a, (window.from, until));

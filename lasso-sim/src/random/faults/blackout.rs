@@ -1,4 +1,4 @@
-//! `blackout`: all nodes lose power at once, and come back one by one.
+//! `blackout`: all nodes lose power at once, and start again one by one.
 
 use core::time::Duration;
 
@@ -6,7 +6,7 @@ use super::Fault;
 
 pub(super) const FAULT: Fault = Fault {
     key: "blackout",
-    summary: "all processes end at once and come back one by one",
+    summary: "all processes end at once and start again one by one",
     room: Duration::ZERO,
     nodes: 2,
     draw: |plan, dice, window| {

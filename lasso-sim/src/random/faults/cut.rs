@@ -1,4 +1,4 @@
-//! `cut`: one pair does not reach each other, though others reach both.
+//! `cut`: one pair does not reach each other, although others reach both.
 
 use core::time::Duration;
 

@@ -1,5 +1,4 @@
-//! `dns`: some nodes are told an error, nothing, part of the truth, old truth or an untruth about a
-//! name.
+//! `dns`: for a name, some nodes get an error, nothing, a part of the addresses, old addresses or wrong ones.
 
 use core::time::Duration;
 
@@ -9,7 +8,7 @@ use crate::random::plan::Plan;
 
 pub(super) const FAULT: Fault = Fault {
     key: "dns",
-    summary: "DNS answers some nodes an error, nothing, a part, old truth or an untruth",
+    summary: "DNS answers some nodes with an error, nothing, a part, old addresses or wrong ones",
     room: Duration::ZERO,
     nodes: 1,
     draw: |plan, dice, window| {

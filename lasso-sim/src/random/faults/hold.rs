@@ -1,4 +1,4 @@
-//! `hold`: what goes between nodes is held back, and comes at once when it is released.
+//! `hold`: bytes between nodes are held back, and arrive together when they are released.
 
 use core::time::Duration;
 
@@ -6,7 +6,7 @@ use super::{Fault, pair, sides};
 
 pub(super) const FAULT: Fault = Fault {
     key: "hold",
-    summary: "bytes are held back, and come at once later",
+    summary: "bytes are held back, and arrive together later",
     room: Duration::ZERO,
     nodes: 2,
     draw: |plan, dice, window| {

@@ -26,7 +26,7 @@ pub(super) const FAULT: Fault = Fault {
         if dice.chance(50) {
             keys += &format!(", topic = \"topic-{}\"", dice.below(2));
         }
-        // Each has an address of its own, and so a name.
+        // Each has an address, and therefore a name, of its own.
         keys += &format!(
             ", from = \"10.98.{}.{}\"",
             dice.between(0, 255),

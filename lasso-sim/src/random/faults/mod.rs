@@ -36,14 +36,14 @@ use super::plan::{Plan, Window};
 pub(crate) struct Fault {
     /// Its key under `faults`.
     pub(crate) key: &'static str,
-    /// What it does, in one line, for people.
+    /// What it does, in one line.
     pub(crate) summary: &'static str,
-    /// It does not fit into a window that is shorter.
+    /// The shortest window that it fits into.
     pub(crate) room: Duration,
-    /// Nodes that it needs.
+    /// The number of nodes that it needs.
     pub(crate) nodes: usize,
-    /// Draws one that begins and ends with the window, or later where it has several parts. False:
-    /// there was no room for it.
+    /// Draws one that begins and ends with the window, or ends later if it has several parts. False: there was
+    /// no room for it.
     pub(crate) draw: fn(&mut Plan<'_>, &mut Dice, Window) -> bool,
 }
 
@@ -74,9 +74,9 @@ pub(crate) const ALL: &[Fault] = &[
     answer::FAULT,
 ];
 
-/// Shortest fault that a pattern is made of.
+/// The shortest fault within a pattern.
 const SHORTEST: Duration = Duration::from_millis(1);
-/// How far an action that is aimed at an instant misses it, at most.
+/// The greatest distance between an aimed action and its instant.
 const MISS: Duration = Duration::from_millis(50);
 /// A leaving node may need this long to say goodbye to all others.
 const GOODBYE: Duration = Duration::from_secs(5);

@@ -1,4 +1,4 @@
-//! `one_way`: what one node sends does not reach another, or what it sends does not reach anybody.
+//! `one_way`: the bytes of one node do not reach another node, or do not reach any.
 
 use core::time::Duration;
 

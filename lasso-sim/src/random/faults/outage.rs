@@ -1,15 +1,15 @@
-//! `outage`: two sides do not reach each other for more than ten minutes, twice in a row, so that
-//! nodes have slowed down their dialling when the second one comes.
+//! `outage`: two sides do not reach each other for more than ten minutes, twice in a row, so that nodes have
+//! slowed down their dialling when the second outage begins.
 
 use core::time::Duration;
 
 use super::{Fault, how, sides};
 
-/// After this long without success nodes dial more rarely, which an outage has to reach.
+/// After this long without success nodes dial more rarely, so an outage must last longer.
 const STALE: Duration = Duration::from_secs(600);
-/// At most so much longer.
+/// An outage lasts longer than that by at most this.
 const LONGER: Duration = Duration::from_secs(60);
-/// At most between the two.
+/// The longest time between the two.
 const GAP: Duration = Duration::from_secs(60);
 
 pub(super) const FAULT: Fault = Fault {

@@ -1,4 +1,4 @@
-//! `pause`: a process is frozen, and goes on, or dies, or is to stop, while it is frozen.
+//! `pause`: a process is frozen, and is thawed, dies, or is told to stop while it is frozen.
 
 use core::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::random::plan::{Is, Plan, Window};
 
 pub(super) const FAULT: Fault = Fault {
     key: "pause",
-    summary: "a process is frozen, and goes on, dies, or stops when it thaws",
+    summary: "a process is frozen, and then continues, dies, or stops when it thaws",
     room: Duration::ZERO,
     nodes: 1,
     draw,
@@ -28,7 +28,7 @@ fn draw(plan: &mut Plan<'_>, dice: &mut Dice, window: Window) -> bool {
 
 fn ends_frozen(plan: &mut Plan<'_>, dice: &mut Dice, node: Player, window: Window) -> bool {
     let Window { from, until } = window;
-    // From its first moment on it takes no orders of its application, and at the end it starts anew.
+    // From the beginning of the span it takes no orders of its application, and at the end it starts again.
     if until < from + SHORTEST * 2 || !plan.take(node, Is::Gone, from, until) {
         return false;
     }

@@ -1,4 +1,4 @@
-//! `peel`: nodes are cut off from all others one by one, and come back in another order.
+//! `peel`: nodes are cut off from all others one by one, and return in another order.
 
 use core::time::Duration;
 

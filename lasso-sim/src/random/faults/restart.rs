@@ -23,8 +23,8 @@ pub(super) const FAULT: Fault = Fault {
         if taken.is_empty() {
             return false;
         }
-        // What the applications do again is ordered one millisecond later, when the span ends.
-        // It starts as it was, whatever differs from the file.
+        // The applications get their orders again one millisecond later, when the span ends. The node starts as
+        // it was, with its changes to the file.
         let text = format!("restart = {}", plan.cast.list(&taken));
         plan.say(window.from, text);
         true

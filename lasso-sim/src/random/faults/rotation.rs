@@ -1,5 +1,5 @@
-//! `rotation`: the secret is changed step by step, as the operator's guide says: all nodes accept the
-//! new one, then all offer it, then all forget the old one. Each node is restarted three times.
+//! `rotation`: the secret is changed step by step, as in the operator's guide: all nodes accept the new one,
+//! then all offer it, then all forget the old one. Each node is restarted three times.
 
 use core::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) const FAULT: Fault = Fault {
 const NEW: &str = "the next secret, of 32 bytes....";
 /// More nodes than this would take longer than a plan lasts.
 const NODES: usize = 10;
-/// How often the rotation postpones a node that is busy.
+/// How often the rotation postpones a busy node.
 const TRIES: u32 = 4;
 
 fn draw(plan: &mut Plan<'_>, dice: &mut Dice, window: Window) -> bool {

@@ -1,4 +1,4 @@
-//! `slow`: paths lose packets, take long, take differently long, or are thin.
+//! `slow`: paths lose packets, or have a high latency, jitter or a low bandwidth.
 
 use core::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::random::dice::Dice;
 
 pub(super) const FAULT: Fault = Fault {
     key: "slow",
-    summary: "paths lose packets, take long, or are thin",
+    summary: "paths lose packets, or have a high latency or a low bandwidth",
     room: Duration::ZERO,
     nodes: 2,
     draw: |plan, dice, window| {

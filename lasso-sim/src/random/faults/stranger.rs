@@ -1,4 +1,4 @@
-//! `stranger`: somebody who is no node connects, once or many times.
+//! `stranger`: a stranger connects, once or many times.
 
 use core::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::random::plan::quoted;
 
 pub(super) const FAULT: Fault = Fault {
     key: "stranger",
-    summary: "somebody who is no node connects, up to 300 times at once",
+    summary: "a stranger connects, up to 300 times at once",
     room: Duration::ZERO,
     nodes: 1,
     draw: |plan, dice, window| {

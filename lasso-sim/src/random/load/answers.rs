@@ -1,5 +1,5 @@
-//! `answers`: many calls at once whose answers are ready at the same moment, and are larger together than what the
-//! lane of calls and the network take.
+//! `answers`: many calls at once whose answers are ready at the same moment, and together exceed the calls lane
+//! and the buffers of the network.
 
 use core::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::random::plan::Plan;
 
 pub(super) const LOAD: Load = Load {
     key: "answers",
-    summary: "calls whose answers are too large together for the lane of calls",
+    summary: "calls whose answers together exceed the calls lane",
     draw,
 };
 

@@ -1,4 +1,4 @@
-//! `bursts`: more messages at once than a lane or a queue takes, so that some are lost and reported.
+//! `bursts`: more messages at once than a lane or a queue holds, so that some are lost and reported.
 
 use core::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::random::plan::Plan;
 
 pub(super) const LOAD: Load = Load {
     key: "bursts",
-    summary: "more messages at once than a lane or a queue takes",
+    summary: "more messages at once than a lane or a queue holds",
     draw,
 };
 

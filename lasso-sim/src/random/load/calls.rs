@@ -1,5 +1,5 @@
-//! `calls`: a method that some nodes serve, promptly or slowly, with refusals and panics, and that
-//! others call at a rate, or so many at once.
+//! `calls`: a method that some nodes serve, promptly or slowly, with refusals and panics, and that others call
+//! at a rate, or with a number of calls at once.
 
 use core::time::Duration;
 

@@ -1,5 +1,5 @@
-//! `churn`: a topic that nobody wants for a while, in which its publisher uses so many others that it may forget
-//! it; then somebody wants it again.
+//! `churn`: a topic that no node wants for a while. Meanwhile its publisher uses so many others that it may
+//! forget it. Then a node wants it again.
 
 use core::time::Duration;
 
@@ -14,9 +14,9 @@ pub(super) const LOAD: Load = Load {
     draw,
 };
 
-/// How many other topics there are: more than a node remembers where few are drawn.
+/// The number of other topics: more than a node remembers if its drawn bound is low.
 const OTHERS: u64 = 16;
-/// A turn: publish, leave, publish on others, come back, publish.
+/// A turn: publish, leave, publish on others, return, publish.
 const STEPS: u32 = 6;
 
 fn draw(plan: &mut Plan<'_>, dice: &mut Dice, index: u64) {
@@ -34,12 +34,12 @@ fn draw(plan: &mut Plan<'_>, dice: &mut Dice, index: u64) {
     }
     let from = plan.window.from.saturating_sub(Duration::from_secs(5));
     let reader = dice.one_of(&nodes);
-    // One of the others is wanted by somebody.
+    // Some node wants one of the others.
     subscribe(plan, reader, from, &format!("{other}-0"), "");
     if let Some(&stays) = nodes.get(2)
         && dice.chance(50)
     {
-        // It is wanted all the time by a node whose links come and go with the faults.
+        // A node whose links come and go with the faults wants it all the time.
         subscribe(plan, stays, from, &topic, "");
     }
     for node in some(plan, dice, 1) {

@@ -1,5 +1,5 @@
-//! `events`: live events of a profile, some of them published by two nodes, with viewers that look
-//! at the profile or at an account, some of them slow.
+//! `events`: live events of a profile, some of them published by two nodes, with viewers of the profile or of
+//! an account, some of them slow.
 
 use core::time::Duration;
 
@@ -15,7 +15,7 @@ pub(super) const LOAD: Load = Load {
 
 /// More viewers than all loads open at one node.
 const VIEWERS: usize = 100;
-/// How often nodes publish some.
+/// How often nodes publish.
 const TIMES: u64 = 4;
 
 fn draw(plan: &mut Plan<'_>, dice: &mut Dice, index: u64) {
@@ -58,7 +58,7 @@ fn what(dice: &mut Dice, profile: &str) -> String {
             "height = {}, count = 5, rate = \"1/s\"",
             dice.between(1, 1_000)
         ),
-        // Above what a viewer gets in a second.
+        // More than a viewer gets in a second.
         2 => "errors = true, rate = \"200/s\", for = \"2s\"".to_owned(),
         // Two nodes report the same requests.
         3 => {
@@ -79,7 +79,7 @@ fn what(dice: &mut Dice, profile: &str) -> String {
 /// A viewer that comes and goes within one life.
 fn look_away(plan: &mut Plan<'_>, dice: &mut Dice, profile: &str) {
     let node = dice.one_of(&plan.cast.all());
-    // A viewer that was not let in cannot look away.
+    // A viewer that was refused cannot look away.
     let viewers = plan.cast.nodes[node].settings.events.viewers_max;
     if viewers < VIEWERS {
         return;

@@ -1,4 +1,4 @@
-//! `gathers`: calls to everybody who is linked, while nodes come and go.
+//! `gathers`: calls to all linked nodes, while nodes come and go.
 
 use core::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::random::plan::{Plan, quoted};
 
 pub(super) const LOAD: Load = Load {
     key: "gathers",
-    summary: "calls to everybody who is linked",
+    summary: "calls to all linked nodes",
     draw,
 };
 

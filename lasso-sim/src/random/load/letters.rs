@@ -1,4 +1,4 @@
-//! `letters`: messages for one node or for a role, on several topics, among messages for all. Some come in
+//! `letters`: messages to one node or to a role, on several topics, among messages to all. Some are sent in
 //! bursts on all topics at once, of which a lane takes only a part, and nothing follows the last of them.
 
 use core::time::Duration;
@@ -14,9 +14,9 @@ pub(super) const LOAD: Load = Load {
     draw,
 };
 
-/// Longest stretch of writing.
+/// The longest stretch of publishing.
 const LONGEST: Duration = Duration::from_secs(60);
-/// How often each node writes.
+/// How often each node publishes.
 const TIMES: u64 = 3;
 /// The size of a burst, as a multiple of a lane's bound, and its most messages of one topic.
 const LANES: u64 = 2;
@@ -51,7 +51,7 @@ fn draw(plan: &mut Plan<'_>, dice: &mut Dice, index: u64) {
             let burst = format!("{what}, size = \"{size}B\", count = {count}");
             plan.say(at, format!("publish = {{ {burst}{to} }}"));
             if dice.chance(50) {
-                // Losses of both rows of a topic.
+                // Losses of both sequences of a topic.
                 plan.say(at, format!("publish = {{ {burst} }}"));
             }
         }

@@ -1,7 +1,6 @@
-//! What applications do while a plan's faults come, each kind in a file of its own with a constant
-//! `LOAD`: a new one is a file and a line in [`ALL`]. Load is drawn after the faults: it is ordered
-//! only of nodes that run and are not frozen, and what a process was to do for as long as it lives
-//! is ordered again of each that starts later.
+//! The loads of applications during a plan's faults, each kind in a file of its own with a constant `LOAD`: a
+//! new one is a file and a line in [`ALL`]. Load is drawn after the faults: only nodes that run and are not
+//! frozen get orders, and orders that last as long as a process are given again to each later process.
 
 mod answers;
 mod bursts;
@@ -28,9 +27,9 @@ use super::plan::{Plan, quoted};
 pub(crate) struct Load {
     /// Its key under `load`.
     pub(crate) key: &'static str,
-    /// What it does, in one line, for people.
+    /// What it does, in one line.
     pub(crate) summary: &'static str,
-    /// Draws one; the number tells those of one kind apart.
+    /// Draws one; the number distinguishes those of one kind.
     pub(crate) draw: fn(&mut Plan<'_>, &mut Dice, u64),
 }
 
@@ -51,7 +50,7 @@ pub(crate) const ALL: &[Load] = &[
     answers::LOAD,
 ];
 
-/// What one record holds beside its seal.
+/// The text of one full record, in bytes.
 const RECORD: u64 = 65_519;
 
 /// At least one of the nodes, and at most `most`.
@@ -61,7 +60,7 @@ fn some(plan: &Plan<'_>, dice: &mut Dice, most: u64) -> Vec<Player> {
     dice.some_of(&all, count as usize)
 }
 
-/// A moment at which a node takes orders; `None`: it was drawn where it does not.
+/// A moment at which a node takes orders; `None`: the drawn moment is not one.
 fn moment(plan: &Plan<'_>, dice: &mut Dice, node: Player) -> Option<Duration> {
     let at = dice.time(plan.window.from, plan.window.until);
     plan.listens(node, at).then_some(at)
@@ -81,9 +80,9 @@ fn subscribe(plan: &mut Plan<'_>, node: Player, from: Duration, topic: &str, key
     plan.order_each_life(node, from, &text);
 }
 
-/// Sizes around every bound that a message or a call meets, in bytes.
+/// Sizes at every bound that applies to a message or a call, in bytes.
 fn sizes(cast: &Cast) -> Vec<u64> {
-    /// Larger sizes would slow runs down. A file that wants to reach a bound lowers the bound.
+    /// Larger sizes would slow runs down. To reach a bound, a file lowers it.
     const MOST: u64 = 1 << 20;
     let mut bounds = vec![64, 1 << 10, 4 << 10, RECORD - 100, RECORD, 2 * RECORD];
     for node in &cast.nodes {

@@ -1,5 +1,5 @@
-//! `ramp`: a message or a call of each size around what a record or a lane holds, so that one of them fills it exactly,
-//! whatever stands in front of it.
+//! `ramp`: a message or a call of each size around that of a record or a lane, so that one of them fills it exactly,
+//! whatever precedes it.
 
 use core::time::Duration;
 
@@ -9,17 +9,17 @@ use crate::random::plan::Plan;
 
 pub(super) const LOAD: Load = Load {
     key: "ramp",
-    summary: "messages or calls of each size around what a record or a lane holds",
+    summary: "messages or calls of each size around that of a record or a lane",
     draw,
 };
 
-/// So many bytes below a bound the sizes begin: more than what stands in front of any message.
+/// The sizes begin this many bytes below a bound: more than the head of any message.
 const BELOW: u64 = 56;
-/// So many bytes above it they end.
+/// They end this many bytes above it.
 const ABOVE: u64 = 2;
 /// Bounds above this would slow runs down.
 const MOST: u64 = 256 << 10;
-/// Between one and the next: long enough for each to be sent alone.
+/// The pause between two: long enough for each to be sent alone.
 const PAUSE: Duration = Duration::from_millis(50);
 
 fn draw(plan: &mut Plan<'_>, dice: &mut Dice, index: u64) {

@@ -1,4 +1,4 @@
-//! `readers`: subscribers that never read, or read slower than messages come.
+//! `readers`: subscribers that never read, or read slower than messages arrive.
 
 use core::time::Duration;
 

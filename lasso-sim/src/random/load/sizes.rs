@@ -13,7 +13,7 @@ pub(super) const LOAD: Load = Load {
     draw,
 };
 
-/// How often each node sends some.
+/// How often each node sends.
 const TIMES: u64 = 3;
 
 fn draw(plan: &mut Plan<'_>, dice: &mut Dice, index: u64) {

@@ -15,7 +15,7 @@ pub(super) const LOAD: Load = Load {
 
 /// Longest stretch of publishing.
 const LONGEST: Duration = Duration::from_secs(60);
-/// How often each publisher is ordered to.
+/// How many orders each publisher gets.
 const STRETCHES: u64 = 3;
 
 fn draw(plan: &mut Plan<'_>, dice: &mut Dice, index: u64) {
@@ -45,7 +45,7 @@ fn draw(plan: &mut Plan<'_>, dice: &mut Dice, index: u64) {
     }
 }
 
-/// Subscribers of their own that end in the middle, and come back.
+/// Separate subscribers that end in the middle, and return.
 fn come_and_go(plan: &mut Plan<'_>, dice: &mut Dice, node: Player, topic: &str) {
     let lives = plan.lives(node);
     let life = dice.one_of(&lives);
@@ -68,7 +68,7 @@ fn come_and_go(plan: &mut Plan<'_>, dice: &mut Dice, node: Player, topic: &str) 
     }
 }
 
-/// To whom: mostly to all.
+/// The audience: mostly all nodes.
 fn audience(plan: &Plan<'_>, dice: &mut Dice) -> String {
     let mut roles = plan.cast.nodes.iter().flat_map(|node| &node.roles);
     match (dice.below(6), roles.next()) {

@@ -1,4 +1,5 @@
-//! `words`: applications take back that they are ready, say it again, and describe their nodes anew.
+//! `words`: applications report that they are no longer ready, report that they are ready again, and describe
+//! their nodes anew.
 
 use core::time::Duration;
 
@@ -8,7 +9,7 @@ use crate::random::plan::Plan;
 
 pub(super) const LOAD: Load = Load {
     key: "words",
-    summary: "applications say that they are not ready, or describe their nodes anew",
+    summary: "applications report that they are not ready, or describe their nodes anew",
     draw,
 };
 

@@ -32,7 +32,7 @@ pub(super) fn lanes(dice: &mut Dice, drafts: &mut [Draft]) {
 }
 
 pub(super) fn messages(dice: &mut Dice, drafts: &mut [Draft]) {
-    // A receiver that takes less than its peers send is another mistake than the one looked for.
+    // A receiver that accepts less than its peers send would be a different mistake.
     let sizes = [
         "\"4096B\"",
         "\"16KiB\"",

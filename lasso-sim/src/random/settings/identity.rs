@@ -1,4 +1,4 @@
-//! Families of what nodes are and say of themselves. All of them still form one cluster.
+//! Families of identities and descriptions. All nodes still form one cluster.
 
 use super::Draft;
 use crate::random::dice::Dice;
@@ -51,7 +51,7 @@ pub(super) fn releases(dice: &mut Dice, drafts: &mut [Draft]) {
     );
 }
 
-/// Two applications, each of which asks for both.
+/// Two applications, each of which queries both.
 pub(super) fn apps(dice: &mut Dice, drafts: &mut [Draft]) {
     for draft in drafts {
         let app = dice.one_of(&["first", "second"]);

@@ -1,5 +1,5 @@
-//! The settings and identities that a plan may give to nodes, in families: a new one is a function
-//! and a line in [`ALL`]. What a node's own table says stays as it is.
+//! The settings and identities that a plan may give to nodes, in families: a new one is a function and a line
+//! in [`ALL`]. Keys in a node's own table stay as they are.
 
 mod bounds;
 mod identity;
@@ -17,7 +17,7 @@ use crate::scenario::{Kind, Table, Value};
 pub(crate) struct Family {
     /// Its name under `settings`.
     pub(crate) key: &'static str,
-    /// What it does, in one line, for people.
+    /// What it does, in one line.
     pub(crate) summary: &'static str,
     /// It is part of `all`.
     pub(crate) usual: bool,
@@ -100,7 +100,7 @@ pub(crate) const ALL: &[Family] = &[
     ),
     usual(
         "clocks",
-        "wall clocks that are apart from the start",
+        "wall clocks that differ from the start",
         identity::clocks,
     ),
     Family {
@@ -111,7 +111,7 @@ pub(crate) const ALL: &[Family] = &[
     },
 ];
 
-/// What is drawn for one table of `[nodes]`.
+/// The draws for one table of `[nodes]`.
 #[derive(Debug)]
 pub(crate) struct Draft {
     /// The settings that the file gives it.

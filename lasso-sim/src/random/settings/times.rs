@@ -6,10 +6,10 @@ use super::Draft;
 use crate::random::dice::Dice;
 use crate::random::plan::quoted;
 
-/// Least and most tick time that a node accepts.
+/// The least and the greatest tick time that a node accepts.
 const TICK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(600));
 
-/// Half, as much, or twice, within bounds and to the millisecond.
+/// Half, the same, or twice, within bounds and to the millisecond.
 fn about(dice: &mut Dice, time: Duration, (low, high): (Duration, Duration)) -> Duration {
     let (number, of) = dice.one_of(&[(1, 2), (1, 1), (2, 1), (3, 4), (1, 1)]);
     let millis = (time * number / of).as_millis() as u64;

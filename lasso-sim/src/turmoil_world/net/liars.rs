@@ -1,4 +1,4 @@
-//! Members that lie. Nobody's task runs them: their kernel does, when bytes come and time passes.
+//! Members that lie. They have no task: their kernel runs them when bytes arrive and time passes.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use crate::liar::{AGAIN, EVERY, Liar, Lying};
 use crate::seed::{self, Purpose};
 use crate::world::FaultId;
 
-/// One that lies, from its step to its end.
+/// One liar, from its step to its end.
 pub(super) struct Visit {
     lying: Lying,
     port: u16,
@@ -26,11 +26,11 @@ pub(super) struct Visit {
 
 /// One of its connections.
 pub(super) struct Lies {
-    /// Which visit.
+    /// The visit.
     number: u32,
-    /// There once the connect has succeeded.
+    /// Present once the connect has succeeded.
     liar: Option<Box<Liar>>,
-    /// What its kernel had no room for.
+    /// Bytes that its kernel had no room for.
     unsent: VecDeque<Bytes>,
 }
 
@@ -88,7 +88,7 @@ impl Kernels {
         self.liar_speaks(conn);
     }
 
-    /// Bytes have come.
+    /// Bytes have arrived.
     pub(super) fn liar_hears(&mut self, conn: Conn) {
         let now = self.now;
         let Some(socket) = self.sockets.get_mut(&(conn, End::Dialler)) else {
@@ -116,7 +116,7 @@ impl Kernels {
         self.schedule(now + EVERY, Due::LiarWakes(conn));
     }
 
-    /// Sends what a liar wants to send, as far as its kernel has room.
+    /// Sends a liar's bytes, as far as its kernel has room.
     pub(super) fn liar_speaks(&mut self, conn: Conn) {
         let now = self.now;
         self.count_lies(conn);

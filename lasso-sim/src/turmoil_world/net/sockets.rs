@@ -1,4 +1,4 @@
-//! What a process can ask of its kernel: to listen, accept, connect, read, write and close.
+//! The system calls of a process: listen, accept, connect, read, write and close.
 
 use core::task::{Context, Poll};
 use std::io;
@@ -46,7 +46,7 @@ impl Kernels {
         Poll::Pending
     }
 
-    /// Connects from a host; `None` where no machine has the address.
+    /// Connects from a host; `None` if no machine has the address.
     pub(in crate::turmoil_world) fn connect(&mut self, from: u32, to: SocketAddr) -> Option<Conn> {
         let target = self.host_at(to.ip())?;
         Some(self.connect_host(from, target, to.port(), None))
@@ -82,7 +82,7 @@ impl Kernels {
         self.connect_host(from, to.0, to.1, Some(stay));
     }
 
-    /// The host of a stranger: a node's, where it claims its address.
+    /// The host of a stranger: that of a node, if it claims the node's address.
     pub(super) fn stranger_host(&mut self, ip: IpAddr) -> u32 {
         let known = self.machines.iter().position(|machine| machine.ip == ip);
         known.map_or_else(
@@ -94,7 +94,8 @@ impl Kernels {
         )
     }
 
-    /// What the last node that dialled a host said first; where none did, what one said to another host.
+    /// The first bytes of the last node that dialled a host; if none did, those of a node that dialled another
+    /// host.
     pub(in crate::turmoil_world) fn opening(&self, host: u32) -> Option<Bytes> {
         let recorded = &self.openings;
         recorded.get(&host).or(recorded.values().next()).cloned()
@@ -148,7 +149,7 @@ impl Kernels {
         Poll::Pending
     }
 
-    /// Hands to the kernel what it has room for; returns how much.
+    /// Hands the kernel as much as it has room for; returns the number of bytes.
     pub(super) fn send(&mut self, (conn, end): (Conn, End), bytes: &[u8]) -> usize {
         let offered = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         if offered == 0 {
@@ -199,7 +200,7 @@ impl Kernels {
         Poll::Pending
     }
 
-    /// The process closes its side: what it wrote still goes out.
+    /// The process closes its side: its written bytes still go out.
     pub(in crate::turmoil_world) fn close(&mut self, conn: Conn, end: End) {
         if self.sockets.remove(&(conn, end)).is_none() {
             return;
