@@ -7,6 +7,7 @@
 //! 2. One step looks at a bounded number of topics of one peer, whatever peers say.
 
 use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
 
 use super::SubscriberId;
 use super::hub::Hub;
@@ -26,8 +27,8 @@ impl Hub {
     /// A peer has refused topics.
     pub(super) fn on_refused(&mut self, peer: Place) {
         self.counters.interest_denied += 1;
-        if !self.refusing.contains_key(&peer) {
-            self.refusing.insert(peer, Asking::default());
+        if let Entry::Vacant(begins) = self.refusing.entry(peer) {
+            begins.insert(Asking::default());
             self.refusing_untold.insert(self.peers[peer].name.clone());
         }
     }
