@@ -3,6 +3,7 @@
 //! A record takes as many whole frames as fit; a frame that is larger than a record goes out in
 //! pieces, one to a record.
 
+use super::TEXT_BYTES_MAX;
 use super::frames::Frames;
 use crate::codec::{self, kind};
 
@@ -74,6 +75,9 @@ impl Lane {
         if self.is_empty() {
             return None;
         }
+        // A simulated peer that cuts a frame itself has pieces of its own length.
+        let is_piece = self.cut == 0 && self.frames.copied.get(self.at) == Some(&kind::PIECE);
+        let longest = if is_piece { TEXT_BYTES_MAX } else { longest };
         if self.cut == 0 {
             let (bytes, copied) = self.whole_frames(room.min(longest));
             if bytes == 0 {
