@@ -151,7 +151,11 @@ fn every_statement_names_what_shows_it(document: &str, at_least: usize) {
     let tests = tests();
     assert!(tests.contains("every_statement_about_messaging_names_a_test_or_scenario_that_exists"));
     let statements = statements(&text);
-    assert!(statements.len() >= at_least, "{} statements", statements.len());
+    assert!(
+        statements.len() >= at_least,
+        "{} statements",
+        statements.len()
+    );
     let mut wrong = Vec::new();
     for statement in &statements {
         if proofs(statement).is_empty() {
