@@ -248,8 +248,11 @@ async fn refusing(answer: fn() -> Response) -> SocketAddr {
     .await
 }
 
+/// A name, and an answer.
+type Way = (&'static str, fn() -> Response);
+
 /// Each way in which a provider fails one client's request that another provider does.
-const FAILS: [(&str, fn() -> Response); 9] = [
+const FAILS: [Way; 9] = [
     ("400", || StatusCode::BAD_REQUEST.into_response()),
     ("403", || StatusCode::FORBIDDEN.into_response()),
     ("413", || StatusCode::PAYLOAD_TOO_LARGE.into_response()),

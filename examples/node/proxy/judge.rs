@@ -264,7 +264,7 @@ impl Judge {
             return !is_alone;
         }
         let would_open = self.failures() + 1 >= self.settings.failures;
-        !has_its_share && !(is_alone && would_open)
+        !(has_its_share || is_alone && would_open)
     }
 
     /// A request has no outcome that says anything of the provider.
