@@ -107,6 +107,7 @@ async fn figures_of_the_document(
     cluster.record(&series, Call::new(Outcome::Success, took));        // this node's own calls
     let board = cluster.metrics().get::<Leaderboard>(&chain)?;         // never waits
     let board = cluster.metrics().get_or_wait::<Leaderboard>(&chain, wait).await?;
+    let mut boards = cluster.metrics().watch::<Leaderboard>(&chain)?;  // a stream of answers as they change
     if let Some(ranking) = board.value() { /* of all nodes */ }
     let (age, worth, whom) = (board.age, board.freshness, board.coverage());
     Ok(())

@@ -152,7 +152,8 @@ impl Member {
         }
     }
 
-    /// Sends so many bytes of a call of 16 MiB.
+    /// Sends so many bytes of a call of 16 MiB. Control goes out at once; calls would wait for answers that
+    /// this member does not read.
     fn begin(&mut self, bytes: usize) {
         let mut start = head(kind::CALL, 16 << 20);
         start.resize(bytes, 1);
@@ -163,7 +164,7 @@ impl Member {
                 .link
                 .lanes()
                 .lock()
-                .push(LaneId::Calls, &frame, &Default::default());
+                .push(LaneId::Control, &frame, &Default::default());
             pushed.expect("the lane is empty").wake();
             self.flush();
         }

@@ -391,8 +391,10 @@ fn a_client_that_never_ends_its_request_delays_the_end_as_long_as_is_set() {
     node.line(&["up"]);
     let http = SocketAddr::from((ip, 4000));
     let mut stream = TcpStream::connect(http).expect("somebody answers");
-    let half = b"POST /rpc/default/ethereum HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{";
-    stream.write_all(half).expect("a request");
+    let half = format!(
+        "POST /rpc/default/ethereum HTTP/1.1\r\nHost: {http}\r\nContent-Length: 99\r\n\r\n{{"
+    );
+    stream.write_all(half.as_bytes()).expect("a request");
     let under_way = || get(http, "/api/node").contains("\"under_way\":1");
     eventually("it is under way", under_way);
     let began = Instant::now();

@@ -87,11 +87,8 @@ fn who_is_refused_is_told_and_recovers_once_there_is_room() {
     let (mut pair, id) = crowded();
     let (_, waker) = waker();
     assert_eq!(pair.b.counters().interest_denied, 1);
-    assert_eq!(
-        pair.fx.refusing,
-        [name(0)],
-        "the operator hears of it, once"
-    );
+    let refusing = BTreeSet::from([name(0)]);
+    assert_eq!(pair.b.take_refusing(), refusing, "the operator is told");
     assert_eq!(pair.b.refused_by(id), [name(0)]);
     assert!(!pair.b.is_heard(id, &waker));
     // There is still no room, or not enough.
@@ -103,7 +100,7 @@ fn who_is_refused_is_told_and_recovers_once_there_is_room() {
         assert_eq!(pair.b.counters().interest_denied, again as u64);
         assert_eq!(pair.b.refused_by(id), [name(0)]);
     }
-    assert!(!pair.b.has_refusing());
+    assert!(!pair.b.has_refusing(), "the operator is told once");
     // The others leave, and so does this node's own interest.
     pair.a.link_down(conn(50));
     let own: Vec<_> = pair.a.audits().map(|(id, _)| id).collect();
