@@ -110,6 +110,7 @@ async fn figures_of_the_document(
     let mut boards = cluster.metrics().watch::<Leaderboard>(&chain)?;  // a stream of answers as they change
     if let Some(ranking) = board.value() { /* of all nodes */ }
     let (age, worth, whom) = (board.age, board.freshness, board.coverage());
+    boards.recv().await;
     Ok(())
 }
 

@@ -160,11 +160,11 @@ impl Member {
         for part in start.chunks(60_000) {
             let body = [&[LaneId::Calls as u8, 0], part].concat();
             let frame = [head(kind::PIECE, body.len()), body].concat();
-            let pushed = self
-                .link
-                .lanes()
-                .lock()
-                .push(LaneId::Control, &frame, &Default::default());
+            let pushed =
+                self.link
+                    .lanes()
+                    .lock()
+                    .push(LaneId::Control, &frame, &Default::default());
             pushed.expect("the lane is empty").wake();
             self.flush();
         }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use lasso::{Cluster, Description, Label};
 use serde_json::Value;
 
-use crate::support::{COOKIE, PATIENCE, Running, address, get, node, output, post};
+use crate::support::{COOKIE, PATIENCE, Running, address, eventually, get, node, output, post};
 
 /// A node at `ip` that looks for another one.
 fn one(ip: Ipv4Addr, peer: Ipv4Addr) -> Command {
@@ -79,14 +79,6 @@ fn health(http: SocketAddr) -> Value {
     let answer = get(http, "/health");
     let (_, body) = answer.split_once("\r\n\r\n").expect("headers end");
     serde_json::from_str(body).expect("JSON")
-}
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < end, "never: {what}");
-        std::thread::yield_now();
-    }
 }
 
 fn assert_alive(http: SocketAddr) {

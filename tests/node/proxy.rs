@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{COOKIE, Running, address, get, node, output, post};
+use crate::support::{COOKIE, Running, address, eventually, get, node, output, post};
 
 /// A file with this text, gone when it is dropped.
 struct File(PathBuf);
@@ -69,6 +69,9 @@ fn calls_at_two_processes_are_one_row_at_a_third() {
                     .all(Value::is_string)
             );
         }
+        // A request is answered before the cluster has taken the report of it.
+        let reported = || get(http(node), "/api/node").contains("\"reports_waiting\":0");
+        eventually("all calls are recorded", reported);
     }
     let path = "/api/leaderboard?profile=p&chain=eth&wait=10s";
     let board = body(&get(http(3), path));

@@ -18,6 +18,15 @@ pub(crate) fn node(arguments: &[&str]) -> Command {
     command
 }
 
+/// Waits until something holds, and fails with what it waited for.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
 /// Cargo builds examples next to the directory of the tests.
 fn program() -> PathBuf {
     let test = std::env::current_exe().expect("this program has a path");

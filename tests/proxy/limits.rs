@@ -203,7 +203,10 @@ async fn clients_that_go_away_leave_no_place_taken() {
     }
     let node = Request::get("/api/node").header("X-Api-Key", "the-operators");
     let node = node.body(Body::empty()).unwrap();
-    let counts = client.send(node).await.body;
+    let mut counts = client.send(node).await.body;
+    // A thread takes the reports in its own time.
+    let waiting = counts.as_object_mut().unwrap().remove("reports_waiting");
+    assert!(waiting.is_some_and(|number| number.is_u64()));
     let http = json!({ "gave_way": 0, "refused": 0, "not_accepted": 0 });
     let expected = json!({
         "under_way": 0, "abandoned": 80, "reports_shed": 0, "witnesses_forgotten": 0,

@@ -141,14 +141,23 @@ async fn a_page_of_an_origin_that_is_named_may_ask_and_no_other() {
         assert_eq!(headers[header::VARY], "origin");
     }
     let (status, headers, _) = asked(&client, "OPTIONS", "/rpc/p/eth", &[others, first]).await;
-    assert_eq!(status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(status, StatusCode::FORBIDDEN);
     assert!(!headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
-    let (_, headers, _) = asked(&client, "POST", "/rpc/p/eth", &[others]).await;
+    let (status, headers, _) = asked(&client, "POST", "/rpc/p/eth", &[others]).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
     assert!(!headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
     // Where nothing is configured, no page of another origin may.
     let (client, _heard) = Client::start(SETTINGS, "iad");
-    let (_, headers, _) = asked(&client, "POST", "/rpc/p/eth", &[ours]).await;
+    let (status, headers, _) = asked(&client, "POST", "/rpc/p/eth", &[ours]).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
     assert!(!headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+    // The node's own pages may.
+    let own = [
+        ("Host", "localhost:4000"),
+        ("Origin", "http://localhost:4000"),
+    ];
+    let (status, ..) = asked(&client, "POST", "/rpc/p/eth", &own).await;
+    assert_eq!(status, StatusCode::OK);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,8 +2,9 @@
 //!
 //! A page can make its own name point at this node's address, and then asks this node as if it were its own
 //! server. So a request for a name that is not this node's is refused with 421. An address in its place
-//! cannot be made up, nor can `localhost`. And pages of other origins may read answers only where the
-//! configuration names them (CORS).
+//! cannot be made up, nor can `localhost`. Pages of other origins may ask, and read answers, only where the
+//! configuration names them (CORS); others are refused with 403, as a browser sends some requests, such as a
+//! POST of plain text, without asking first.
 //!
 //! 1. `/livez` and `/readyz` are answered under any name: balancers ask so, and there is nothing to read.
 //! 2. Nothing of what was asked is repeated.
@@ -44,6 +45,11 @@ async fn pass(State(door): State<Arc<DoorSettings>>, request: Request, next: Nex
         return Refusal(StatusCode::MISDIRECTED_REQUEST, text.into()).into_response();
     }
     let origin = door.allowed(request.headers());
+    if !is_probe && origin.is_none() && is_of_another_page(request.uri(), request.headers()) {
+        let text = "pages of this origin may not ask this node; `web.origins` of its proxy's configuration \
+            names those that may";
+        return Refusal(StatusCode::FORBIDDEN, text.into()).into_response();
+    }
     let asks_first = request.method() == Method::OPTIONS
         && request
             .headers()
@@ -65,7 +71,22 @@ async fn pass(State(door): State<Arc<DoorSettings>>, request: Request, next: Nex
     response
 }
 
-/// What a browser is told that asks before it sends.
+/// True when a page of another origin asks. A browser names the origin, and other clients name none.
+fn is_of_another_page(uri: &Uri, headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return false;
+    };
+    let page = origin.to_str().ok().and_then(|text| text.split_once("://"));
+    let host = headers
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let host = host.or(uri.authority().map(Authority::as_str));
+    !page
+        .zip(host)
+        .is_some_and(|((_, page), host)| page.eq_ignore_ascii_case(host))
+}
+
+/// The answer to a browser that asks before it sends (a CORS preflight).
 fn preflight() -> Response {
     let headers = [
         (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),

@@ -287,7 +287,8 @@ impl Judge {
 
     fn limit(&mut self, now: Instant, witness: Witness, pause: Duration) {
         let until = now + pause;
-        self.own(now, &witness).limited_until = Some(until);
+        let own = self.own(now, &witness);
+        own.limited_until = own.limited_until.max(Some(until));
         let others = self.own.iter().filter(|(other, _)| **other != witness);
         let others = others.filter_map(|(_, own)| own.limited_until.filter(|until| *until > now));
         // What a second one was told as well.

@@ -9,7 +9,7 @@
 //!
 //! 1. A provider is tried at most once per route, and never while a circuit is open for the client or it has
 //!    asked to be left alone.
-//! 2. Every try that began ends, in [`Pool::end`] or [`Pool::withdraw`].
+//! 2. Every try that began ends, in [`Pool::end`], [`Pool::fail`] or [`Pool::withdraw`].
 
 use std::time::{Duration, Instant};
 

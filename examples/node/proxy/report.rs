@@ -101,6 +101,7 @@ pub(crate) trait Sink: Send + 'static {
 pub(crate) struct Reporter {
     queue: SyncSender<(u64, Report)>,
     shed: Arc<AtomicU64>,
+    waiting: Arc<AtomicU64>,
 }
 
 impl Reporter {
@@ -109,25 +110,39 @@ impl Reporter {
         let (queue, reports) = sync_channel(QUEUE_MAX);
         let shed = Arc::new(AtomicU64::new(0));
         let lost = Arc::clone(&shed);
+        let waiting = Arc::new(AtomicU64::new(0));
+        let left = Arc::clone(&waiting);
         let take = move || {
             for (unix_ms, report) in reports {
                 // One that the sink cannot take is lost alone; the panic's own message says why.
                 let taken = catch_unwind(AssertUnwindSafe(|| sink.take(unix_ms, report)));
                 lost.fetch_add(u64::from(taken.is_err()), Ordering::Relaxed);
+                left.fetch_sub(1, Ordering::Release);
             }
         };
         let thread = std::thread::Builder::new().name("reports".into());
         thread
             .spawn(take)
             .expect("the system has a thread to give at the start");
-        Reporter { queue, shed }
+        Reporter {
+            queue,
+            shed,
+            waiting,
+        }
     }
 
     /// Hands one in. Returns at once.
     pub(crate) fn tell(&self, unix_ms: u64, report: Report) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
         if self.queue.try_send((unix_ms, report)).is_err() {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
             self.shed.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Reports that wait for the cluster to be told.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Acquire)
     }
 
     /// Reports that the cluster was not told: there was no room for them, or they were not taken.
@@ -203,6 +218,9 @@ mod tests {
         let reporter = Reporter::start(Brittle(taken));
         (0..5).for_each(|number| reporter.tell(number, report(number)));
         assert_eq!(took.iter().take(3).collect::<Vec<_>>(), [0, 2, 4]);
+        while reporter.waiting() > 0 {
+            std::thread::yield_now();
+        }
         assert_eq!(reporter.shed(), 2);
     }
 }

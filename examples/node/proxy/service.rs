@@ -47,6 +47,8 @@ pub(crate) struct Counts {
     under_way: usize,
     /// Requests whose clients were gone before they were answered.
     abandoned: u64,
+    /// Reports of requests that the cluster has not taken yet.
+    reports_waiting: u64,
     /// What the cluster was not told, as it takes too long.
     reports_shed: u64,
     /// Clients whose failures were forgotten, or not taken, where a provider was judged.
@@ -137,6 +139,7 @@ impl Service {
         Counts {
             under_way: self.shared.gate.taken(),
             abandoned: self.shared.abandoned.load(Ordering::Relaxed),
+            reports_waiting: self.shared.reporter.waiting(),
             reports_shed: self.shared.reporter.shed(),
             witnesses_forgotten: self.rooms().map(|room| room.pool.lock().forgotten()).sum(),
             tickets_shed,

@@ -25,10 +25,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::StateKey;
 use super::busiest::{MethodCalls, most};
 use super::changes::Changes;
 use super::routing::{ProviderHealth, ProviderStatus, RoutingEvent};
+use super::{Group, StateKey};
 use crate::name::{Label, NodeName};
 
 /// Most states that are held. With the default settings a stream holds 500 of each group.
@@ -93,7 +93,7 @@ impl Providers {
         Providers::default()
     }
 
-    /// States changed: the rows that are different now. A row without heights and nodes is gone.
+    /// States changed: the rows that may be different now. A row without heights and nodes is gone.
     pub fn apply(&mut self, changes: &Changes<StateKey, Arc<RoutingEvent>>) -> Vec<ProviderRow> {
         let mut touched = BTreeSet::new();
         if changes.whole {
@@ -109,22 +109,25 @@ impl Providers {
             if held.is_empty() {
                 self.held.remove(&place);
             }
+            if key.group == Group::Height {
+                touched.extend(self.of_chain(&key.chain));
+            }
             touched.insert(place);
         }
         for (key, event) in &changes.changed {
             if !matches!(**event, RoutingEvent::Health(_) | RoutingEvent::Height(_)) {
                 continue;
             }
-            if self.states >= STATES_MAX {
-                self.held.clear();
+            let place = (key.chain.clone(), key.subject.clone());
+            let held = self.held.get(&place);
+            let is_held = held.is_some_and(|held| held.contains_key(key));
+            if !is_held && self.states >= STATES_MAX {
+                touched.extend(core::mem::take(&mut self.held).into_keys());
                 self.states = 0;
                 self.restarts = self.restarts.saturating_add(1);
             }
-            let place = (key.chain.clone(), key.subject.clone());
             if matches!(**event, RoutingEvent::Height(_)) {
-                // What the others are behind may be another number now.
-                let others = self.held.keys().filter(|(chain, _)| *chain == key.chain);
-                touched.extend(others.cloned());
+                touched.extend(self.of_chain(&key.chain));
             }
             let held = self.held.entry(place.clone()).or_default();
             let is_new = held.insert(key.clone(), event.clone()).is_none();
@@ -132,6 +135,12 @@ impl Providers {
             touched.insert(place);
         }
         touched.iter().map(|place| self.row(place)).collect()
+    }
+
+    /// The providers of a chain: with the newest block, their lag may be another number.
+    fn of_chain(&self, chain: &Label) -> Vec<(Label, Label)> {
+        let places = self.held.keys().filter(|(of, _)| of == chain);
+        places.cloned().collect()
     }
 
     /// All rows.

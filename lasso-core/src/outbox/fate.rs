@@ -79,7 +79,7 @@ pub struct SenderCounters {
     pub sent: u64,
     /// Events that had to wait: no node was linked, earlier ones waited, or the first try failed.
     pub buffered: u64,
-    /// Of those, events that were applied or rejected later.
+    /// Events that had waited, also before a restart, and were applied or rejected.
     pub replayed: u64,
     /// Events that receivers have applied.
     pub applied: u64,

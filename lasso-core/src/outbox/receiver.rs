@@ -255,7 +255,10 @@ impl Receiver {
     pub fn next(&mut self, now: Instant, outbox: OutboxId) -> Option<Event> {
         loop {
             let work = self.works.get_mut(&outbox)?;
-            debug_assert!(work.given.is_none(), "a handler has an event already");
+            if work.given.is_some() {
+                debug_assert!(false, "a handler has an event already");
+                return None;
+            }
             let late = !work.fresh.is_empty() && now - work.began >= self.settings.work_time;
             if late || work.rest != Rest::More || work.rejected.len() >= REJECTED_MAX {
                 return None;

@@ -116,8 +116,14 @@ impl Route {
         Attached {
             node: aim.node.clone(),
             store: same.map_or(aim.store.clone(), |attached| attached.store.clone()),
-            through,
+            // What is unsure beyond this batch stays so after a restart.
+            through: through.max(self.unsure_through),
         }
+    }
+
+    /// Whether some node that is there has not taken the oldest events since the last wait.
+    pub(super) fn has_passed(&self) -> bool {
+        !self.passed.is_empty()
     }
 
     /// The attached node has answered for events; what to store if its store was not known.

@@ -367,7 +367,11 @@ impl Sender {
             return;
         };
         let Some(aim) = self.route.aim(head.event.seq) else {
-            return self.hold();
+            // Each node that is there has passed: it is asked again after a wait.
+            return match self.route.has_passed() {
+                true => self.wait(now),
+                false => self.hold(),
+            };
         };
         let settings = &self.settings;
         let events = self

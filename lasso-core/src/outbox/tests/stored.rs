@@ -3,9 +3,10 @@
 use core::time::Duration;
 
 use super::{OUTBOX, node, small};
+use crate::name::NodeName;
 use crate::outbox::{
     BatchAnswer, Fate, Input, Output, PersistProblem, Refusal, Rest, SendError, Sender, Stored,
-    Verdict, Write, WriteId,
+    Tried, Verdict, Write, WriteId,
 };
 use crate::time::Instant;
 
@@ -74,6 +75,49 @@ fn with_a_letter_to_store() -> (Sender, WriteId) {
     let (id, writes) = group(&mut sender).expect("the letter");
     assert!(matches!(&writes[..], [Write::Settle { dead, .. }] if dead.len() == 1));
     (sender, id)
+}
+
+/// The other node leaves while the attachment to it is written; the one that is left has passed.
+#[test]
+fn a_node_that_has_passed_is_asked_again_when_the_next_one_leaves() {
+    let (a, b) = (node("a@10.0.0.1"), node("b@10.0.0.2"));
+    let mut sender = new();
+    sender.handle(NOW, Input::Connected([a.clone(), b.clone()].into()));
+    send(&mut sender).unwrap();
+    for _ in 0..2 {
+        let (id, _) = group(&mut sender).expect("the event, then its attachment");
+        sender.handle(NOW, Input::Persisted(id));
+    }
+    let to = loop {
+        if let Some(Output::Send { to, .. }) = sender.poll_output() {
+            break to;
+        }
+    };
+    sender.handle(NOW, Input::Failed(Tried::NotDone));
+    let (id, writes) = group(&mut sender).expect("the next attachment");
+    assert!(matches!(&writes[..], [Write::Attach(_)]));
+    sender.handle(NOW, Input::Connected([to.clone()].into()));
+    sender.handle(NOW, Input::Persisted(id));
+    let again = sender.poll_timeout().expect("it is asked after a wait");
+    sender.handle(again, Input::Tick);
+    // It may have to be attached to that one anew.
+    while let Some((id, _)) = group_or_send(&mut sender, &to) {
+        sender.handle(again, Input::Persisted(id));
+    }
+}
+
+/// The writes that come before a batch; `None` once it goes to this node.
+fn group_or_send(sender: &mut Sender, expected: &NodeName) -> Option<(WriteId, Vec<Write>)> {
+    loop {
+        match sender.poll_output().expect("a batch goes out") {
+            Output::Persist(id, writes) => return Some((id, writes)),
+            Output::Send { to, .. } => {
+                assert_eq!(to, *expected);
+                return None;
+            }
+            Output::Told(..) => {}
+        }
+    }
 }
 
 #[test]
