@@ -168,8 +168,8 @@ pub struct LinkSettings {
     /// more. Lower: larger messages are refused at the sender.
     pub message_bytes_max: usize,
     /// Bytes of messages that are not all there, over all links, 64 MiB; 4 KiB to 1 GiB. Beyond it the message
-    /// gives way that has gone longest without growing, of the addresses that hold more than an even share. One
-    /// message of any legal size always finds room. Higher: members may make this node hold more. Lower: fewer
+    /// gives way that has gone longest without growing, of the addresses that hold more than an even share. A
+    /// message may have any legal size while no other is unfinished; several times `message_bytes_max` is sensible. Higher: members may make this node hold more. Lower: fewer
     /// large messages can come at a time.
     pub unfinished_bytes_max: usize,
     /// A message that is not all there and has not grown for this long is given up, 30 s. Higher: a peer that
@@ -403,7 +403,7 @@ pub struct CallSettings {
     /// Higher: more memory and slower answers under load. Lower: more calls are refused.
     pub handlers_max: usize,
     /// Bytes of the questions that a node works on, 128 MiB; 4 KiB to 1 GiB. Shared among peers like the
-    /// places; a single question of any legal size always finds room. A small question also keeps the record
+    /// places; a question may have any legal size while no other is worked on. A small question also keeps the record
     /// alive that it came in, up to 64 KiB, which is not counted here. Higher: more memory while handlers are
     /// slow. Lower: large questions are refused sooner.
     pub handlers_bytes_max: usize,

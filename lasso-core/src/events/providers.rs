@@ -95,7 +95,7 @@ impl Providers {
 
     /// States changed: the rows that may be different now. A row without heights and nodes is gone.
     pub fn apply(&mut self, changes: &Changes<StateKey, Arc<RoutingEvent>>) -> Vec<ProviderRow> {
-        let mut touched = BTreeSet::new();
+        let (mut touched, mut chains) = (BTreeSet::new(), BTreeSet::new());
         if changes.whole {
             touched.extend(core::mem::take(&mut self.held).into_keys());
             self.states = 0;
@@ -110,7 +110,7 @@ impl Providers {
                 self.held.remove(&place);
             }
             if key.group == Group::Height {
-                touched.extend(self.of_chain(&key.chain));
+                chains.insert(key.chain.clone());
             }
             touched.insert(place);
         }
@@ -127,20 +127,17 @@ impl Providers {
                 self.restarts = self.restarts.saturating_add(1);
             }
             if matches!(**event, RoutingEvent::Height(_)) {
-                touched.extend(self.of_chain(&key.chain));
+                chains.insert(key.chain.clone());
             }
             let held = self.held.entry(place.clone()).or_default();
             let is_new = held.insert(key.clone(), event.clone()).is_none();
             self.states += usize::from(is_new);
             touched.insert(place);
         }
+        // With the newest block, all providers of a chain may lag by another number.
+        let places = self.held.keys().filter(|(chain, _)| chains.contains(chain));
+        touched.extend(places.cloned());
         touched.iter().map(|place| self.row(place)).collect()
-    }
-
-    /// The providers of a chain: with the newest block, their lag may be another number.
-    fn of_chain(&self, chain: &Label) -> Vec<(Label, Label)> {
-        let places = self.held.keys().filter(|(of, _)| of == chain);
-        places.cloned().collect()
     }
 
     /// All rows.

@@ -4,6 +4,7 @@
 //! 2. A record holds frames of one lane.
 //! 3. Calls and data wait where too much of them is on its way, and their records are short where the line is
 //!    thin; control frames never wait for that. See [`Pace`](super::pace).
+//! 4. A probe that is due goes before all lanes; there is at most one for each KiB of calls and data.
 
 use core::task::Waker;
 

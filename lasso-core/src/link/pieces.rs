@@ -91,6 +91,10 @@ impl Pieces {
         if let Some(capacity) = grown.filter(|_| lane != LaneId::Control as usize) {
             self.has_room(now, lane, capacity, &buffer);
         }
+        if is_last {
+            // From here on the budget cannot give it up.
+            self.budget.shared.lock().forget((self.owner, lane));
+        }
         let mut buffer = buffer.lock();
         if buffer.is_given_up {
             buffer.keep_start(bytes);
@@ -104,8 +108,6 @@ impl Pieces {
             return Ok(None);
         }
         let Buffer { whole, is_given_up } = core::mem::take(&mut *buffer);
-        drop(buffer);
-        self.budget.shared.lock().forget((self.owner, lane));
         Ok(Some(if is_given_up {
             Ended::GivenUp(whole)
         } else {
@@ -170,7 +172,8 @@ fn grown(
         message_bytes_max
     };
     let length = whole.len() + bytes.len();
-    if announced > longest || length > longest + HEAD_BYTES_MAX {
+    // A frame whose head has come holds no more than the head announced.
+    if announced > longest || length > announced + HEAD_BYTES_MAX {
         return Err(CloseReason::TooLarge);
     }
     let capacity = whole.capacity();

@@ -72,11 +72,11 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// A piece came after it was given up; the first one, where there was no room even for that.
+    /// A piece came after it was given up.
     pub(super) fn keep_start(&mut self, piece: &[u8]) {
-        if self.whole.is_empty() {
-            self.whole = piece[..piece.len().min(START_BYTES)].to_vec();
-        }
+        let room = START_BYTES.saturating_sub(self.whole.len());
+        self.whole
+            .extend_from_slice(&piece[..piece.len().min(room)]);
     }
 
     /// Keeps the start alone, and returns the rest to be dropped under no lock.
@@ -147,6 +147,10 @@ impl Unfinished {
     ) -> (bool, Freed) {
         let mut freed = Freed::new();
         self.forget(id);
+        if bytes == 0 {
+            // It holds nothing that could be given up.
+            return (true, freed);
+        }
         // One message alone may have any legal size.
         while self.held > 0 && self.held + bytes > self.bytes_max {
             self.counters.shed += 1;
@@ -246,6 +250,8 @@ impl Unfinished {
         assert_eq!(self.held, self.hosts.values().sum::<usize>());
         assert!(self.held <= self.bytes_max || self.parts.len() == 1);
         assert_eq!(self.by_age.len(), self.parts.len());
+        let is_counted = |part: &Part| self.hosts.contains_key(&part.host);
+        assert!(self.parts.values().all(is_counted));
         let listed = |(id, part): (&PartId, &Part)| self.by_age.contains(&(part.grown, *id));
         assert!(self.parts.iter().all(listed));
     }
@@ -336,6 +342,18 @@ mod tests {
         );
         assert!(bench.grow(at(5), 101, 100, 16 * MIB));
         assert!(bench.is_given_up(0));
+    }
+
+    #[test]
+    fn a_message_of_no_bytes_is_not_looked_for_when_others_give_way() {
+        let mut bench = Bench::new();
+        assert!(bench.grow(at(0), 1, 1, 0));
+        assert!(bench.grow(at(0), 2, 1, 1));
+        bench.unfinished.forget((2, 2));
+        bench.unfinished.assert_invariants();
+        assert!((0..4).all(|link| bench.grow(at(1), 10 + link, 2, 16 * MIB)));
+        assert!(bench.grow(at(2), 20, 3, MIB));
+        assert!(!bench.is_given_up(1));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! How many peers a node takes: links, and authenticated connections that are to become links.
 //!
 //! Who holds the cookie can have any number of names. So a newcomer is refused where there is no room, and links
-//! that stand are never given up for one. A name that has a link, or agrees on one, needs no further room: its
-//! second connection, such as the test of a silent link, is always judged.
+//! that stand are never given up for one. A name that has a link, or agrees on one, needs no further place
+//! among the links. Its second connection, such as the test of a silent link, still counts as one that is to become a link.
 
 use core::net::IpAddr;
 use std::collections::BTreeSet;
